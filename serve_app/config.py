@@ -1,0 +1,114 @@
+"""Typed settings: the `args` of a Serve configuration file.
+
+Secrets come from the environment only and are never stored here."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve_app.conversation.settings import TurnSettings
+
+LlmProvider = Literal["auto", "openai", "generic", "local"]
+TtsProvider = Literal["auto", "elevenlabs", "local"]
+PACKAGED = "packaged"
+"""Stands for the small model that the project fetches from the package index by itself."""
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Replicas(Settings):
+    """What one deployment asks of the cluster."""
+
+    replicas: int = Field(1, ge=1)
+    num_cpus: float = Field(0.1, ge=0)
+    """Ray's logical CPUs, used for placement only; `threads` below is what really runs."""
+
+
+class IngressSettings(Replicas):
+    max_sessions: int = Field(100, ge=1)
+    """Sessions that one replica holds; one more is closed with 1013."""
+    open_timeout_s: Seconds = 30.0
+    """A socket that has not sent `open` by then is closed."""
+
+
+class SessionSettings(Settings):
+    """The pool of session actors."""
+
+    actors: int = Field(1, ge=1)
+    num_cpus: float = Field(0.0, ge=0)
+
+
+class VadSettings(Replicas):
+    threads: int = Field(1, ge=1)
+    timeout_s: Seconds = 5.0
+
+
+class SttSettings(Replicas):
+    model: str = PACKAGED
+    """A Hugging Face id, a local path, or `packaged` (Whisper tiny.en)."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1` or `auto`."""
+    dtype: Literal["auto", "int8", "float32", "bfloat16", "float16"] = "auto"
+    """`int8` is dynamic quantisation, on CPU only."""
+    num_gpus: float | Literal["auto"] = "auto"
+    """GPUs a replica is pinned to; `auto` is 1 where the cluster has a GPU, else 0."""
+    threads: int = Field(0, ge=0)
+    """CPU threads; 0 is one per core."""
+    max_batch: int = Field(8, ge=1)
+    timeout_s: Seconds = 15.0
+
+
+class LlmSettings(Settings):
+    provider: LlmProvider = "auto"
+    """`auto`: openai when OPENAI_API_KEY is set, generic when an api_url is, else local."""
+    model: str = ""
+    """Empty is the provider's default; for `local` a Hugging Face id, a path or `packaged`."""
+    api_url: str = ""
+    """Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."""
+    max_new_tokens: int = Field(400, ge=1)
+    first_token_timeout_s: Seconds = 10.0
+    next_token_timeout_s: Seconds = 5.0
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int = Field(0, ge=0)
+
+
+class TtsSettings(Settings):
+    provider: TtsProvider = "auto"
+    """`auto`: elevenlabs when ELEVEN_LABS_API_KEY is set, else local."""
+    api_url: str = "wss://api.elevenlabs.io"
+    voice_id: str = "21m00Tcm4TlvDq8ikWAM"
+    model_id: str = "eleven_turbo_v2"
+    optimize_streaming_latency: int = Field(2, ge=0, le=4)
+    voice: str = PACKAGED
+    """The local voice: path of a Piper .onnx file, or `packaged`."""
+    output_format: str = ""
+    """What the client receives, and what ElevenLabs is asked for. Empty is pcm_44100 (what
+    Echo's example client plays), for which ElevenLabs is asked for pcm_22050, open to every
+    plan, and resampled."""
+    first_audio_timeout_s: Seconds = 10.0
+    threads: int = Field(0, ge=0)
+
+
+class AgentSettings(Replicas):
+    num_gpus: float = Field(0.0, ge=0)
+    """For an LLM that runs in this deployment."""
+    max_ongoing_replies: int = Field(64, ge=1)
+    llm: LlmSettings = LlmSettings()
+    tts: TtsSettings = TtsSettings()
+
+
+class AppConfig(Settings):
+    """Everything under `args` in a Serve configuration file."""
+
+    ingress: IngressSettings = IngressSettings()
+    sessions: SessionSettings = SessionSettings()
+    turn: TurnSettings = TurnSettings()
+    vad: VadSettings = VadSettings()
+    stt: SttSettings = SttSettings()
+    agent: AgentSettings = AgentSettings()

@@ -1,0 +1,50 @@
+"""The user's audio by absolute sample numbers: sample 0 is the first one received."""
+
+import numpy as np
+
+from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from serve_app.protocol.messages import Samples
+
+
+class AudioBuffer:
+    """Keeps what may still be transcribed and cuts the rest into frames for the VAD."""
+
+    def __init__(self) -> None:
+        self._store: Samples = np.empty(SAMPLE_RATE_HZ, dtype=np.float32)
+        self._start = 0
+        self._end = 0
+        self._framed = 0
+
+    @property
+    def end(self) -> int:
+        """Number of samples received so far: the clock of a conversation."""
+        return self._end
+
+    def append(self, samples: Samples) -> None:
+        held = self._end - self._start
+        if held + len(samples) > len(self._store):
+            # Doubling, so that a long utterance is not copied at every chunk.
+            grown = np.empty(2 * (held + len(samples)), dtype=np.float32)
+            grown[:held] = self._store[:held]
+            self._store = grown
+        self._store[held : held + len(samples)] = samples
+        self._end += len(samples)
+
+    def take_frames(self) -> Samples:
+        """The whole frames that arrived since the last call, end to end."""
+        count = (self._end - self._framed) // FRAME_SAMPLES * FRAME_SAMPLES
+        frames = self.cut(self._framed, self._framed + count)
+        self._framed += count
+        return frames
+
+    def cut(self, start: int, end: int) -> Samples:
+        """A copy of samples start..end; what is no longer or not yet there is left out."""
+        first, last = max(start, self._start), min(end, self._end)
+        return self._store[first - self._start : max(first, last) - self._start].copy()
+
+    def forget_before(self, sample: int) -> None:
+        """Frees what is older; samples not yet cut into frames are always kept."""
+        first = max(self._start, min(sample, self._framed))
+        held = self._end - first
+        self._store[:held] = self._store[first - self._start : self._end - self._start]
+        self._start = first

@@ -1,0 +1,48 @@
+"""Audio formats by the names that Echo and ElevenLabs use, such as `pcm_44100`."""
+
+from dataclasses import dataclass
+
+_BITS_PER_PCM_SAMPLE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """An encoding of the agent's voice, always one channel."""
+
+    name: str
+    """`pcm_16000`, `mp3_22050_32`, `ulaw_8000`, ..."""
+    codec: str
+    """`pcm` (signed 16-bit little-endian), `mp3`, `ulaw`, `alaw` or `opus`."""
+    rate_hz: int
+    bytes_per_second: float
+    """Exact for pcm, ulaw and alaw; the nominal bit rate for mp3 and opus."""
+
+    @property
+    def is_pcm(self) -> bool:
+        return self.codec == "pcm"
+
+    def seconds(self, size_bytes: int) -> float:
+        """Playing time of `size_bytes` of audio."""
+        return size_bytes / self.bytes_per_second
+
+
+def parse_format(name: str) -> AudioFormat:
+    """`codec_rate` or `codec_rate_kbit`. Raises ValueError with the accepted shapes."""
+    codec, *numbers = name.split("_")
+    try:
+        rate, *kbit = (int(n) for n in numbers)
+        return AudioFormat(name, codec, rate, _bytes_per_second(codec, rate, kbit))
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"audio format {name!r} is not known; use for example pcm_16000, pcm_44100,"
+            " mp3_22050_32, ulaw_8000 or opus_48000_32"
+        ) from None
+
+
+def _bytes_per_second(codec: str, rate_hz: int, kbit: list[int]) -> float:
+    if codec in ("mp3", "opus"):
+        (kbit_per_second,) = kbit
+        return kbit_per_second * 1000 / 8
+    if kbit or rate_hz <= 0:
+        raise ValueError(codec)
+    return rate_hz * {"pcm": _BITS_PER_PCM_SAMPLE // 8, "ulaw": 1, "alaw": 1}[codec]

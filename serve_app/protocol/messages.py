@@ -1,0 +1,125 @@
+"""The wire contract: every message of the Echo protocol and of its opt-in extensions.
+
+Each message is one MessagePack map in one binary WebSocket frame, told apart by `type`.
+A plain Echo client sends open, audio, state and close and receives token, audio and
+interrupt. What else the server can send is sent only to a client that named it in
+`open.events`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+"""Mono audio at 16 kHz, shape (n,), nominally within -1 to 1."""
+
+TOKEN_BYTES = 8
+"""Every audio message starts with the token of its reply, in ASCII."""
+
+EVENTS = frozenset({"transcript", "state", "metrics", "error"})
+"""The extensions that a client can ask for in `open.events`."""
+
+
+# --- from the client ---
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Starts the conversation; the agent speaks first. A second one is ignored."""
+
+    prompt: str
+    """System prompt of the agent."""
+    events: frozenset[str] = frozenset()
+    """Extension: which of EVENTS to send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Microphone audio: float32 little-endian at 16 kHz, any number of samples."""
+
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackState:
+    """`waiting`: the client's playback queue ran dry."""
+
+    state: Literal["waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Ends the conversation."""
+
+
+ClientMessage = Open | Audio | PlaybackState | Close
+
+
+# --- from the server ---
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The token that the next reply's audio will carry."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAudio:
+    """A piece of a reply: 8 bytes of token, then an even number of bytes of audio."""
+
+    token: str
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Stop playback now; play only audio that carries the new token."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Extension `transcript`: what was said in a turn; for the agent, what was heard."""
+
+    turn: int
+    role: Literal["user", "agent"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """Extension `state`: closed, waiting, listening, transcribing or replying."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Extension `metrics`: where the time from the end of speech to first audio went."""
+
+    turn: int
+    endpoint_ms: float
+    """End of the last voiced frame to the decision that the utterance is over."""
+    stt_ms: float
+    """That decision to the transcript."""
+    llm_ms: float
+    """The transcript to the first clause of the reply."""
+    tts_ms: float
+    """The first clause to its first audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorNotice:
+    """Extension `error`: a turn could not be finished; the session goes on."""
+
+    turn: int
+    stage: str
+    message: str
+
+
+ServerMessage = Token | AgentAudio | Interrupt | Transcript | StateChanged | Metrics | ErrorNotice

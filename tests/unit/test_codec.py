@@ -1,0 +1,160 @@
+"""The wire, byte by byte: what Echo's clients send and receive."""
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.errors import ProtocolViolation
+from serve_app.protocol.codec import MAX_MESSAGE_BYTES, decode, encode
+from serve_app.protocol.messages import (
+    AgentAudio,
+    Audio,
+    Close,
+    ErrorNotice,
+    Interrupt,
+    Metrics,
+    Open,
+    PlaybackState,
+    ServerMessage,
+    StateChanged,
+    Token,
+    Transcript,
+)
+
+
+def pack(**fields: object) -> bytes:
+    return bytes(msgpack.packb(fields))
+
+
+# --- golden bytes: they must never change ---
+
+
+def test_open_as_echos_client_sends_it() -> None:
+    frame = b"\x82\xa4type\xa4open\xa6prompt\xa8Be kind."
+    assert decode(frame) == Open("Be kind.")
+
+
+def test_audio_as_echos_client_sends_it() -> None:
+    frame = b"\x82\xa4type\xa5audio\xa5audio\xc4\x08" + b"\x00\x00\x00\x3f\x00\x00\x80\xbe"
+    message = decode(frame)
+    assert isinstance(message, Audio)
+    assert message.samples.dtype == np.float32
+    assert message.samples.tolist() == [0.5, -0.25]
+
+
+def test_state_and_close_as_echos_client_sends_them() -> None:
+    assert decode(b"\x82\xa4type\xa5state\xa5state\xa7waiting") == PlaybackState("waiting")
+    assert decode(b"\x81\xa4type\xa5close") == Close()
+
+
+@pytest.mark.parametrize(
+    ("message", "frame"),
+    [
+        (Token("abcdefgh"), b"\x82\xa4type\xa5token\xa5token\xa8abcdefgh"),
+        (Interrupt("abcdefgh"), b"\x82\xa4type\xa9interrupt\xa5token\xa8abcdefgh"),
+        (
+            AgentAudio("abcdefgh", b"\1\2\3\4"),
+            b"\x82\xa4type\xa5audio\xa5audio\xc4\x0cabcdefgh\1\2\3\4",
+        ),
+        (
+            Transcript(2, "user", "Hi."),
+            b"\x84\xa4type\xaatranscript\xa4turn\x02\xa4role\xa4user\xa4text\xa3Hi.",
+        ),
+        (StateChanged("waiting"), b"\x82\xa4type\xa5state\xa5state\xa7waiting"),
+        (
+            ErrorNotice(2, "llm", "late"),
+            b"\x84\xa4type\xa5error\xa4turn\x02\xa5stage\xa3llm\xa7message\xa4late",
+        ),
+    ],
+)
+def test_server_messages(message: ServerMessage, frame: bytes) -> None:
+    assert encode(message) == frame
+
+
+def test_metrics_are_named_as_in_the_code() -> None:
+    fields = msgpack.unpackb(encode(Metrics(3, 416.0, 90.0, 250.0, 100.0)))
+    assert fields == {
+        "type": "metrics", "turn": 3, "endpoint_ms": 416.0,
+        "stt_ms": 90.0, "llm_ms": 250.0, "tts_ms": 100.0,
+    }  # fmt: skip
+
+
+def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
+    for message in (AgentAudio("short", b"\1\2"), AgentAudio("abcdefgh", b"\1\2\3")):
+        with pytest.raises(ValueError, match="8-byte token and an even number"):
+            encode(message)
+
+
+# --- what is refused, with which code, and with a reason that says what to do ---
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "reason"),
+    [
+        ('{"type": "open"}', 1003, "text frame: send MessagePack in binary frames"),
+        (b"\xc1", 1007, "not a valid MessagePack message"),
+        (b"", 1007, "not a valid MessagePack message"),
+        (b"\x81\xa4type", 1007, "not a valid MessagePack message"),
+        (pack(type="open") + b"\0", 1007, "not a valid MessagePack message"),
+        (b"\x93\1\2\3", 4400, "a message is a MessagePack map with a 'type'"),
+        (b"\x80", 4400, "unknown message type None: use open, audio, state or close"),
+        (pack(type="text"), 4400, "unknown message type 'text': use open, audio, state or close"),
+        (pack(type=["open"]), 4400, "unknown message type ['open']: use open, audio, state or"),
+        (pack(type="open", prompt=7), 4400, "open: 'prompt' must be a string"),
+        (pack(type="open", prompt="x" * 40_000), 4400, "open: 'prompt' is longer than 32768"),
+        (pack(type="open", events="all"), 4400, "open: 'events' must be a list of strings"),
+        (pack(type="open", events=["all"]), 4400, "open: unknown event 'all': use error, metrics"),
+        (pack(type="audio", audio="text"), 4400, "audio: 'audio' must be MessagePack binary"),
+        (pack(type="audio", audio=b"12345"), 4400, "audio: 5 bytes is no whole number of float32"),
+        (pack(type="state", state="x"), 4400, "state: the only state a client sends is 'waiting'"),
+        (b"\xc6" + b"\0" * MAX_MESSAGE_BYTES, 1009, "at most 1048576 are taken"),
+    ],
+)
+def test_bad_input(frame: bytes | str, code: int, reason: str) -> None:
+    with pytest.raises(ProtocolViolation) as caught:
+        decode(frame)
+    assert caught.value.close_code == code
+    assert reason in caught.value.reason
+    assert len(caught.value.reason.encode()) <= 123, "RFC 6455: the limit of a close reason"
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdd\x00\x00\xea\x60" * 13_000,
+        b"\x91" * 60_000,
+        b"\x81\xa1a" * 60_000,
+        b"\xc7\x04\x05abcd",
+        b"\x81\xa4type\xd9\x02\xff\xff",
+    ],
+)
+def test_bombs_are_only_bad_input(bomb: bytes) -> None:
+    with pytest.raises(ProtocolViolation):
+        decode(bomb)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_never_do_more_than_violate_the_protocol(frame: bytes) -> None:
+    try:
+        decode(frame)
+    except ProtocolViolation:
+        pass
+
+
+def test_unknown_fields_are_left_alone() -> None:
+    assert decode(pack(type="open", prompt="Hi.", voice="x")) == Open("Hi.")
+
+
+def test_no_sample_can_poison_the_voice_activity_detection() -> None:
+    wild = np.array([np.nan, np.inf, -np.inf, 1e30, 0.5], dtype="<f4")
+    message = decode(pack(type="audio", audio=wild.tobytes()))
+    assert isinstance(message, Audio)
+    assert message.samples.tolist() == [0.0, 1.0, -1.0, 1.0, 0.5]
+
+
+def test_audio_may_be_empty() -> None:
+    message = decode(pack(type="audio", audio=b""))
+    assert isinstance(message, Audio) and len(message.samples) == 0

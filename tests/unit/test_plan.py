@@ -1,0 +1,134 @@
+"""Settings and environment to the plan, with every error in one line."""
+
+import pickle
+
+import pytest
+
+from serve_app import errors
+from serve_app.config import AppConfig
+from serve_app.errors import ConfigError
+from serve_app.plan import load, packaged_models, resolve, stages, wire_format
+
+
+def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> AppConfig:
+    return resolve(load(args or {}, env), env, gpus)
+
+
+def test_without_keys_everything_is_local() -> None:
+    config = plan()
+    assert [row.engine for row in stages(config)] == [
+        "silero (onnx)", "transformers", "transformers", "piper (onnx)",
+    ]  # fmt: skip
+    assert {row.device for row in stages(config)} == {"cpu"}
+    assert packaged_models(config) == [
+        "whisper-tiny.en",
+        "smollm2-135m-instruct",
+        "piper-en-us-joe",
+    ]
+
+
+def test_a_key_chooses_its_provider() -> None:
+    config = plan(OPENAI_API_KEY="k", ELEVEN_LABS_API_KEY="k")
+    assert config.agent.llm.provider == "openai"
+    assert config.agent.tts.provider == "elevenlabs"
+    assert packaged_models(config) == ["whisper-tiny.en"]
+
+
+def test_echos_variables_win_over_the_file() -> None:
+    config = plan(
+        args={"stt": {"model": "file/model"}, "agent": {"llm": {"max_new_tokens": 7}}},
+        SPEECH_TO_TEXT_MODEL="distil-whisper/distil-medium.en",
+        TEXT_GENERATION_PROVIDER="generic",
+        TEXT_GENERATION_MODEL="llama",
+        TEXT_GENERATION_API_URL="http://localhost:8000",
+        TEXT_GENERATION_MAX_NEW_TOKENS="50",
+        ELEVEN_LABS_API_KEY="k",
+        ELEVEN_LABS_VOICE_ID="voice",
+        ELEVEN_LABS_MODEL_ID="eleven_flash_v2_5",
+        ELEVEN_LABS_OPTIMIZE_STREAMING_LATENCY="3",
+        ELEVEN_LABS_OUTPUT_FORMAT="mp3_22050_32",
+        ELEVEN_LABS_API_URL="ws://localhost:9",
+    )
+    llm, tts = config.agent.llm, config.agent.tts
+    assert config.stt.model == "distil-whisper/distil-medium.en"
+    assert (llm.provider, llm.model, llm.max_new_tokens) == ("generic", "llama", 50)
+    assert llm.api_url == "http://localhost:8000/v1"
+    assert (tts.voice_id, tts.model_id, tts.optimize_streaming_latency) == (
+        "voice", "eleven_flash_v2_5", 3,
+    )  # fmt: skip
+    assert tts.api_url == "ws://localhost:9"
+    assert wire_format(tts).name == "mp3_22050_32"
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert plan(SPEECH_TO_TEXT_MODEL="", OPENAI_API_KEY="").agent.llm.provider == "local"
+
+
+def test_bumblebee_means_a_model_in_the_server() -> None:
+    config = plan(TEXT_GENERATION_PROVIDER="bumblebee", TEXT_GENERATION_MODEL="HF/model")
+    assert (config.agent.llm.provider, config.agent.llm.model) == ("local", "HF/model")
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://host:8000", "http://host:8000/v1"),
+        ("http://host:8000/v1/", "http://host:8000/v1"),
+        ("http://host/api/v1/chat/completions", "http://host/api/v1"),
+    ],
+)
+def test_every_usual_form_of_the_api_url_works(url: str, base: str) -> None:
+    config = plan(TEXT_GENERATION_API_URL=url, TEXT_GENERATION_MODEL="m")
+    assert (config.agent.llm.provider, config.agent.llm.api_url) == ("generic", base)
+
+
+def test_the_stt_pool_takes_a_gpu_where_there_is_one() -> None:
+    assert (plan(gpus=0).stt.num_gpus, plan(gpus=0).stt.device) == (0.0, "cpu")
+    assert (plan(gpus=2).stt.num_gpus, plan(gpus=2).stt.device) == (1.0, "cuda")
+    fixed = plan(gpus=0, args={"stt": {"num_gpus": 0.5}})
+    assert (fixed.stt.num_gpus, fixed.stt.device) == (0.5, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "message"),
+    [
+        ({}, {"TEXT_GENERATION_PROVIDER": "openai"}, "OPENAI_API_KEY is not set"),
+        ({}, {"TEXT_GENERATION_PROVIDER": "generic"}, "TEXT_GENERATION_API_URL is not set"),
+        ({}, {"TEXT_GENERATION_API_URL": "http://x"}, "TEXT_GENERATION_MODEL is not set"),
+        ({"agent": {"tts": {"provider": "elevenlabs"}}}, {}, "ELEVEN_LABS_API_KEY is not set"),
+        ({}, {"TEXT_GENERATION_PROVIDER": "gpt"}, "TEXT_GENERATION_PROVIDER: Input should be"),
+        ({}, {"TEXT_GENERATION_MAX_NEW_TOKENS": "many"}, "TEXT_GENERATION_MAX_NEW_TOKENS: "),
+        ({}, {"ELEVEN_LABS_OUTPUT_FORMAT": "wav"}, "audio format 'wav' is not known"),
+        ({}, {"ELEVEN_LABS_OUTPUT_FORMAT": "mp3_22050_32"}, "the local voice speaks pcm only"),
+        ({"sst": {}}, {}, "args.sst is not a setting"),
+        ({"stt": {"modle": "x"}}, {}, "args.stt.modle is not a setting"),
+        ({"turn": {"min_speach_ms": 1}}, {}, "args.turn.min_speach_ms is not a setting"),
+        ({"vad": {"replicas": 0}}, {}, "args.vad.replicas: "),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(
+    args: dict[str, object], env: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan(args=args, **env)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ConfigError("a key is missing"),
+        errors.ProtocolViolation(4400, "bad message"),
+        errors.AtCapacity("full"),
+        errors.TooSlow("slow"),
+        errors.EngineError("llm", "401", False),
+        errors.EngineTimeout("tts", "late"),
+        errors.EngineUnavailable("stt", "gone"),
+    ],
+)
+def test_errors_cross_processes(error: errors.VoiceError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert (str(copy), vars(copy)) == (str(error), vars(error))
+    assert (copy.close_code, copy.retryable) == (error.close_code, error.retryable)
