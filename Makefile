@@ -1,0 +1,45 @@
+# Everything a fresh machine needs: Python 3.11 or newer with venv, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CONFIG ?= configs/serve.yaml
+
+.PHONY: run demo test lint types models lock clean
+
+run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
+	@$(BIN)/echo-serve run --config $(CONFIG)
+
+demo: $(INSTALLED)      ## one spoken conversation, printed and measured
+	@$(BIN)/echo-serve demo --config $(CONFIG)
+
+test: lint types models ## lint, types, and every test
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+models: $(INSTALLED)    ## fetch the models into the cache
+	@$(BIN)/echo-serve fetch
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --progress-bar on -r requirements-dev.lock
+	$(BIN)/python -m pip install --no-deps --editable .
+	@touch $@
+
+PIP_COMPILE := $(BIN)/pip-compile -q --strip-extras --no-header --no-emit-index-url \
+	--no-emit-find-links --no-emit-options --annotation-style line --upgrade
+
+lock:                   ## pin anew what pyproject.toml asks for
+	$(PIP_COMPILE) -o requirements.lock pyproject.toml
+	$(PIP_COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) demo.wav

@@ -1,0 +1,73 @@
+"""`echo-serve`: run the server, hold a demonstration conversation, fetch the models."""
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from serve_app.errors import ConfigError, VoiceError
+
+DEFAULT_CONFIG = Path("configs/serve.yaml")
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except ConfigError as error:
+        print(f"echo-serve: {error}", file=sys.stderr)
+        return 2
+    except VoiceError as error:
+        print(f"echo-serve: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from serve_app.server import running
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with running(arguments.config, _say, arguments.port):
+        _say("  Ctrl-C stops the server")
+        stop.wait()
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from serve_app.client.demo import demo
+
+    return demo(arguments.config, arguments.wav, _say)
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from serve_app import models
+
+    models.fetch_all(list(models.MANIFEST), _say)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="echo-serve", description="Give your agents a voice.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="serve on this machine until Ctrl-C")
+    run.set_defaults(command=_run)
+    run.add_argument("--port", type=int, help="instead of the file's http_options.port")
+    demo = commands.add_parser("demo", help="hold one spoken conversation and print it")
+    demo.set_defaults(command=_demo)
+    demo.add_argument("--wav", type=Path, default=Path("demo.wav"), help="the agent's audio")
+    for command in (run, demo):
+        command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="a Serve file")
+    commands.add_parser("fetch", help="fetch the models into the cache").set_defaults(
+        command=_fetch
+    )
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

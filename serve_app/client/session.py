@@ -1,0 +1,189 @@
+"""A client of the Echo protocol that behaves like a real one: it plays in real time.
+
+It sends `waiting` when its playback queue runs dry and drops its queue at `interrupt`, as
+Echo's own client does, but keeps the audio instead of giving it to a sound card.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+
+from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.protocol.formats import AudioFormat
+from serve_app.protocol.messages import TOKEN_BYTES, Samples
+
+MIC_SAMPLES = 512
+"""32 ms a message; Echo recommends 30 to 250 ms."""
+_SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from the server and when it came."""
+
+    at_s: float
+    """time.monotonic()."""
+    kind: str
+    fields: dict[str, Any]
+
+    @property
+    def token(self) -> str:
+        """Of a token, interrupt or audio message."""
+        if self.kind == "audio":
+            return bytes(self.fields["audio"][:TOKEN_BYTES]).decode("ascii")
+        return str(self.fields["token"])
+
+
+@dataclass(slots=True)
+class Playback:
+    """The speaker: what was played, when, and what of it was dead already."""
+
+    format: AudioFormat
+    token: str = ""
+    heard: bytearray = field(default_factory=bytearray)
+    stale_chunks: int = 0
+    """Audio that came after an `interrupt` under an older token: a server bug."""
+    ends_at_s: float = 0.0
+    _queue: list[tuple[float, bytes]] = field(default_factory=list)
+
+    def take(self, message: Received) -> None:
+        if message.kind == "token":
+            self.token = message.token
+        elif message.kind == "interrupt":
+            self.token = message.token
+            self._drop_unplayed(message.at_s)
+        elif message.kind == "audio":
+            self._play(message)
+
+    def _play(self, message: Received) -> None:
+        if message.token != self.token:
+            self.stale_chunks += 1
+            return
+        audio = bytes(message.fields["audio"][TOKEN_BYTES:])
+        start = max(self.ends_at_s, message.at_s)
+        self._queue.append((start, audio))
+        self.ends_at_s = start + self.format.seconds(len(audio))
+
+    def _drop_unplayed(self, now_s: float) -> None:
+        self.settle(now_s)
+        self._queue.clear()
+        self.ends_at_s = now_s
+
+    def settle(self, now_s: float) -> None:
+        """Moves what has been played by now from the queue to `heard`."""
+        while self._queue and self._queue[0][0] <= now_s:
+            start, audio = self._queue.pop(0)
+            played = int((now_s - start) * self.format.bytes_per_second) // 2 * 2
+            self.heard += audio[:played]
+            if played < len(audio):
+                rest = start + self.format.seconds(played)
+                self._queue.insert(0, (rest, audio[played:]))
+                return
+
+
+class EchoSession:
+    """One conversation from the client's side. Made by `converse`."""
+
+    def __init__(self, socket: ClientConnection, audio_format: AudioFormat) -> None:
+        self.playback = Playback(audio_format)
+        self.received: list[Received] = []
+        self._socket = socket
+        self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
+        self._news = asyncio.Condition()
+        self._seen = 0
+
+    async def open(self, prompt: str, events: Iterable[str] = ()) -> None:
+        fields: dict[str, Any] = {"type": "open", "prompt": prompt}
+        if wanted := sorted(events):
+            fields["events"] = wanted
+        await self.send(fields)
+
+    async def send(self, fields: dict[str, Any]) -> None:
+        await self._socket.send(msgpack.packb(fields))
+
+    async def say(self, samples: Samples) -> tuple[float, float]:
+        """Speaks into the open microphone. Returns when the first and the last sample were
+        spoken (time.monotonic()), once that is past."""
+        spoken: asyncio.Future[tuple[float, float]] = asyncio.get_running_loop().create_future()
+        self._speech.append((samples, spoken))
+        return await spoken
+
+    async def next(self, *kinds: str, timeout_s: float = 30.0) -> Received:
+        """The next message of these kinds that was not returned yet. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s), self._news:
+            while True:
+                while self._seen < len(self.received):
+                    message = self.received[self._seen]
+                    self._seen += 1
+                    if message.kind in kinds:
+                        return message
+                await self._news.wait()
+
+    async def listen(self) -> None:
+        """Takes messages and plays them until the socket closes."""
+        player = asyncio.create_task(self._say_when_dry())
+        try:
+            async for frame in self._socket:
+                fields = msgpack.unpackb(frame)
+                message = Received(time.monotonic(), fields.pop("type"), fields)
+                self.playback.take(message)
+                async with self._news:
+                    self.received.append(message)
+                    self._news.notify_all()
+        finally:
+            player.cancel()
+
+    async def keep_microphone_open(self) -> None:
+        """Sends what is said, and silence in between, in real time."""
+        due = time.monotonic()
+        while True:
+            if self._speech:
+                samples, spoken = self._speech.popleft()
+                start, due = due, await self._send_from(due, samples)
+                spoken.set_result((start, start + len(samples) / SAMPLE_RATE_HZ))
+            else:
+                due = await self._send_from(due, _SILENCE)
+
+    async def _send_from(self, due: float, samples: Samples) -> float:
+        for at in range(0, len(samples), MIC_SAMPLES):
+            chunk = np.zeros(MIC_SAMPLES, dtype="<f4")
+            chunk[: len(samples) - at] = samples[at : at + MIC_SAMPLES]
+            # A microphone delivers a chunk when its last sample has been spoken.
+            due += MIC_SAMPLES / SAMPLE_RATE_HZ
+            await asyncio.sleep(due - time.monotonic())
+            await self.send({"type": "audio", "audio": chunk.tobytes()})
+        return due
+
+    async def _say_when_dry(self) -> None:
+        while True:
+            async with self._news:
+                await self._news.wait_for(lambda: self.playback.ends_at_s > time.monotonic())
+            while (left := self.playback.ends_at_s - time.monotonic()) > 0:
+                await asyncio.sleep(left)
+            self.playback.settle(time.monotonic())
+            await self.send({"type": "state", "state": "waiting"})
+
+
+@asynccontextmanager
+async def converse(url: str, audio_format: AudioFormat) -> AsyncIterator[EchoSession]:
+    """A connected session; closes the conversation and the socket on the way out."""
+    async with connect(url, max_size=None, compression=None) as socket:
+        session = EchoSession(socket, audio_format)
+        listener = asyncio.create_task(session.listen())
+        microphone = asyncio.create_task(session.keep_microphone_open())
+        try:
+            yield session
+            await session.send({"type": "close"})
+            await asyncio.wait({listener}, timeout=5)
+        finally:
+            for task in (listener, microphone):
+                task.cancel()
+            await asyncio.gather(listener, microphone, return_exceptions=True)

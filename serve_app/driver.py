@@ -1,0 +1,283 @@
+"""Carries out what a conversation asks for: the socket, the calls, the timers.
+
+reader ──events──▶ inbox ──▶ conversation ──effects──▶ outbox ──▶ writer
+                     ▲                         │
+                     └── calls and timers ◀────┘
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from serve_app.calls import Calls
+from serve_app.conversation import effects as ef
+from serve_app.conversation import events as ev
+from serve_app.conversation.machine import Conversation
+from serve_app.errors import EngineError, ProtocolViolation, TooSlow, VoiceError
+from serve_app.protocol import codec
+from serve_app.protocol.messages import Audio, ClientMessage, Open, PlaybackState
+from serve_app.reply import Clause
+from serve_app.sessions import SessionPool
+from serve_app.voice_activity import VoiceActivityBatcher, VoiceStream
+
+log = logging.getLogger(__name__)
+
+_MAX_EVENTS = 4096
+_MAX_MESSAGES = 1024
+"""About 8 minutes of audio in pieces of half a second, or a client that reads nothing."""
+_GOODBYE_S = 5.0
+"""For the last messages and the last record, when the server ends the session."""
+_REPLY = 0
+"""Where a turn's segments have numbers from 1, its reply has this one."""
+
+
+class ClientGone(Exception):
+    """The client closed the socket or lost it."""
+
+
+class Driver:
+    """One session on one socket."""
+
+    def __init__(
+        self,
+        session: str,
+        socket: WebSocket,
+        conversation: Conversation,
+        calls: Calls,
+        batcher: VoiceActivityBatcher,
+        pool: SessionPool,
+    ) -> None:
+        self._session = session
+        self._socket = socket
+        self._conversation = conversation
+        self._calls = calls
+        self._batcher = batcher
+        self._pool = pool
+        self._voice = VoiceStream(self._deliver_voice, self._fail)
+        self._inbox: asyncio.Queue[ev.Event | VoiceError | ClientGone] = asyncio.Queue(_MAX_EVENTS)
+        self._outbox: asyncio.Queue[bytes | ef.CloseSocket] = asyncio.Queue(_MAX_MESSAGES)
+        self._work: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._timers: dict[ev.Timer, asyncio.TimerHandle] = {}
+        self._record: ef.Record | None = None
+        self._record_is_new = asyncio.Event()
+
+    async def run(self, open_timeout_s: float) -> None:
+        """From the accepted socket to its end. Leaves no task, call or timer behind."""
+        self._batcher.add(self._voice)
+        self._arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._keep_record())]
+        writer = asyncio.create_task(self._write())
+        try:
+            await self._converse()
+            await asyncio.wait({writer}, timeout=_GOODBYE_S)
+        except ClientGone:
+            pass
+        finally:
+            self._batcher.remove(self._voice)
+            for timer in self._timers.values():
+                timer.cancel()
+            await _end([*tasks, writer, *self._work.values()])
+            await self._forget()
+
+    async def _converse(self) -> None:
+        while True:
+            event = await self._inbox.get()
+            if isinstance(event, ClientGone):
+                raise event
+            if isinstance(event, VoiceError):
+                self._say_goodbye(event)
+                return
+            for effect in self._conversation.handle(event):
+                self._carry_out(effect)
+                if isinstance(effect, ef.CloseSocket):
+                    return
+
+    # --- effects ---
+
+    def _carry_out(self, effect: ef.Effect) -> None:
+        match effect:
+            case ef.Send(message):
+                self._put(codec.encode(message))
+            case ef.Detect(frames):
+                self._batcher.push(self._voice, frames)
+            case ef.Transcribe():
+                self._start((effect.generation, effect.segment), self._transcribe(effect))
+            case ef.Reply():
+                self._start((effect.generation, _REPLY), self._reply(effect))
+            case ef.CancelSegment(generation, segment):
+                self._stop((generation, segment))
+            case ef.Cancel(generation):
+                for key in [key for key in self._work if key[0] == generation]:
+                    self._stop(key)
+            case ef.Arm():
+                self._arm(effect)
+            case ef.Disarm(timer):
+                self._disarm(timer)
+            case ef.Record():
+                self._record = effect
+                self._record_is_new.set()
+            case ef.CloseSocket():
+                self._put(effect)
+
+    def _put(self, item: bytes | ef.CloseSocket) -> None:
+        try:
+            self._outbox.put_nowait(item)
+        except asyncio.QueueFull:
+            self._fail(TooSlow("the client does not read what it is sent"))
+
+    def _fail(self, error: VoiceError) -> None:
+        """Ends the session with the error's close code, whatever is still in the inbox."""
+        while self._inbox.full():
+            self._inbox.get_nowait()
+        self._inbox.put_nowait(error)
+
+    def _say_goodbye(self, error: VoiceError) -> None:
+        while self._outbox.full():
+            self._outbox.get_nowait()
+        self._outbox.put_nowait(ef.CloseSocket(error.close_code, str(error)))
+        log.info("session %s closes with %s: %s", self._session, error.close_code, error)
+
+    # --- calls ---
+
+    def _start(self, key: tuple[int, int], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work[key] = task
+        task.add_done_callback(lambda _: self._work.pop(key, None))
+
+    def _stop(self, key: tuple[int, int]) -> None:
+        if task := self._work.get(key):
+            task.cancel()
+
+    async def _transcribe(self, effect: ef.Transcribe) -> None:
+        generation, segment = effect.generation, effect.segment
+        started = time.monotonic()
+        try:
+            text = await self._calls.transcribe(effect.samples)
+            event: ev.Event = ev.Transcribed(generation, segment, text, _ms_since(started))
+        except EngineError as error:
+            log.warning("session %s: transcription failed: %s", self._session, error)
+            event = ev.TranscriptionFailed(generation, segment, error.message)
+        await self._inbox.put(event)
+
+    async def _reply(self, effect: ef.Reply) -> None:
+        generation = effect.generation
+        started = time.monotonic()
+        parts = self._calls.reply(effect.chat)
+        try:
+            async for part in parts:
+                elapsed_ms = _ms_since(started)
+                if isinstance(part, Clause):
+                    event: ev.Event = ev.ReplyText(generation, part.text, elapsed_ms)
+                else:
+                    event = ev.ReplyAudio(
+                        generation, part.audio, part.text, part.duration_s, elapsed_ms
+                    )
+                await self._inbox.put(event)
+            event = ev.ReplyEnded(generation)
+        except EngineError as error:
+            log.warning("session %s: reply failed: %s", self._session, error)
+            event = ev.ReplyFailed(generation, error.stage, error.message)
+        finally:
+            await parts.aclose()
+        await self._inbox.put(event)
+
+    def _deliver_voice(self, probabilities: list[float]) -> None:
+        for probability in probabilities:
+            if self._inbox.full():
+                self._fail(TooSlow("events of the session pile up"))
+                return
+            self._inbox.put_nowait(ev.VoiceActivity(probability))
+
+    # --- timers ---
+
+    def _arm(self, effect: ef.Arm) -> None:
+        self._disarm(effect.timer)
+        loop = asyncio.get_running_loop()
+        event = ev.Expired(effect.timer, effect.generation)
+        self._timers[effect.timer] = loop.call_later(effect.seconds, self._expire, event)
+
+    def _disarm(self, timer: ev.Timer) -> None:
+        if handle := self._timers.pop(timer, None):
+            handle.cancel()
+
+    def _expire(self, event: ev.Expired) -> None:
+        self._timers.pop(event.timer, None)
+        if not self._inbox.full():
+            self._inbox.put_nowait(event)
+        else:
+            self._fail(TooSlow("events of the session pile up"))
+
+    # --- socket ---
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                frame = await _receive(self._socket)
+                await self._inbox.put(_event(codec.decode(frame)))
+        except ProtocolViolation as error:
+            self._fail(error)
+        except (WebSocketDisconnect, RuntimeError):
+            await self._inbox.put(ClientGone())
+
+    async def _write(self) -> None:
+        try:
+            while isinstance(item := await self._outbox.get(), bytes):
+                await self._socket.send_bytes(item)
+            await self._socket.close(item.code, item.reason)
+        except (WebSocketDisconnect, RuntimeError):
+            await self._inbox.put(ClientGone())
+
+    # --- the record ---
+
+    async def _keep_record(self) -> None:
+        """Writes the newest record; one that is overtaken while waiting need not be written."""
+        while True:
+            await self._record_is_new.wait()
+            self._record_is_new.clear()
+            assert self._record is not None
+            try:
+                await self._pool.save(self._session, self._record)
+            except EngineError as error:
+                log.warning("session %s is not recorded: %s", self._session, error)
+
+    async def _forget(self) -> None:
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._pool.forget(self._session)
+        except (EngineError, TimeoutError) as error:
+            log.warning("session %s is not forgotten: %s", self._session, error)
+
+
+async def _receive(socket: WebSocket) -> bytes | str:
+    """The next frame, binary or text. Raises WebSocketDisconnect."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1006))
+    data = message.get("bytes")
+    return data if data is not None else str(message["text"])
+
+
+def _event(message: ClientMessage) -> ev.Event:
+    match message:
+        case Open(prompt, events):
+            return ev.Opened(prompt, events)
+        case Audio(samples):
+            return ev.AudioReceived(samples)
+        case PlaybackState():
+            return ev.PlaybackWaiting()
+        case _:
+            return ev.CloseRequested()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ms_since(started: float) -> float:
+    return (time.monotonic() - started) * 1000

@@ -1,0 +1,306 @@
+"""ElevenLabs' voices over their streaming WebSocket."""
+
+import asyncio
+import base64
+import json
+import logging
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from elevenlabs.types import AudioOutput, CloseConnection, InitializeConnection, SendText
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.uri import parse_uri
+
+from serve_app.config import TtsSettings
+from serve_app.engines.base import Speech, TtsEngine
+from serve_app.errors import ConfigError, EngineError, EngineTimeout, EngineUnavailable
+from serve_app.protocol.formats import AudioFormat
+
+_OPEN_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 0.2
+"""An interrupted reply does not wait longer for ElevenLabs to say goodbye."""
+_INACTIVITY_S = 180
+"""The longest that ElevenLabs offers; our own deadlines are shorter. Its default is 20 s."""
+_MAX_MESSAGE_BYTES = 8 * 2**20
+"""One minute of pcm_44100 in base64; without alignment a whole clause is one message."""
+_CHARS_PER_SECOND = 15
+"""English at 150 words a minute: where in the text the voice is when no alignment says so."""
+_BUSY = {"too_many_concurrent_requests", "system_busy", "rate_limit_exceeded"}
+_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_SILENT_BYTE = {"ulaw": b"\xff", "alaw": b"\xd5"}
+_SCHEMES = {"http": "ws", "https": "wss"}
+
+_wire_log = logging.getLogger(f"{__name__}.wire")
+_wire_log.setLevel(logging.INFO)
+"""At DEBUG websockets would log the API key and everything that is said."""
+
+
+class ElevenLabsVoice(TtsEngine):
+    """One `stream-input` socket a reply, opened before the first clause is written.
+
+    The SDK (2.78) has realtime synthesis for blocking code only, where it looks for audio
+    between two pieces of text; so this is a client of its own that sends the SDK's messages.
+    """
+
+    def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
+        """`format` is what ElevenLabs is asked for. Raises ConfigError for a bad address."""
+        self.format = format
+        self._url = _url(settings, format)
+        self._key = api_key
+        self._timeout_s = settings.first_audio_timeout_s
+
+    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
+        """See TtsEngine.
+
+        Raises EngineTimeout when text waits `first_audio_timeout_s` for audio, at the start
+        or later, EngineUnavailable, or EngineError for a refusal.
+        """
+        progress = _Progress(self.format)
+        with _engine_errors():
+            async with self._connect() as socket:
+                sender = asyncio.create_task(_send(clauses, socket, progress))
+                try:
+                    while not progress.finished:
+                        message = await self._next_message(socket, sender, progress)
+                        if speech := progress.heard(message):
+                            yield speech
+                finally:
+                    sender.cancel()
+                    await asyncio.gather(sender, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Nothing is kept between replies."""
+
+    def _connect(self) -> connect:
+        return _NoRedirects(
+            self._url,
+            additional_headers={"xi-api-key": self._key},
+            compression=None,  # base64 of audio does not get smaller
+            open_timeout=_OPEN_TIMEOUT_S,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            max_size=_MAX_MESSAGE_BYTES,
+            logger=_wire_log,
+        )
+
+    async def _next_message(
+        self, socket: ClientConnection, sender: "asyncio.Task[None]", progress: "_Progress"
+    ) -> "_Message":
+        """Waits as long as there is nothing to say, and `first_audio_timeout_s` when there is."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        while True:
+            since = progress.waiting_since
+            # Nothing is due while the caller pauses, or before text is sent, which may happen
+            # during this very wait: its deadline is then looked at in the next round.
+            due = max(started, since or clock()) + self._timeout_s
+            try:
+                async with asyncio.timeout_at(due):
+                    message = _parse(await socket.recv())
+                if message.audio or message.is_final:
+                    return message
+            except TimeoutError:
+                if since is not None:
+                    raise EngineTimeout("tts", f"no audio for {self._timeout_s:g} s") from None
+            except ConnectionClosed as closed:
+                if sender.done() and (failure := sender.exception()):
+                    raise failure from None
+                return _last_message(closed, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What matters in a message of ElevenLabs."""
+
+    audio: bytes = b""
+    chars: str | None = None
+    """The part of the input text that `audio` says, if ElevenLabs tells."""
+    is_final: bool = False
+
+
+class _Progress:
+    """How far the voice is in the text.
+
+    ElevenLabs reports characters of the text as it received it, which differs from ours in
+    white space and symbols. So letters and digits are counted and ours is what gets cut.
+    """
+
+    def __init__(self, format: AudioFormat) -> None:
+        self._format = format
+        self._text = ""
+        self._said = 0
+        self._odd_byte = b""
+        self._is_aligned = False
+        self._has_audio = False
+        self.has_all_text = False
+        self.waiting_since: float | None = None
+        """Loop time since when there is text without audio; None when there is none."""
+        self.finished = False
+
+    def put(self, clause: str) -> None:
+        """`clause` is being sent."""
+        self._text += clause
+        self._update_waiting()
+
+    def end(self) -> None:
+        """There will be no more text."""
+        self.has_all_text = True
+        self._update_waiting()
+
+    def heard(self, message: _Message) -> Speech | None:
+        """The next piece of speech, if the message has any."""
+        self.finished = message.is_final
+        audio = self._whole_samples(message.audio)
+        text = self._text[self._said :] if self.finished else self._advance(message)
+        self._said += len(text)
+        self._has_audio = self._has_audio or bool(audio)
+        self.waiting_since = None
+        self._update_waiting()
+        return Speech(audio, text) if audio or text else None
+
+    def _advance(self, message: _Message) -> str:
+        rest = self._text[self._said :]
+        if message.chars is not None:
+            self._is_aligned = True
+            return _first_letters(rest, sum(map(str.isalnum, message.chars)))
+        if self._is_aligned:
+            return ""
+        return rest[: round(self._format.seconds(len(message.audio)) * _CHARS_PER_SECOND)]
+
+    def _update_waiting(self) -> None:
+        knows_what_is_left = self._is_aligned or not self._has_audio
+        is_waiting = self.has_all_text or (
+            knows_what_is_left and any(map(str.isalnum, self._text[self._said :]))
+        )
+        if is_waiting and self.waiting_since is None:
+            self.waiting_since = asyncio.get_running_loop().time()
+
+    def _whole_samples(self, audio: bytes) -> bytes:
+        """Pieces of an even size, whatever the codec: Echo's clients read 16-bit numbers.
+
+        An odd byte waits for the next piece; after the last piece a byte of silence joins it.
+        """
+        audio = self._odd_byte + audio
+        if len(audio) % 2 and self.finished:
+            audio += _SILENT_BYTE.get(self._format.codec, b"\0")
+        even = len(audio) // 2 * 2
+        self._odd_byte = audio[even:]
+        return audio[:even]
+
+
+class _NoRedirects(connect):
+    """A redirect would take the API key to another host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+async def _send(clauses: AsyncIterator[str], socket: ClientConnection, progress: _Progress) -> None:
+    try:
+        await socket.send(InitializeConnection().json())
+        async for clause in clauses:
+            progress.put(clause)
+            if any(map(str.isalnum, clause)):  # symbols alone make strange noises
+                await socket.send(SendText(text=f"{clause.strip()} ").json())
+        progress.end()
+        await socket.send(CloseConnection().json())
+    except ConnectionClosed:
+        pass  # the receiver knows why
+    except Exception:
+        socket.transport.abort()  # wakes the receiver, who raises this
+        raise
+
+
+def _url(settings: TtsSettings, format: AudioFormat) -> str:
+    query = {
+        "model_id": settings.model_id,
+        "output_format": format.name,
+        "optimize_streaming_latency": settings.optimize_streaming_latency,
+        "auto_mode": "true",  # speak each clause at once: by default 120 characters are awaited
+        "sync_alignment": "true",
+        "inactivity_timeout": _INACTIVITY_S,
+    }
+    path = f"/v1/text-to-speech/{quote(settings.voice_id, safe='')}/stream-input"
+    scheme, _, rest = settings.api_url.rstrip("/").partition("://")
+    url = f"{_SCHEMES.get(scheme, scheme)}://{rest}{path}?{urlencode(query)}"
+    try:
+        parse_uri(url)
+    except (InvalidURI, ValueError):
+        raise ConfigError(
+            "ELEVEN_LABS_API_URL must look like wss://api.elevenlabs.io or http://localhost:8080"
+        ) from None
+    return url
+
+
+def _first_letters(text: str, count: int) -> str:
+    """`text` up to the letter or digit after the first `count` of them."""
+    for position, char in enumerate(text):
+        if char.isalnum():
+            if count == 0:
+                return text[:position]
+            count -= 1
+    return text
+
+
+def _parse(raw: str | bytes) -> _Message:
+    """Raises EngineError for ElevenLabs' own errors, ValueError for what makes no sense."""
+    data = json.loads(raw)
+    if not isinstance(data, dict):
+        raise ValueError("not an object")
+    if data.get("error") or ("message" in data and "audio" not in data):
+        raise _provider_error(data)
+    is_final = bool(data.get("isFinal") or data.get("is_final"))
+    if not data.get("audio"):
+        return _Message(is_final=is_final)
+    output = AudioOutput.model_validate(data)
+    chars = output.alignment.chars if output.alignment else None
+    return _Message(
+        base64.b64decode(output.audio, validate=True),
+        None if chars is None else "".join(chars),
+        is_final,
+    )
+
+
+def _provider_error(data: dict[str, Any]) -> EngineError:
+    """Only the error's code: the message may quote the text."""
+    code = str(data.get("error") or data.get("code") or "")
+    shown = code if _SAFE_CODE.fullmatch(code) else "without a code"
+    if code in _BUSY:
+        return EngineUnavailable("tts", f"ElevenLabs is busy ({shown})")
+    return EngineError("tts", f"ElevenLabs reported an error ({shown})")
+
+
+def _last_message(closed: ConnectionClosed, progress: _Progress) -> _Message:
+    """A normal close after all text ends the reply as `isFinal` does; others are errors."""
+    code = closed.rcvd.code if closed.rcvd else 1006
+    if code == 1000 and progress.has_all_text:
+        return _Message(is_final=True)
+    if code == 1008:
+        raise _provider_error({"error": closed.rcvd.reason if closed.rcvd else ""}) from None
+    raise EngineUnavailable("tts", f"ElevenLabs closed the connection ({code})") from None
+
+
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    try:
+        yield
+    except InvalidStatus as error:
+        raise _refusal(error.response.status_code) from None
+    except TimeoutError:
+        raise EngineTimeout("tts", "no connection to ElevenLabs in time") from None
+    except (OSError, InvalidHandshake) as error:
+        raise EngineUnavailable("tts", type(error).__name__) from None
+    except ValueError as error:
+        raise EngineError("tts", f"bad answer ({type(error).__name__})", True) from None
+
+
+def _refusal(status: int) -> EngineError:
+    if status in (401, 403):
+        return EngineError("tts", f"HTTP {status}: check ELEVEN_LABS_API_KEY")
+    if status in (408, 429) or status >= 500:
+        return EngineUnavailable("tts", f"HTTP {status}")
+    return EngineError("tts", f"HTTP {status}")

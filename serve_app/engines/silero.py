@@ -1,0 +1,98 @@
+"""Silero VAD on onnxruntime: many sessions a call, and no state of its own."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
+
+Floats = npt.NDArray[np.float32]
+
+CONTEXT_SAMPLES = 64
+"""Silero wants the end of the frame before in front of each frame."""
+_STATE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class VadRow:
+    """What Silero remembers of one session: it travels with each call, so any replica will do."""
+
+    state: Floats
+    """Recurrent state, shape (2, 128)."""
+    context: Floats
+    """Last samples of the frame before, shape (64,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VadJob:
+    """One session's part of a call."""
+
+    row: VadRow
+    frames: Floats
+    """Shape (n, 512), n at least 1, at 16 kHz."""
+
+
+@dataclass(frozen=True, slots=True)
+class VadAnswer:
+    """Answers one job."""
+
+    row: VadRow
+    probabilities: Floats
+    """Shape (n,), 0 to 1: one for each frame."""
+
+
+def new_row() -> VadRow:
+    """The memory of a session that has not sent anything."""
+    return VadRow(
+        np.zeros((2, _STATE), dtype=np.float32), np.zeros(CONTEXT_SAMPLES, dtype=np.float32)
+    )
+
+
+class SileroVad:
+    """Batches over sessions; the frames of one session run one after the other."""
+
+    def __init__(self, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(_model_path()), options, providers=["CPUExecutionProvider"]
+        )
+
+    def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
+        """Rows do not influence each other: a batch gives what single calls give."""
+        state = np.stack([job.row.state for job in jobs], axis=1)
+        context = np.stack([job.row.context for job in jobs])
+        probabilities = [np.empty(len(job.frames), dtype=np.float32) for job in jobs]
+        for step in range(max(len(job.frames) for job in jobs)):
+            live = [i for i, job in enumerate(jobs) if len(job.frames) > step]
+            frames = np.stack([jobs[i].frames[step] for i in live])
+            output, state[:, live] = self._run(
+                np.concatenate((context[live], frames), axis=1), state[:, live]
+            )
+            context[live] = frames[:, -CONTEXT_SAMPLES:]
+            for i, probability in zip(live, output[:, 0], strict=True):
+                probabilities[i][step] = probability
+        return [
+            VadAnswer(VadRow(state[:, i].copy(), context[i].copy()), probabilities[i])
+            for i in range(len(jobs))
+        ]
+
+    def warm_up(self) -> None:
+        self.detect([VadJob(new_row(), np.zeros((1, FRAME_SAMPLES), dtype=np.float32))])
+
+    def _run(self, frames: Floats, state: Floats) -> tuple[Floats, Floats]:
+        inputs = {"input": frames, "state": state, "sr": np.array(SAMPLE_RATE_HZ, dtype=np.int64)}
+        output, new_state = self._session.run(None, inputs)
+        return output, new_state
+
+
+def _model_path() -> Path:
+    # The package is located, not imported: importing it sets torch to one thread for good.
+    spec = find_spec("silero_vad")
+    assert spec is not None and spec.origin is not None, "silero-vad is a dependency"
+    return Path(spec.origin).parent / "data" / "silero_vad.onnx"

@@ -1,0 +1,145 @@
+"""Whisper with a window as short as the speech: most utterances last 1 to 5 s, and 30 s of
+padding would cost several times the work."""
+
+import logging
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
+
+from serve_app import models
+from serve_app.config import PACKAGED, SttSettings
+from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.engines.devices import resolve_device, use_threads
+from serve_app.engines.whisper_decode import GreedyDecoder, Tokens, Transcript
+from serve_app.errors import ConfigError, EngineError
+from serve_app.protocol.messages import Samples
+
+_PACKAGED_MODEL = "whisper-tiny.en"
+_WINDOW_S = 30.0
+"""What Whisper was trained on; a longer utterance has to be cut before."""
+_SHORTEST_WINDOW_S = 8.0
+_SILENCE_AFTER_S = 3.0
+"""Shorter windows, or less silence after the speech, make tiny.en repeat itself (measured)."""
+_POSITIONS_PER_SECOND = 50
+"""One position of the encoder is 20 ms."""
+_SHORTEST_SPEECH_S = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class WhisperEngine:
+    """Speech to text (English). `transcribe` is for one thread at a time."""
+
+    def __init__(self, settings: SttSettings) -> None:
+        """Loads the model, which takes about a second. Raises ConfigError."""
+        use_threads(settings.threads)
+        device = resolve_device(settings.device)
+        source = settings.model
+        source = str(models.path(_PACKAGED_MODEL)) if source == PACKAGED else source
+        self._model = _load(source, device, _dtype(settings.dtype, device))
+        self._extractor = WhisperFeatureExtractor.from_pretrained(source)
+        self._tokenizer = WhisperTokenizer.from_pretrained(source)
+        tokens = Tokens.of(self._model, self._tokenizer)
+        self._decoder = GreedyDecoder(self._model, tokens)
+
+    def warm_up(self) -> None:
+        """Run everything once, so that the first utterance does not wait for it."""
+        noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ)
+        self.transcribe([noise.astype(np.float32)])
+
+    @torch.inference_mode()
+    def transcribe(self, utterances: Sequence[Samples]) -> list[str]:
+        """Texts of a batch, one for each utterance; "" for less than 100 ms.
+
+        Each is float32 in [-1, 1], 16 kHz, shape (n,), at most 30 s. Blocks.
+        Raises EngineError.
+        """
+        durations = [len(samples) / SAMPLE_RATE_HZ for samples in utterances]
+        if max(durations, default=0.0) > _WINDOW_S:
+            raise EngineError("stt", f"an utterance of {max(durations):.1f} s; at most 30 s")
+        long_enough = [i for i, duration in enumerate(durations) if duration >= _SHORTEST_SPEECH_S]
+        texts = [""] * len(utterances)
+        if long_enough:
+            speech = [utterances[i] for i in long_enough]
+            for i, transcript in zip(long_enough, self._transcripts(speech), strict=True):
+                texts[i] = self._tokenizer.decode(transcript.text_tokens).strip()
+        return texts
+
+    def _transcripts(self, speech: list[Samples]) -> list[Transcript]:
+        durations = [len(samples) / SAMPLE_RATE_HZ for samples in speech]
+        window_s = min(max(_SHORTEST_WINDOW_S, max(durations) + _SILENCE_AFTER_S), _WINDOW_S)
+        rows = self._decoder.timed(self._hear(speech, window_s), durations)
+        capped = [i for i, row in enumerate(rows) if row.capped]
+        if capped:
+            again = self._decoder.plain(self._hear([speech[i] for i in capped], _WINDOW_S))
+            for i, row in zip(capped, again, strict=True):
+                rows[i] = row
+        return rows
+
+    def _hear(self, speech: list[Samples], window_s: float) -> Tensor:
+        """The encoder's output, shape (batch, 50 * window_s, width)."""
+        positions = math.ceil(window_s * _POSITIONS_PER_SECOND)
+        features = self._extractor(
+            speech,
+            sampling_rate=SAMPLE_RATE_HZ,
+            padding="max_length",
+            max_length=positions * SAMPLE_RATE_HZ // _POSITIONS_PER_SECOND,
+            return_tensors="pt",
+        ).input_features
+        return self._encode(features.to(self._model.device, self._model.dtype))
+
+    def _encode(self, features: Tensor) -> Tensor:
+        """`WhisperEncoder.forward` without its insistence on 30 s."""
+        encoder = self._model.model.encoder
+        states = nn.functional.gelu(encoder.conv1(features))
+        states = nn.functional.gelu(encoder.conv2(states)).transpose(1, 2)
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        for layer in encoder.layers:
+            states = layer(states, None)
+        return encoder.layer_norm(states)
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.qint8 if device.type == "cpu" else torch.float16
+    if name == "int8":
+        return torch.qint8
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _load(
+    source: str, device: torch.device, dtype: torch.dtype
+) -> WhisperForConditionalGeneration:
+    quantise = dtype is torch.qint8
+    try:
+        model = WhisperForConditionalGeneration.from_pretrained(
+            source, dtype=torch.float32 if quantise else dtype
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"stt.model {source!r} cannot be loaded: {error}") from error
+    model = model.eval().to(device)
+    return _quantised(model) if quantise else model
+
+
+def _quantised(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
+    """int8 weights for the linear layers: twice as fast on a CPU, with the same texts.
+
+    float32 comes back where torch has no such kernels, or no longer has them.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.ao.quantization is deprecated.*")
+            warnings.filterwarnings("ignore", message=".*TypedStorage is deprecated.*")
+            quantised: WhisperForConditionalGeneration = (
+                torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+            )
+        return quantised
+    except (AttributeError, RuntimeError) as error:
+        _log.warning("stt runs in float32: no int8 on this machine (%s)", error)
+        return model

@@ -1,0 +1,133 @@
+"""A reply: the LLM writes, the voice speaks clause by clause, both at the same time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from serve_app.conversation.clauses import ClauseSplitter
+from serve_app.conversation.history import Message
+from serve_app.engines.base import LlmEngine, Speech, TtsEngine
+from serve_app.engines.resample import PcmResampler
+from serve_app.protocol.formats import AudioFormat
+
+_PIECE_S = 0.5
+"""Longest piece of audio that is sent: short enough to be cut off, long enough that a client
+which plays pieces one after the other, as Echo's does, has few seams."""
+_PIECES_AHEAD = 64
+"""Bound of the queues between LLM, voice and caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Text that was just handed to the voice."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A piece of the voice in the format of the wire."""
+
+    audio: bytes
+    text: str
+    duration_s: float
+
+
+ReplyPart = Clause | Spoken
+_Queue = asyncio.Queue[ReplyPart | Exception | None]
+
+
+class Speaker:
+    """Puts an LLM and a voice together."""
+
+    def __init__(self, llm: LlmEngine, tts: TtsEngine, wire: AudioFormat) -> None:
+        self._llm = llm
+        self._tts = tts
+        self._wire = wire
+
+    async def reply(self, chat: Sequence[Message]) -> AsyncGenerator[ReplyPart, None]:
+        """Clauses and audio as they come. Closing the iterator stops LLM and voice.
+
+        Raises EngineError (stage `llm` or `tts`). What the LLM had written before it failed
+        is still spoken.
+        """
+        parts: _Queue = asyncio.Queue(_PIECES_AHEAD)
+        clauses: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
+        writer = asyncio.create_task(self._write(chat, clauses, parts))
+        speaker = asyncio.create_task(self._speak(clauses, parts))
+        failure: Exception | None = None
+        try:
+            while (part := await parts.get()) is not None:
+                if isinstance(part, Exception):
+                    failure = failure or part
+                else:
+                    yield part
+        finally:
+            writer.cancel()
+            speaker.cancel()
+            await asyncio.gather(writer, speaker, return_exceptions=True)
+        if failure is not None:
+            raise failure
+
+    async def _write(
+        self, chat: Sequence[Message], clauses: asyncio.Queue[str | None], parts: _Queue
+    ) -> None:
+        splitter = ClauseSplitter()
+        try:
+            async with aclosing(self._llm.stream(chat)) as stream:
+                async for text in stream:
+                    for clause in splitter.push(text):
+                        await _hand_over(clause, clauses, parts)
+        except Exception as error:  # handed to the caller, who raises it
+            await parts.put(error)
+        for clause in splitter.flush():
+            await _hand_over(clause, clauses, parts)
+        await clauses.put(None)
+
+    async def _speak(self, clauses: asyncio.Queue[str | None], parts: _Queue) -> None:
+        resampler = _resampler(self._tts.format, self._wire)
+        try:
+            async with aclosing(self._tts.speak(_until_none(clauses))) as speeches:
+                async for speech in speeches:
+                    audio = resampler.push(speech.audio) if resampler else speech.audio
+                    await self._put_pieces(Speech(audio, speech.text), parts)
+            if resampler and (rest := resampler.push(b"", last=True)):
+                await self._put_pieces(Speech(rest, ""), parts)
+        except Exception as error:  # handed to the caller, who raises it
+            await parts.put(error)
+        await parts.put(None)
+
+    async def _put_pieces(self, speech: Speech, parts: _Queue) -> None:
+        for piece in pieces(speech, self._wire):
+            await parts.put(piece)
+
+
+def pieces(speech: Speech, wire: AudioFormat) -> list[Spoken]:
+    """Cuts speech into pieces of at most half a second, the text in proportion."""
+    size = int(_PIECE_S * wire.bytes_per_second) // 2 * 2
+    total = len(speech.audio)
+    count = max(1, -(-total // size))
+    text_ends = [round(len(speech.text) * (i + 1) / count) for i in range(count)]
+    cut = []
+    for i, text_end in enumerate(text_ends):
+        audio = speech.audio[i * size : (i + 1) * size]
+        text = speech.text[text_ends[i - 1] if i else 0 : text_end]
+        cut.append(Spoken(audio, text, wire.seconds(len(audio))))
+    return cut
+
+
+async def _hand_over(clause: str, clauses: asyncio.Queue[str | None], parts: _Queue) -> None:
+    await parts.put(Clause(clause))
+    await clauses.put(clause)
+
+
+async def _until_none(queue: asyncio.Queue[str | None]) -> AsyncIterator[str]:
+    while (item := await queue.get()) is not None:
+        yield item
+
+
+def _resampler(voice: AudioFormat, wire: AudioFormat) -> PcmResampler | None:
+    if voice.is_pcm and wire.is_pcm and voice.rate_hz != wire.rate_hz:
+        return PcmResampler(voice.rate_hz, wire.rate_hz)
+    return None

@@ -1,0 +1,192 @@
+"""A server that speaks OpenAI's chat completions, and fails in the ways that real ones do."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "error"]
+"""What follows the last piece of text:
+
+done       finish_reason and [DONE]
+stall      nothing more, the connection stays open
+no_finish  a clean end of the body, without finish_reason and [DONE]
+cut        the connection is gone in the middle of the body
+bad_json   an event that is no JSON
+bad_utf8   an event that is no text
+error      an event with an error, as providers send when they fail half way
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How requests are answered."""
+
+    pieces: Sequence[str] = ("Hello", " there", ".")
+    ending: Ending = "done"
+    piece_delay_s: float = 0.0
+    """Pause before each piece."""
+    keep_alive_s: float = 0.0
+    """While stalling, a comment and an event without choices are sent this often."""
+    status: int = 200
+    """Anything else is answered with an error whose message quotes the request."""
+    error_code: str | None = None
+    drop_first: int = 0
+    """Requests whose connection is closed without an answer."""
+
+
+@dataclass(slots=True)
+class Request:
+    """What a client sent."""
+
+    connection: int
+    """Which connection it came on, counted from 0."""
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the client closes the connection before the answer is complete."""
+
+
+class FakeOpenAi:
+    """Use as `async with FakeOpenAi(script) as server`; it listens on 127.0.0.1."""
+
+    def __init__(self, script: Script | None = None, port: int = 0) -> None:
+        self.script = script or Script()
+        self.requests: list[Request] = []
+        self.arrived = asyncio.Event()
+        """Set by the first request."""
+        self._port = port
+        self._connections = 0
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._open.values():
+            writer.close()
+        await asyncio.gather(*self._open)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = writer
+        connection, self._connections = self._connections, self._connections + 1
+        try:
+            while request := await _read_request(reader, connection):
+                self.requests.append(request)
+                self.arrived.set()
+                if len(self.requests) <= self.script.drop_first:
+                    break
+                if not await _answer_unless_gone(self.script, request, reader, writer):
+                    break
+        except ConnectionError:
+            pass
+        finally:
+            del self._open[task]
+            writer.close()
+
+
+async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request | None:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *lines = head.decode().strip().split("\r\n")
+    headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Request(connection, first.split()[1], headers, json.loads(body))
+
+
+async def _answer_unless_gone(
+    script: Script, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bool:
+    """False when the connection is of no more use."""
+    answer = asyncio.create_task(_answer(script, request, writer))
+    # A client that waits for its answer sends nothing: reading ends when it hangs up.
+    hang_up = asyncio.create_task(reader.read(1))
+    try:
+        await asyncio.wait({answer, hang_up}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            request.disconnected.set()
+            return False
+        return await answer
+    finally:
+        answer.cancel()
+        hang_up.cancel()
+        await asyncio.gather(answer, hang_up, return_exceptions=True)
+
+
+async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter) -> bool:
+    if script.status != 200:
+        error = {"message": json.dumps(request.body), "code": script.error_code}
+        await _write(writer, _response(script.status, json.dumps({"error": error}).encode()))
+        return True
+    await _write(writer, _STREAM_HEAD)
+    await _write(writer, _chunked(_event({"role": "assistant", "content": ""})))
+    for piece in script.pieces:
+        await asyncio.sleep(script.piece_delay_s)
+        await _write(writer, _chunked(_event({"content": piece})))
+    return await _end(script, writer)
+
+
+async def _end(script: Script, writer: asyncio.StreamWriter) -> bool:
+    match script.ending:
+        case "stall":
+            await _stall(script, writer)
+        case "cut":
+            return False
+        case "done":
+            usage = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
+            events = _event({}, finish_reason="stop") + usage + b"data: [DONE]\n\n"
+            await _write(writer, _chunked(events))
+        case "bad_json":
+            await _write(writer, _chunked(b"data: {oops\n\n"))
+        case "bad_utf8":
+            await _write(writer, _chunked(b'data: {"\xff"}\n\n'))
+        case "error":
+            await _write(writer, _chunked(b'data: {"error":{"code":"server_error"}}\n\n'))
+    await _write(writer, b"0\r\n\r\n")
+    return True
+
+
+async def _stall(script: Script, writer: asyncio.StreamWriter) -> None:
+    while script.keep_alive_s:
+        await asyncio.sleep(script.keep_alive_s)
+        await _write(writer, _chunked(b': ping\n\ndata: {"choices":[]}\n\n'))
+    await asyncio.Event().wait()
+
+
+async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+def _response(status: int, body: bytes) -> bytes:
+    head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
+
+
+def _chunked(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"

@@ -1,0 +1,119 @@
+"""Real servers: the commands that users run, each in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+START_S = 240.0
+STOP_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A server process and what it printed."""
+
+    process: subprocess.Popen[str]
+    port: int
+    lines: list[str] = field(default_factory=list)
+    is_ready: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/conversation"
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def healthz(self) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=10) as answer:
+            return bytes(answer.read())
+
+    def read(self, sign: str) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
+            for line in stdout:
+                self.lines.append(line.rstrip())
+                if sign in line:
+                    self.is_ready.set()
+        self.is_ready.set()
+
+
+@contextmanager
+def running(
+    command: Sequence[str], port: int, sign: str, env: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Starts the command and waits for the line with `sign`; ends it with Ctrl-C.
+
+    Fails when a process that it started is still there afterwards.
+    """
+    moved = {
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+    }
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **moved, **(env or {})},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    server = Server(process, port)
+    reader = threading.Thread(target=server.read, args=(sign,))
+    reader.start()
+    try:
+        assert server.is_ready.wait(START_S), f"not ready in {START_S} s:\n{server.output}"
+        assert process.poll() is None, server.output
+        yield server
+    finally:
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        process.wait(STOP_S)
+        gone, alive = psutil.wait_procs(started, timeout=10)
+        for leftover in alive:
+            leftover.kill()
+        reader.join(STOP_S)
+    assert not alive, f"left behind: {alive}\n{server.output}"
+    assert gone, "a server has processes"
+
+
+def config_with(folder: Path, port: int, **changes: dict[str, Any]) -> Path:
+    """configs/serve.yaml with another port and other values."""
+    config = yaml.safe_load((ROOT / "configs/serve.yaml").read_text())
+    config["http_options"]["port"] = port
+    for section, values in changes.items():
+        config["applications"][0]["args"][section] |= values
+    path = folder / "serve.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`echo-serve run` on the packaged models, with room for three sessions."""
+    port = free_port()
+    config = config_with(tmp_path_factory.mktemp("server"), port, ingress={"max_sessions": 3})
+    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
+    with running(command, port, "Ctrl-C stops the server") as server:
+        yield server
