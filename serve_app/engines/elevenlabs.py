@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,6 +17,7 @@ from websockets.uri import parse_uri
 
 from serve_app.config import TtsSettings
 from serve_app.engines.base import Speech, TtsEngine
+from serve_app.engines.elevenlabs_progress import Message, Progress
 from serve_app.errors import ConfigError, EngineError, EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
 
@@ -28,11 +28,8 @@ _INACTIVITY_S = 180
 """The longest that ElevenLabs offers; our own deadlines are shorter. Its default is 20 s."""
 _MAX_MESSAGE_BYTES = 8 * 2**20
 """One minute of pcm_44100 in base64; without alignment a whole clause is one message."""
-_CHARS_PER_SECOND = 15
-"""English at 150 words a minute: where in the text the voice is when no alignment says so."""
 _BUSY = {"too_many_concurrent_requests", "system_busy", "rate_limit_exceeded"}
 _SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_SILENT_BYTE = {"ulaw": b"\xff", "alaw": b"\xd5"}
 _SCHEMES = {"http": "ws", "https": "wss"}
 
 _wire_log = logging.getLogger(f"{__name__}.wire")
@@ -60,7 +57,7 @@ class ElevenLabsVoice(TtsEngine):
         Raises EngineTimeout when text waits `first_audio_timeout_s` for audio, at the start
         or later, EngineUnavailable, or EngineError for a refusal.
         """
-        progress = _Progress(self.format)
+        progress = Progress(self.format)
         with _engine_errors():
             async with self._connect() as socket:
                 sender = asyncio.create_task(_send(clauses, socket, progress))
@@ -88,8 +85,8 @@ class ElevenLabsVoice(TtsEngine):
         )
 
     async def _next_message(
-        self, socket: ClientConnection, sender: "asyncio.Task[None]", progress: "_Progress"
-    ) -> "_Message":
+        self, socket: ClientConnection, sender: "asyncio.Task[None]", progress: Progress
+    ) -> Message:
         """Waits as long as there is nothing to say, and `first_audio_timeout_s` when there is."""
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -112,86 +109,6 @@ class ElevenLabsVoice(TtsEngine):
                 return _last_message(closed, progress)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """What matters in a message of ElevenLabs."""
-
-    audio: bytes = b""
-    chars: str | None = None
-    """The part of the input text that `audio` says, if ElevenLabs tells."""
-    is_final: bool = False
-
-
-class _Progress:
-    """How far the voice is in the text.
-
-    ElevenLabs reports characters of the text as it received it, which differs from ours in
-    white space and symbols. So letters and digits are counted and ours is what gets cut.
-    """
-
-    def __init__(self, format: AudioFormat) -> None:
-        self._format = format
-        self._text = ""
-        self._said = 0
-        self._odd_byte = b""
-        self._is_aligned = False
-        self._has_audio = False
-        self.has_all_text = False
-        self.waiting_since: float | None = None
-        """Loop time since when there is text without audio; None when there is none."""
-        self.finished = False
-
-    def put(self, clause: str) -> None:
-        """`clause` is being sent."""
-        self._text += clause
-        self._update_waiting()
-
-    def end(self) -> None:
-        """There will be no more text."""
-        self.has_all_text = True
-        self._update_waiting()
-
-    def heard(self, message: _Message) -> Speech | None:
-        """The next piece of speech, if the message has any."""
-        self.finished = message.is_final
-        audio = self._whole_samples(message.audio)
-        text = self._text[self._said :] if self.finished else self._advance(message)
-        self._said += len(text)
-        self._has_audio = self._has_audio or bool(audio)
-        self.waiting_since = None
-        self._update_waiting()
-        return Speech(audio, text) if audio or text else None
-
-    def _advance(self, message: _Message) -> str:
-        rest = self._text[self._said :]
-        if message.chars is not None:
-            self._is_aligned = True
-            return _first_letters(rest, sum(map(str.isalnum, message.chars)))
-        if self._is_aligned:
-            return ""
-        return rest[: round(self._format.seconds(len(message.audio)) * _CHARS_PER_SECOND)]
-
-    def _update_waiting(self) -> None:
-        knows_what_is_left = self._is_aligned or not self._has_audio
-        is_waiting = self.has_all_text or (
-            knows_what_is_left and any(map(str.isalnum, self._text[self._said :]))
-        )
-        if is_waiting and self.waiting_since is None:
-            self.waiting_since = asyncio.get_running_loop().time()
-
-    def _whole_samples(self, audio: bytes) -> bytes:
-        """Pieces of an even size, whatever the codec: Echo's clients read 16-bit numbers.
-
-        An odd byte waits for the next piece; after the last piece a byte of silence joins it.
-        """
-        audio = self._odd_byte + audio
-        if len(audio) % 2 and self.finished:
-            audio += _SILENT_BYTE.get(self._format.codec, b"\0")
-        even = len(audio) // 2 * 2
-        self._odd_byte = audio[even:]
-        return audio[:even]
-
-
 class _NoRedirects(connect):
     """A redirect would take the API key to another host."""
 
@@ -199,7 +116,7 @@ class _NoRedirects(connect):
         return exc
 
 
-async def _send(clauses: AsyncIterator[str], socket: ClientConnection, progress: _Progress) -> None:
+async def _send(clauses: AsyncIterator[str], socket: ClientConnection, progress: Progress) -> None:
     try:
         await socket.send(InitializeConnection().json())
         async for clause in clauses:
@@ -236,17 +153,7 @@ def _url(settings: TtsSettings, format: AudioFormat) -> str:
     return url
 
 
-def _first_letters(text: str, count: int) -> str:
-    """`text` up to the letter or digit after the first `count` of them."""
-    for position, char in enumerate(text):
-        if char.isalnum():
-            if count == 0:
-                return text[:position]
-            count -= 1
-    return text
-
-
-def _parse(raw: str | bytes) -> _Message:
+def _parse(raw: str | bytes) -> Message:
     """Raises EngineError for ElevenLabs' own errors, ValueError for what makes no sense."""
     data = json.loads(raw)
     if not isinstance(data, dict):
@@ -255,10 +162,10 @@ def _parse(raw: str | bytes) -> _Message:
         raise _provider_error(data)
     is_final = bool(data.get("isFinal") or data.get("is_final"))
     if not data.get("audio"):
-        return _Message(is_final=is_final)
+        return Message(is_final=is_final)
     output = AudioOutput.model_validate(data)
     chars = output.alignment.chars if output.alignment else None
-    return _Message(
+    return Message(
         base64.b64decode(output.audio, validate=True),
         None if chars is None else "".join(chars),
         is_final,
@@ -274,11 +181,11 @@ def _provider_error(data: dict[str, Any]) -> EngineError:
     return EngineError("tts", f"ElevenLabs reported an error ({shown})")
 
 
-def _last_message(closed: ConnectionClosed, progress: _Progress) -> _Message:
+def _last_message(closed: ConnectionClosed, progress: Progress) -> Message:
     """A normal close after all text ends the reply as `isFinal` does; others are errors."""
     code = closed.rcvd.code if closed.rcvd else 1006
     if code == 1000 and progress.has_all_text:
-        return _Message(is_final=True)
+        return Message(is_final=True)
     if code == 1008:
         raise _provider_error({"error": closed.rcvd.reason if closed.rcvd else ""}) from None
     raise EngineUnavailable("tts", f"ElevenLabs closed the connection ({code})") from None

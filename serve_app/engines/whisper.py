@@ -113,9 +113,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def _load(
-    source: str, device: torch.device, dtype: torch.dtype
-) -> WhisperForConditionalGeneration:
+def _load(source: str, device: torch.device, dtype: torch.dtype) -> WhisperForConditionalGeneration:
     quantise = dtype is torch.qint8
     try:
         model = WhisperForConditionalGeneration.from_pretrained(
@@ -136,8 +134,8 @@ def _quantised(model: WhisperForConditionalGeneration) -> WhisperForConditionalG
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*torch.ao.quantization is deprecated.*")
             warnings.filterwarnings("ignore", message=".*TypedStorage is deprecated.*")
-            quantised: WhisperForConditionalGeneration = (
-                torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+            quantised: WhisperForConditionalGeneration = torch.ao.quantization.quantize_dynamic(
+                model, {nn.Linear}, dtype=torch.qint8
             )
         return quantised
     except (AttributeError, RuntimeError) as error:

@@ -145,9 +145,7 @@ class GreedyDecoder:
         rows = [Transcript(self._tokens, limit) for _ in heard]
         return self._decode(heard, self._tokens.no_timestamps, rows)
 
-    def _decode(
-        self, heard: Tensor, mode: int, rows: Sequence[Transcript]
-    ) -> list[Transcript]:
+    def _decode(self, heard: Tensor, mode: int, rows: Sequence[Transcript]) -> list[Transcript]:
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         ids = torch.tensor([[*self._tokens.prompt, mode]] * len(rows), device=heard.device)
         while not all(row.done for row in rows):

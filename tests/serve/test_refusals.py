@@ -1,9 +1,9 @@
 """What the server refuses, how it says so, and that it lives on."""
 
 import json
+import socket as sockets
 import subprocess
 import sys
-import socket as sockets
 from collections.abc import AsyncIterator
 
 import msgpack
@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.serve.conftest import ROOT, Server, config_with, free_port
+from tests.serve.conftest import ROOT, Server, free_port
 
 serve_test = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 OPEN = msgpack.packb({"type": "open", "prompt": "Be brief."})
