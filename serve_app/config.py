@@ -71,6 +71,8 @@ class LlmSettings(Settings):
     api_url: str = ""
     """Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."""
     max_new_tokens: int = Field(400, ge=1)
+    max_sequence_length: int = Field(2048, ge=64)
+    """Of a local model: prompt, history and reply, in tokens."""
     first_token_timeout_s: Seconds = 10.0
     next_token_timeout_s: Seconds = 5.0
     device: str = "auto"

@@ -23,6 +23,7 @@ _ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "TEXT_GENERATION_MODEL": ("agent", "llm", "model"),
     "TEXT_GENERATION_API_URL": ("agent", "llm", "api_url"),
     "TEXT_GENERATION_MAX_NEW_TOKENS": ("agent", "llm", "max_new_tokens"),
+    "TEXT_GENERATION_MAX_SEQUENCE_LENGTH": ("agent", "llm", "max_sequence_length"),
     "SPEECH_TO_TEXT_MODEL": ("stt", "model"),
     "ELEVEN_LABS_API_URL": ("agent", "tts", "api_url"),
     "ELEVEN_LABS_VOICE_ID": ("agent", "tts", "voice_id"),

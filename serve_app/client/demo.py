@@ -22,7 +22,7 @@ Report = Callable[[str], None]
 
 SPEECH = Path(__file__).parents[2] / "tests" / "data" / "speech"
 """LibriVox and CMU recordings; their texts and licences are in the folder."""
-TURNS = ("goforward", "librivox_0880", "librivox_0930", "librivox_0890", "librivox_0920")
+TURNS = ("go_forward", "librivox_0880", "librivox_0930", "librivox_0890", "librivox_0920")
 BARGE_IN = "librivox_0870"
 PROMPT = "You are a friendly voice assistant. Answer in one or two short sentences."
 _BARGE_IN_AFTER_S = 0.7

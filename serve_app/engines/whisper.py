@@ -5,6 +5,7 @@ import logging
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,12 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 from serve_app import models
 from serve_app.config import PACKAGED, SttSettings
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
-from serve_app.engines.devices import resolve_device, use_threads
+from serve_app.engines.devices import (
+    can_halve_weights,
+    halve_weights,
+    resolve_device,
+    use_threads,
+)
 from serve_app.engines.whisper_decode import GreedyDecoder, Tokens, Transcript
 from serve_app.errors import ConfigError, EngineError
 from serve_app.protocol.messages import Samples
@@ -41,7 +47,7 @@ class WhisperEngine:
         device = resolve_device(settings.device)
         source = settings.model
         source = str(models.path(_PACKAGED_MODEL)) if source == PACKAGED else source
-        self._model = _load(source, device, _dtype(settings.dtype, device))
+        self._model = _load(source, device, settings.dtype)
         self._extractor = WhisperFeatureExtractor.from_pretrained(source)
         self._tokenizer = WhisperTokenizer.from_pretrained(source)
         tokens = Tokens.of(self._model, self._tokenizer)
@@ -101,43 +107,46 @@ class WhisperEngine:
         states = states + encoder.embed_positions.weight[: states.shape[1]]
         for layer in encoder.layers:
             states = layer(states, None)
-        return encoder.layer_norm(states)
+        heard: Tensor = encoder.layer_norm(states)
+        return heard
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        return torch.qint8 if device.type == "cpu" else torch.float16
-    if name == "int8":
-        return torch.qint8
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
-
-
-def _load(source: str, device: torch.device, dtype: torch.dtype) -> WhisperForConditionalGeneration:
-    quantise = dtype is torch.qint8
+def _load(source: str, device: torch.device, dtype: str) -> WhisperForConditionalGeneration:
+    """`auto` is int8 on a CPU and float16 on a GPU."""
+    on_cpu = device.type == "cpu"
+    if dtype == "auto":
+        dtype = "int8" if on_cpu else "float16"
+    if dtype == "int8" and not on_cpu:
+        raise ConfigError("stt.dtype int8 is for the CPU; set float16")
+    # A CPU has no fast float16 arithmetic: there, both names are about how weights are stored.
+    compact = on_cpu and dtype in ("int8", "float16")
     try:
         model = WhisperForConditionalGeneration.from_pretrained(
-            source, dtype=torch.float32 if quantise else dtype
+            source, dtype=torch.float32 if compact else getattr(torch, dtype)
         )
     except (OSError, ValueError) as error:
         raise ConfigError(f"stt.model {source!r} cannot be loaded: {error}") from error
     model = model.eval().to(device)
-    return _quantised(model) if quantise else model
+    return _compact(model, dtype) if compact else model
+
+
+def _compact(model: WhisperForConditionalGeneration, dtype: str) -> WhisperForConditionalGeneration:
+    """int8 needs half of float32's time on a CPU; float16 comes next, with float32's texts."""
+    try:
+        if dtype == "int8":
+            return _quantised(model)
+    except (AttributeError, RuntimeError) as error:
+        _log.warning("no int8 on this machine, so stt has larger weights (%s)", error)
+    if can_halve_weights():
+        halve_weights(model)
+    return model
 
 
 def _quantised(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
-    """int8 weights for the linear layers: twice as fast on a CPU, with the same texts.
-
-    float32 comes back where torch has no such kernels, or no longer has them.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*torch.ao.quantization is deprecated.*")
-            warnings.filterwarnings("ignore", message=".*TypedStorage is deprecated.*")
-            quantised: WhisperForConditionalGeneration = torch.ao.quantization.quantize_dynamic(
-                model, {nn.Linear}, dtype=torch.qint8
-            )
-        return quantised
-    except (AttributeError, RuntimeError) as error:
-        _log.warning("stt runs in float32: no int8 on this machine (%s)", error)
-        return model
+    """Dynamic quantisation, which torch 2.13 says it will drop."""
+    with warnings.catch_warnings():
+        for deprecated in ("torch.ao.quantization", "torch.quantize_per_tensor"):
+            warnings.filterwarnings("ignore", message=f"{deprecated}.* deprecated")
+        quantise: Any = torch.ao.quantization.quantize_dynamic
+        quantised: WhisperForConditionalGeneration = quantise(model, {nn.Linear}, dtype=torch.qint8)
+    return quantised

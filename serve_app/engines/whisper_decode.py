@@ -52,11 +52,11 @@ class Tokens:
         config = model.generation_config
         multilingual = model.config.vocab_size > _ENGLISH_ONLY_VOCABULARY
         task = ["<|en|>", "<|transcribe|>"] if multilingual else []
-        prompt = tokenizer.convert_tokens_to_ids(["<|startoftranscript|>", *task])
+        ids = tokenizer.get_vocab()
         return cls(
-            prompt=tuple(prompt),
-            end_of_text=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
-            no_timestamps=tokenizer.convert_tokens_to_ids("<|notimestamps|>"),
+            prompt=tuple(ids[token] for token in ["<|startoftranscript|>", *task]),
+            end_of_text=ids["<|endoftext|>"],
+            no_timestamps=ids["<|notimestamps|>"],
             suppressed=tuple(config.suppress_tokens or ()),
             suppressed_first=tuple(config.begin_suppress_tokens or ()),
         )

@@ -98,7 +98,7 @@ async def test_a_plain_echo_client_sees_echo_messages_only(server: Server) -> No
 
 @pytest.mark.parametrize("samples", [1, 100, 5000, 100_000])
 async def test_audio_of_any_chunk_size_is_taken(server: Server, samples: int) -> None:
-    speech = np.concatenate((np.zeros(4000), trim(clip("goforward")), np.zeros(16_000)))
+    speech = np.concatenate((np.zeros(4000), trim(clip("go_forward")), np.zeros(16_000)))
     if samples == 1:
         speech = speech[:2000]
     async with converse(server.url, FORMAT) as session:
@@ -110,7 +110,7 @@ async def test_audio_of_any_chunk_size_is_taken(server: Server, samples: int) ->
             await session.send({"type": "audio", "audio": audio})
         if samples > 1:
             said = (await session.next("transcript")).fields
-            assert word_error_rate(transcript("goforward"), said["text"]) <= 0.4
+            assert word_error_rate(transcript("go_forward"), said["text"]) <= 0.4
         else:
             await session.send({"type": "close"})
 
