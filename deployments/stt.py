@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from ray import serve
-from serve_app.engines.whisper import WhisperEngine
 
 from serve_app.config import SttSettings
 from serve_app.protocol.messages import Samples
@@ -14,6 +13,9 @@ class SpeechToText:
     """Batches what is waiting; healthy only once the model has run."""
 
     def __init__(self, settings: SttSettings) -> None:
+        # Here, so that whoever builds the graph need not load torch.
+        from serve_app.engines.whisper import WhisperEngine
+
         self._engine = WhisperEngine(settings)
         self._engine.warm_up()
         batch: Any = self.transcribe_batch

@@ -114,7 +114,7 @@ def _stop(report: Report) -> None:
     report("stopping ...")
     if ray.is_initialized():
         # Lets sessions end with a proper close; one that talks on is cut off with the cluster.
-        drain = threading.Thread(target=serve.shutdown, daemon=True)
+        drain = threading.Thread(target=serve.delete, args=("echo",), daemon=True)
         drain.start()
         drain.join(_DRAIN_S)
         ray.shutdown()

@@ -153,19 +153,40 @@ class Conversation:
 
     def _voice_while_listening(self, event: ev.VoiceActivity) -> None:
         self._voice.push(event.probability)
-        if self._voice.silence_ms >= self._settings.end_silence_ms:
+        silence_ms = self._voice.silence_ms
+        if silence_ms == 0:
+            self._go_on_listening()
+        elif not self._turn.is_soft_ended and silence_ms >= self._soft_end_ms:
             self._transcribe_segment(self._voice.speech_end_at + samples(_TAIL_MS))
-            self._state = State.TRANSCRIBING
-        elif self._voice.judged_at - self._turn.start >= samples(self._settings.max_utterance_ms):
+            self._turn.is_soft_ended = True
+        if silence_ms >= self._settings.end_silence_ms:
+            self._end_turn()
+
+    def _go_on_listening(self) -> None:
+        self._reopen_segment()
+        if self._voice.judged_at - self._turn.start >= samples(self._settings.max_utterance_ms):
             self._transcribe_segment(self._voice.judged_at)
             self._turn.start = self._voice.judged_at
             self._audio.forget_before(self._turn.start)
 
+    def _end_turn(self) -> None:
+        turn = self._turn
+        turn.ended_at = self._audio.end
+        turn.endpoint_ms = (turn.ended_at - self._voice.speech_end_at) / SAMPLE_RATE_HZ * 1000
+        self._state = State.TRANSCRIBING
+        self._reply_when_transcribed()
+
     def _voice_while_transcribing(self, event: ev.VoiceActivity) -> None:
         self._voice.push(event.probability)
         if self._voice.speech_ms >= self._settings.min_speech_ms:
-            self._do(CancelSegment(self._generation, self._turn.reopen_segment()))
+            self._reopen_segment()
             self._state = State.LISTENING
+
+    def _reopen_segment(self) -> None:
+        """Speech goes on after a soft end: what was asked for is not the whole segment."""
+        if self._turn.is_soft_ended:
+            self._turn.is_soft_ended = False
+            self._do(CancelSegment(self._generation, self._turn.reopen_segment()))
 
     def _voice_while_replying(self, event: ev.VoiceActivity) -> None:
         self._voice.push(event.probability)
@@ -198,16 +219,16 @@ class Conversation:
     # --- the user's turn ---
 
     def _transcribed(self, event: ev.Transcribed) -> None:
-        self._turn.stt_ms = event.elapsed_ms
-        self._turn.settle(event.segment, event.text)
-        self._end_turn_when_complete()
+        if self._turn.settle(event.segment, event.text):
+            self._turn.transcription_ms = event.elapsed_ms
+        self._reply_when_transcribed()
 
     def _transcription_failed(self, event: ev.TranscriptionFailed) -> None:
         if self._turn.settle(event.segment, ""):
             self._notify(ErrorNotice(self._generation, "stt", event.message), "error")
-        self._end_turn_when_complete()
+        self._reply_when_transcribed()
 
-    def _end_turn_when_complete(self) -> None:
+    def _reply_when_transcribed(self) -> None:
         if self._state is State.LISTENING or not self._turn.is_complete:
             return
         if text := self._turn.text:
@@ -297,6 +318,10 @@ class Conversation:
     # --- small things ---
 
     @property
+    def _soft_end_ms(self) -> int:
+        return min(self._settings.soft_end_ms, self._settings.end_silence_ms)
+
+    @property
     def _now_s(self) -> float:
         return self._audio.end / SAMPLE_RATE_HZ
 
@@ -340,7 +365,12 @@ TRANSITIONS: dict[State, dict[type, _Step]] = {
     },
     State.LISTENING: {
         **_WHILE_OPEN,
-        ev.VoiceActivity: _step(Conversation._voice_while_listening, State.TRANSCRIBING),
+        ev.VoiceActivity: _step(
+            Conversation._voice_while_listening,
+            State.TRANSCRIBING,
+            State.REPLYING,
+            State.WAITING,
+        ),
         ev.Transcribed: _step(Conversation._transcribed),
         ev.TranscriptionFailed: _step(Conversation._transcription_failed),
     },

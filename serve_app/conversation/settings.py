@@ -28,6 +28,9 @@ class TurnSettings:
     """Shorter bursts of voice activity do not open a turn."""
     interrupt_speech_ms: int = 224
     """Voice activity this long, while the agent talks, interrupts it."""
+    soft_end_ms: int = 192
+    """Silence after which an utterance is transcribed on suspicion: the transcript is ready when
+    the utterance does end, and is thrown away when speech goes on."""
     end_silence_ms: int = 400
     """Silence after which an utterance ends."""
     pre_roll_ms: int = 320

@@ -1,5 +1,7 @@
 """The user's open turn: one utterance, or several segments of one that is very long."""
 
+from serve_app.conversation.settings import SAMPLE_RATE_HZ
+
 
 class Turn:
     """Collects the transcripts of a turn's segments, which may arrive in any order."""
@@ -7,8 +9,16 @@ class Turn:
     def __init__(self, start: int) -> None:
         self.start = start
         """First sample of the segment that is being spoken."""
+        self.is_soft_ended = False
+        """Whether the last segment was asked for on suspicion."""
+        self.asked_at = 0
+        """Samples received when the last segment was asked for."""
+        self.ended_at = 0
+        """Samples received at the endpoint."""
         self.endpoint_ms = 0.0
-        self.stt_ms = 0.0
+        """End of speech to the endpoint."""
+        self.transcription_ms = 0.0
+        """What the last segment took."""
         self._texts: dict[int, str | None] = {}
         self._issued = 0
 
@@ -29,6 +39,12 @@ class Turn:
             return False
         self._texts[segment] = text.strip()
         return True
+
+    @property
+    def stt_ms(self) -> float:
+        """Endpoint to the transcript: what was left of the transcription by then."""
+        head_start_ms = (self.ended_at - self.asked_at) / SAMPLE_RATE_HZ * 1000
+        return max(0.0, self.transcription_ms - head_start_ms)
 
     @property
     def is_complete(self) -> bool:

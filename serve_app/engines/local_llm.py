@@ -15,7 +15,7 @@ from serve_app import models
 from serve_app.config import PACKAGED, LlmSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.base import LlmEngine
-from serve_app.engines.devices import resolve_device, use_threads
+from serve_app.engines.devices import can_halve_weights, halve_weights, resolve_device, use_threads
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 
 T = TypeVar("T")
@@ -44,6 +44,8 @@ class LocalLlm(LlmEngine):
         except (OSError, ValueError) as error:
             raise ConfigError(f"llm.model {source!r} cannot be loaded: {error}") from error
         self._model = self._model.eval().to(device)
+        if device.type == "cpu" and self._model.dtype is torch.float32 and can_halve_weights():
+            halve_weights(self._model)
         self._ends = _end_tokens(self._model, self._tokenizer)
         self._memory = _PrefixMemory(_REMEMBERED_TOKENS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llm")

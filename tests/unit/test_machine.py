@@ -125,6 +125,44 @@ def test_a_pause_shorter_than_the_limit_ends_nothing(talk: Talk) -> None:
     assert talk.machine.state is State.LISTENING
 
 
+def test_transcription_starts_before_the_turn_is_over(talk: Talk) -> None:
+    talk.greet()
+    talk.speech(960)
+    talk.silence(192)
+    talk.transcript("What is this?")
+    assert talk.machine.state is State.LISTENING and len(talk.all(ef.Reply)) == 1
+    talk.silence(224)
+    assert talk.machine.state is State.REPLYING
+    assert talk.chat()[-1] == ("user", "What is this?")
+    assert len(talk.all(ef.Transcribe)) == 1
+
+
+def test_speech_after_a_soft_end_throws_the_early_transcript_away(talk: Talk) -> None:
+    talk.greet()
+    talk.speech(960)
+    talk.silence(320)
+    talk.transcript("What is")
+    early = talk.last(ef.Transcribe)
+    talk.speech(640)
+    assert ef.CancelSegment(early.generation, early.segment) in talk.effects
+    talk.silence(416)
+    assert len(talk.all(ef.Reply)) == 1, "the early transcript does not count"
+    assert len(talk.last(ef.Transcribe).samples) > len(early.samples)
+    talk.transcript("What is this?")
+    assert talk.chat()[-1] == ("user", "What is this?")
+
+
+def test_without_a_soft_end_the_endpoint_asks() -> None:
+    talk = Talk(TurnSettings(soft_end_ms=10_000))
+    talk.greet()
+    talk.speech(960)
+    talk.silence(384)
+    assert not talk.all(ef.Transcribe)
+    talk.silence(32)
+    assert len(talk.all(ef.Transcribe)) == 1
+    assert talk.machine.state is State.TRANSCRIBING
+
+
 def test_nothing_said_costs_no_reply(talk: Talk) -> None:
     talk.greet()
     talk.ask(text="  ")
@@ -182,11 +220,11 @@ def test_metrics_add_up_to_the_delay(talk: Talk) -> None:
     talk.greet()
     talk.speech(960)
     talk.silence(480)
-    talk.transcript("What is this?", elapsed_ms=90)
+    talk.transcript("What is this?", elapsed_ms=300)  # it was asked for 224 ms before the end
     talk.says("A test.", 1.0, elapsed_ms=350)
     metrics = talk.sent(Metrics)[-1]
     assert metrics == Metrics(
-        talk.machine.generation, endpoint_ms=416, stt_ms=90, llm_ms=250, tts_ms=100
+        talk.machine.generation, endpoint_ms=416, stt_ms=76, llm_ms=250, tts_ms=100
     )
 
 
