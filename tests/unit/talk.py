@@ -16,6 +16,16 @@ E = TypeVar("E", bound=ef.Effect)
 M = TypeVar("M", bound=ServerMessage)
 
 
+SETTINGS = TurnSettings(
+    min_speech_ms=96,
+    interrupt_speech_ms=224,
+    soft_end_ms=192,
+    end_silence_ms=400,
+    pre_roll_ms=320,
+)
+"""Fixed, so that tuning the defaults changes no test."""
+
+
 class Talk:
     """Drives a Conversation and keeps every effect."""
 
@@ -23,7 +33,7 @@ class Talk:
         self, settings: TurnSettings | None = None, events: Iterable[str] = EVENTS
     ) -> None:
         numbers = count(1)
-        self.machine = Conversation(settings or TurnSettings(), lambda: f"token{next(numbers):03}")
+        self.machine = Conversation(settings or SETTINGS, lambda: f"token{next(numbers):03}")
         self.effects: list[ef.Effect] = []
         self.events = frozenset(events)
 

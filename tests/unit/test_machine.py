@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import State
-from serve_app.conversation.settings import TurnSettings, samples
+from serve_app.conversation.settings import samples
 from serve_app.protocol.messages import (
     AgentAudio,
     ErrorNotice,
@@ -14,7 +16,7 @@ from serve_app.protocol.messages import (
     Token,
     Transcript,
 )
-from tests.unit.talk import Talk
+from tests.unit.talk import SETTINGS, Talk
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_the_segment_holds_the_speech_with_pre_roll_and_tail(talk: Talk) -> None
     last_voiced = talk.received
     talk.silence(480)
     audio = talk.last(ef.Transcribe).samples
-    settings = TurnSettings()
+    settings = SETTINGS
     assert audio[0] == (first_voiced - samples(settings.pre_roll_ms)) // 512
     assert audio[-1] == (last_voiced + samples(160) - 1) // 512
     assert np.all(np.diff(audio) >= 0) and np.all(np.diff(audio) <= 1), "no sample is lost"
@@ -153,7 +155,7 @@ def test_speech_after_a_soft_end_throws_the_early_transcript_away(talk: Talk) ->
 
 
 def test_without_a_soft_end_the_endpoint_asks() -> None:
-    talk = Talk(TurnSettings(soft_end_ms=10_000))
+    talk = Talk(replace(SETTINGS, soft_end_ms=10_000))
     talk.greet()
     talk.speech(960)
     talk.silence(384)
@@ -197,7 +199,7 @@ def test_a_failed_transcription_ends_the_turn_and_is_told(talk: Talk) -> None:
 
 
 def test_a_very_long_utterance_is_cut_without_losing_a_sample() -> None:
-    talk = Talk(TurnSettings(max_utterance_ms=3200))
+    talk = Talk(replace(SETTINGS, max_utterance_ms=3200))
     talk.greet()
     talk.speech(6400)
     first, *_ = talk.all(ef.Transcribe)
