@@ -77,6 +77,10 @@ class Playback:
         self._queue.clear()
         self.ends_at_s = now_s
 
+    def left_s(self) -> float:
+        """Playing time of what is in the queue."""
+        return self.ends_at_s - time.monotonic()
+
     def settle(self, now_s: float) -> None:
         """Moves what has been played by now from the queue to `heard`."""
         while self._queue and self._queue[0][0] <= now_s:
@@ -95,6 +99,7 @@ class EchoSession:
     def __init__(self, socket: ClientConnection, audio_format: AudioFormat) -> None:
         self.playback = Playback(audio_format)
         self.received: list[Received] = []
+        self.microphone: asyncio.Task[None]
         self._socket = socket
         self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
         self._news = asyncio.Condition()
@@ -108,6 +113,10 @@ class EchoSession:
 
     async def send(self, fields: dict[str, Any]) -> None:
         await self._socket.send(msgpack.packb(fields))
+
+    def stop_microphone(self) -> None:
+        """Sends no more audio by itself: the caller does."""
+        self.microphone.cancel()
 
     async def say(self, samples: Samples) -> tuple[float, float]:
         """Speaks into the open microphone. Returns when the first and the last sample were
@@ -165,11 +174,15 @@ class EchoSession:
     async def _say_when_dry(self) -> None:
         while True:
             async with self._news:
-                await self._news.wait_for(lambda: self.playback.ends_at_s > time.monotonic())
-            while (left := self.playback.ends_at_s - time.monotonic()) > 0:
-                await asyncio.sleep(left)
-            self.playback.settle(time.monotonic())
+                await self._news.wait_for(lambda: self.playback.left_s() > 0)
+            await self._play_to_the_end()
             await self.send({"type": "state", "state": "waiting"})
+
+    async def _play_to_the_end(self) -> None:
+        """More audio may come, or an interrupt, while this waits."""
+        while (left_s := self.playback.left_s()) > 0:  # noqa: ASYNC110 - it is a clock
+            await asyncio.sleep(left_s)
+        self.playback.settle(time.monotonic())
 
 
 @asynccontextmanager
@@ -178,12 +191,12 @@ async def converse(url: str, audio_format: AudioFormat) -> AsyncIterator[EchoSes
     async with connect(url, max_size=None, compression=None) as socket:
         session = EchoSession(socket, audio_format)
         listener = asyncio.create_task(session.listen())
-        microphone = asyncio.create_task(session.keep_microphone_open())
+        session.microphone = asyncio.create_task(session.keep_microphone_open())
         try:
             yield session
             await session.send({"type": "close"})
             await asyncio.wait({listener}, timeout=5)
         finally:
-            for task in (listener, microphone):
+            for task in (listener, session.microphone):
                 task.cancel()
-            await asyncio.gather(listener, microphone, return_exceptions=True)
+            await asyncio.gather(listener, session.microphone, return_exceptions=True)

@@ -204,11 +204,9 @@ class Conversation:
         self._state = State.LISTENING
 
     def _transcribe_segment(self, end: int) -> None:
-        segment = self._turn.add_segment()
-        self._turn.endpoint_ms = (
-            (self._audio.end - self._voice.speech_end_at) / SAMPLE_RATE_HZ * 1e3
-        )
-        self._do(Transcribe(self._generation, segment, self._audio.cut(self._turn.start, end)))
+        audio = self._audio.cut(self._turn.start, end)
+        self._turn.asked_at = self._audio.end
+        self._do(Transcribe(self._generation, self._turn.add_segment(), audio))
 
     def _speech_start(self) -> int:
         """Where an utterance would start: before the onset, or before what was judged last."""

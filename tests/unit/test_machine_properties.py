@@ -10,10 +10,11 @@ from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
 from serve_app.protocol.messages import AgentAudio, Interrupt, Token
 
+_TEXTS = st.sampled_from(["", "Yes.", "Go on."])
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("voice"), st.integers(1, 20), st.sampled_from([0.0, 0.4, 0.9])),
-        st.tuples(st.just("transcript"), st.integers(0, 3), st.sampled_from(["", "Yes.", "Go on."])),
+        st.tuples(st.just("transcript"), st.integers(0, 3), _TEXTS),
         st.tuples(st.just("failed"), st.integers(0, 3), st.just("")),
         st.tuples(st.just("audio"), st.integers(0, 3), st.sampled_from([0.1, 1.0])),
         st.tuples(st.just("ended"), st.integers(0, 3), st.just("")),
