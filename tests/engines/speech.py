@@ -43,7 +43,17 @@ def word_errors(reference: str, heard: str) -> int:
     return row[-1]
 
 
-def word_error_rate(heard: dict[str, str]) -> float:
-    """Errors per reference word over all the clips in `heard`."""
+def transcript(name: str) -> str:
+    """What is said in a clip."""
+    return TRANSCRIPTS[name]
+
+
+def word_error_rate(reference: str, heard: str) -> float:
+    """Errors per word of the reference."""
+    return word_errors(reference, heard) / len(words(reference))
+
+
+def corpus_error_rate(heard: dict[str, str]) -> float:
+    """Errors per reference word over all the clips in `heard`, which has their texts."""
     errors = sum(word_errors(TRANSCRIPTS[name], text) for name, text in heard.items())
     return errors / sum(len(words(TRANSCRIPTS[name])) for name in heard)

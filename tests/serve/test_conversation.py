@@ -14,21 +14,33 @@ from serve_app.engines.resample import PcmResampler
 from serve_app.engines.whisper import WhisperEngine
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS, Samples
-from tests.engines.speech import clip, transcript, word_error_rate
+from tests.engines.speech import TRANSCRIPTS, clip, word_errors, words
 from tests.serve.conftest import Server
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
+SENTENCE = "librivox_0930"
 FORMAT = parse_format("pcm_44100")
 PROMPT = "You are a friendly voice assistant. Answer in one or two short sentences."
 
 
+async def said(session: EchoSession, role: str) -> str:
+    """The next transcript of the user or the agent."""
+    while (fields := (await session.next("transcript")).fields)["role"] != role:
+        pass
+    return str(fields["text"])
+
+
 async def finish(session: EchoSession) -> str:
     """What the agent said until it waits for the user."""
-    text = (await session.next("transcript")).fields["text"]
+    text = await said(session, "agent")
     while (await session.next("state")).fields["state"] != "waiting":
         pass
-    return str(text)
+    return text
+
+
+def error_rate(reference: str, heard: str) -> float:
+    return word_errors(reference, heard) / len(words(reference))
 
 
 def heard(pcm: bytes) -> Samples:
@@ -47,14 +59,13 @@ async def test_the_loop_closes(server: Server) -> None:
         await session.open(PROMPT, EVENTS)
         await finish(session)
         before = len(session.playback.heard)
-        await session.say(trim(clip("librivox_0880")))
-        said = (await session.next("transcript")).fields
+        await session.say(trim(clip(SENTENCE)))
+        transcript = await said(session, "user")
         reply = await finish(session)
         voice = heard(bytes(session.playback.heard[before:]))
-    assert said["role"] == "user"
-    assert word_error_rate(transcript("librivox_0880"), said["text"]) <= 0.15
+    assert error_rate(TRANSCRIPTS[SENTENCE], transcript) <= 0.1
     back = WhisperEngine(SttSettings(device="cpu")).transcribe([voice[: 30 * 16_000]])[0]
-    assert word_error_rate(reply, back) <= 0.25, f"{reply!r} was heard as {back!r}"
+    assert error_rate(reply, back) <= 0.25, f"{reply!r} was heard as {back!r}"
 
 
 async def test_nothing_dead_is_sent_after_an_interrupt(server: Server) -> None:
@@ -63,8 +74,7 @@ async def test_nothing_dead_is_sent_after_an_interrupt(server: Server) -> None:
         await session.next("audio")
         start_s, _ = await session.say(trim(clip("librivox_0870")))
         interrupt = await session.next("interrupt")
-        await session.next("transcript")  # of the agent: what was heard
-        await session.next("transcript")
+        await said(session, "user")
         await finish(session)
         messages = session.received
     at = messages.index(interrupt)
@@ -109,8 +119,8 @@ async def test_audio_of_any_chunk_size_is_taken(server: Server, samples: int) ->
             audio = speech[start : start + samples].astype("<f4").tobytes()
             await session.send({"type": "audio", "audio": audio})
         if samples > 1:
-            said = (await session.next("transcript")).fields
-            assert word_error_rate(transcript("go_forward"), said["text"]) <= 0.4
+            transcript = await said(session, "user")
+            assert error_rate(TRANSCRIPTS["go_forward"], transcript) <= 0.25
         else:
             await session.send({"type": "close"})
 
@@ -124,8 +134,8 @@ async def test_sessions_do_not_mix(server: Server) -> None:
             await session.open(PROMPT, EVENTS)
             await finish(session)
             await session.say(trim(clip(name)))
-            return str((await session.next("transcript")).fields["text"])
+            return await said(session, "user")
 
     texts = await asyncio.gather(*(ask(name) for name in names))
     for name, text in zip(names, texts, strict=True):
-        assert word_error_rate(transcript(name), text) <= 0.2, f"{name}: {text}"
+        assert error_rate(TRANSCRIPTS[name], text) <= 0.2, f"{name}: {text}"

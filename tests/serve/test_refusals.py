@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.serve.conftest import ROOT, Server, free_port
 
-serve_test = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.serve, pytest.mark.timeout(300)]
 OPEN = msgpack.packb({"type": "open", "prompt": "Be brief."})
 
 
@@ -44,9 +44,6 @@ async def opened(server: Server) -> AsyncIterator[ClientConnection]:
         (b"\0" * ((1 << 20) + 1), 1009, "at most 1048576"),
     ],
 )
-@pytest.mark.serve
-@pytest.mark.models
-@pytest.mark.timeout(300)
 async def test_bad_input_gets_a_code_and_a_reason(
     server: Server, opened: ClientConnection, frame: bytes | str, code: int, reason: str
 ) -> None:
@@ -56,9 +53,6 @@ async def test_bad_input_gets_a_code_and_a_reason(
     assert json.loads(server.healthz())["status"] == "ok"
 
 
-@pytest.mark.serve
-@pytest.mark.models
-@pytest.mark.timeout(300)
 async def test_a_full_server_says_try_again_later(server: Server) -> None:
     """The fixture's server holds three sessions."""
     async with connect(server.url) as a, connect(server.url) as b, connect(server.url) as c:
@@ -74,9 +68,6 @@ async def test_a_full_server_says_try_again_later(server: Server) -> None:
             assert msgpack.unpackb(await next_one.recv())["type"] == "token"
 
 
-@pytest.mark.serve
-@pytest.mark.models
-@pytest.mark.timeout(300)
 async def test_a_lost_client_frees_its_session(server: Server) -> None:
     for _ in range(4):  # one more than there is room for
         async with connect(server.url) as socket:
@@ -113,7 +104,7 @@ def test_a_missing_file_is_one_line() -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_port_in_use_is_one_line_that_says_how_to_move_it(tmp_path: object) -> None:
+def test_a_port_in_use_is_one_line_that_says_how_to_move_it() -> None:
     with sockets.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()

@@ -1,0 +1,127 @@
+"""Whisper on recorded speech: right texts, whatever the window and the batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import (
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTokenizer,
+)
+
+from serve_app import models
+from serve_app.config import SttSettings
+from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.engines.whisper import WhisperEngine
+from serve_app.engines.whisper_decode import Tokens
+from serve_app.errors import ConfigError, EngineError
+from serve_app.protocol.messages import Samples
+from tests.engines.speech import TRANSCRIPTS, clip, corpus_error_rate, transcript, word_error_rate
+
+pytestmark = pytest.mark.models
+
+CPU = SttSettings(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def engine() -> WhisperEngine:
+    """As it runs by default on a CPU."""
+    engine = WhisperEngine(CPU)
+    engine.warm_up()
+    return engine
+
+
+@pytest.fixture(scope="module")
+def exact() -> WhisperEngine:
+    return WhisperEngine(CPU.model_copy(update={"dtype": "float32"}))
+
+
+def test_single_utterances(engine: WhisperEngine) -> None:
+    heard = {name: engine.transcribe([clip(name)])[0] for name in TRANSCRIPTS}
+    assert corpus_error_rate(heard) <= 0.10, heard
+
+
+def test_a_batch_with_one_window_for_all(engine: WhisperEngine) -> None:
+    texts = engine.transcribe([clip(name) for name in TRANSCRIPTS])
+    heard = dict(zip(TRANSCRIPTS, texts, strict=True))
+    assert corpus_error_rate(heard) <= 0.10, heard
+
+
+def test_a_batch_gives_what_each_utterance_gives_alone(exact: WhisperEngine) -> None:
+    """All of these fit the shortest window, so none lengthens it for the others."""
+    clips = [clip(name) for name in ("go_forward", "cards_001", "librivox_0930", "cards_005")]
+    assert exact.transcribe(clips) == [exact.transcribe([samples])[0] for samples in clips]
+
+
+def test_float16_weights_give_the_texts_of_float32(exact: WhisperEngine) -> None:
+    clips = [clip(name) for name in ("go_forward", "librivox_0930")]
+    halved = WhisperEngine(CPU.model_copy(update={"dtype": "float16"}))
+    assert halved.transcribe(clips) == exact.transcribe(clips)
+
+
+def test_a_full_window_of_thirty_seconds(engine: WhisperEngine) -> None:
+    names = [name for name in TRANSCRIPTS if name.startswith("librivox")]
+    pause = np.zeros(SAMPLE_RATE_HZ // 2, dtype=np.float32)
+    speech = np.concatenate([part for name in names for part in (clip(name), pause)])
+    whole = np.zeros(30 * SAMPLE_RATE_HZ, dtype=np.float32)
+    whole[: len(speech)] = speech
+    expected = " ".join(transcript(name) for name in names)
+    assert word_error_rate(expected, engine.transcribe([whole])[0]) <= 0.15
+
+
+def test_a_runaway_is_decoded_again_in_the_full_window(exact: WhisperEngine) -> None:
+    """Decoded in its own window only, this clip says `5` 24 times."""
+    texts = exact.transcribe([clip("cards_003"), clip("cards_004")])
+    assert texts == ["7 of clubs.", "5 5"]
+
+
+def test_too_short_to_say_anything(engine: WhisperEngine) -> None:
+    hardly: Samples = np.zeros(SAMPLE_RATE_HZ // 10 - 1, dtype=np.float32)
+    texts = engine.transcribe([hardly, clip("go_forward"), hardly[:0]])
+    assert (texts[0], texts[2]) == ("", "")
+    assert word_error_rate(transcript("go_forward"), texts[1]) == 0.0
+    assert engine.transcribe([]) == []
+
+
+def test_too_long_for_the_window(engine: WhisperEngine) -> None:
+    with pytest.raises(EngineError, match=r"stt: an utterance of 30\.1 s; at most 30 s"):
+        engine.transcribe([np.zeros(round(30.1 * SAMPLE_RATE_HZ), dtype=np.float32)])
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"stt\.model .* cannot be loaded"):
+        WhisperEngine(CPU.model_copy(update={"model": str(tmp_path)}))
+
+
+def untrained(directory: Path, vocabulary: int) -> WhisperForConditionalGeneration:
+    """A checkpoint with the shape of a distilled one: fewer decoder than encoder layers."""
+    packaged = models.path("whisper-tiny.en")
+    config = WhisperConfig.from_pretrained(
+        packaged, vocab_size=vocabulary, d_model=16, encoder_layers=3, decoder_layers=2,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+    )  # fmt: skip
+    model = WhisperForConditionalGeneration(config)
+    model.generation_config = GenerationConfig.from_pretrained(packaged)
+    model.save_pretrained(directory)
+    WhisperFeatureExtractor.from_pretrained(packaged).save_pretrained(directory)
+    WhisperTokenizer.from_pretrained(packaged).save_pretrained(directory)
+    return model
+
+
+def test_a_checkpoint_from_a_path(tmp_path: Path) -> None:
+    """One that has learned nothing still comes to an end."""
+    untrained(tmp_path, 51_864)
+    settings = CPU.model_copy(update={"model": str(tmp_path), "dtype": "float32"})
+    (text,) = WhisperEngine(settings).transcribe([clip("cards_001")])
+    assert isinstance(text, str)
+
+
+def test_a_multilingual_checkpoint_is_told_to_transcribe_english(tmp_path: Path) -> None:
+    model = untrained(tmp_path, 51_865)
+    tokenizer = WhisperTokenizer.from_pretrained(tmp_path)
+    prompt = tokenizer.convert_ids_to_tokens(list(Tokens.of(model, tokenizer).prompt))
+    assert prompt == ["<|startoftranscript|>", "<|en|>", "<|transcribe|>"]

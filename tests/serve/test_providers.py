@@ -1,0 +1,85 @@
+"""`serve run`, Serve's Python proxy, and providers in the place of the local models."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from serve_app.client.session import converse
+from serve_app.client.speech import trim
+from serve_app.protocol.formats import parse_format
+from serve_app.protocol.messages import EVENTS
+from tests.engines.speech import clip
+from tests.fakes import elevenlabs_server, openai_server
+from tests.serve.conftest import Server, config_with, free_port, running
+
+pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
+
+STORY = [f"word{i} " for i in range(60)] + ["end."]
+
+
+@pytest.fixture
+async def providers() -> AsyncIterator[
+    tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs]
+]:
+    llm = openai_server.Script(pieces=["Well, ", "hello ", "there. ", *STORY], piece_delay_s=0.1)
+    async with (
+        openai_server.FakeOpenAi(llm) as openai,
+        elevenlabs_server.FakeElevenLabs() as elevenlabs,
+    ):
+        yield openai, elevenlabs
+
+
+@pytest.fixture
+def environment(
+    providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
+) -> dict[str, str]:
+    openai, elevenlabs = providers
+    return {
+        "OPENAI_API_KEY": "sk-test",
+        "TEXT_GENERATION_API_URL": openai.url,
+        "ELEVEN_LABS_API_KEY": "el-test",
+        "ELEVEN_LABS_API_URL": elevenlabs.url,
+        "RAY_SERVE_ENABLE_HA_PROXY": "0",
+    }
+
+
+async def test_serve_run_with_providers(
+    tmp_path: Path,
+    providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
+    environment: dict[str, str],
+) -> None:
+    """The keys choose the providers, and an interrupt closes both of their connections."""
+    openai, elevenlabs = providers
+    port = free_port()
+    command = [
+        str(Path(sys.executable).with_name("serve")), "run", str(config_with(tmp_path, port)),
+    ]  # fmt: skip
+    server = running(command, port, "is ready at", environment)
+    started = await asyncio.to_thread(server.__enter__)
+    try:
+        await _interrupted(started, openai, elevenlabs)
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+async def _interrupted(
+    server: Server,
+    openai: openai_server.FakeOpenAi,
+    elevenlabs: elevenlabs_server.FakeElevenLabs,
+) -> None:
+    async with converse(server.url, parse_format("pcm_44100")) as session:
+        await session.open("Tell stories.", EVENTS)
+        await session.next("audio")
+        (request,), (connection,) = openai.requests, elevenlabs.connections
+        assert request.headers["authorization"] == "Bearer sk-test"
+        assert request.body["messages"][0] == {"role": "system", "content": "Tell stories."}
+        assert connection.headers["xi-api-key"] == "el-test"
+        assert connection.query["output_format"] == "pcm_22050"
+        await session.say(trim(clip("go_forward")))
+        await session.next("interrupt")
+        async with asyncio.timeout(5):
+            await request.disconnected.wait()
+            await connection.closed.wait()
