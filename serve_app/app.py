@@ -20,9 +20,10 @@ from serve_app.plan import load, resolve
 from serve_app.sessions import actor_name
 
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 10}
-_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""OpenMP threads that spin while they wait starve each other when several processes share few
-cores: with two cores a step of the local LLM took 265 ms instead of 60. Read when torch loads."""
+_THREADS = {"GOMP_SPINCOUNT": "20000"}
+"""OpenMP threads wait busily for each other. By default so long that processes which share few
+cores starve each other (on two cores, an utterance of 3 s took up to 6 s to transcribe); not at
+all, and a second thread gains nothing. This is about 50 us. Read when torch is loaded."""
 _SPARE_REQUESTS = 16
 """Above our own limit, so that a full replica still answers: Serve's own refusal of a
 WebSocket reaches the client as an HTTP 500."""

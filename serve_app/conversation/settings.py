@@ -28,10 +28,10 @@ class TurnSettings:
     """Shorter bursts of voice activity do not open a turn."""
     interrupt_speech_ms: int = 224
     """Voice activity this long, while the agent talks, interrupts it."""
-    soft_end_ms: int = 128
+    soft_end_ms: int = 64
     """Silence after which an utterance is transcribed on suspicion: the transcript is ready when
     the utterance does end, and is thrown away when speech goes on."""
-    end_silence_ms: int = 320
+    end_silence_ms: int = 288
     """Silence after which an utterance ends. Silero lets go 100 to 250 ms after the voice does,
     so the pause is near half a second; who goes on talking before the agent is heard is not cut
     off, since the reply is withdrawn and the words join."""

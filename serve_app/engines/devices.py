@@ -1,9 +1,13 @@
 """Where a torch model runs, and what makes it fast on a CPU."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+
+Linear = Callable[[Tensor], Tensor]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -35,17 +39,24 @@ def halve_weights(model: nn.Module) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear:
-                setattr(parent, name, _HalfLinear(child))
+                setattr(parent, name, _HalfLinear(child.weight, child.bias))
+
+
+def compact_linear(weight: Tensor) -> Linear:
+    """The product with `weight`, stored as float16 where that can be done."""
+    if can_halve_weights():
+        return _HalfLinear(weight, None)
+    return partial(nn.functional.linear, weight=weight)
 
 
 class _HalfLinear(nn.Module):
     """A linear layer over FBGEMM's packed float16 weights."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        bias = None if linear.bias is None else linear.bias.detach().float()
         pack = torch.ops.quantized.linear_prepack_fp16
-        self._packed = pack(linear.weight.detach().float(), bias)
+        bias = None if bias is None else bias.detach().float()
+        self._packed = pack(weight.detach().float(), bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         outputs: Tensor = torch.ops.quantized.linear_dynamic_fp16(inputs, self._packed)

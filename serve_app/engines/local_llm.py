@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from tokenizers.decoders import DecodeStream
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from serve_app import models
@@ -15,11 +17,15 @@ from serve_app.config import PACKAGED, LlmSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.base import LlmEngine
 from serve_app.engines.devices import can_halve_weights, halve_weights, resolve_device, use_threads
+from serve_app.engines.llama_cpu import LlamaCpu, is_plain_llama
 from serve_app.engines.llm_prefixes import PrefixMemory
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 
 A = TypeVar("A")
 T = TypeVar("T")
+
+Forward = Callable[[list[int], DynamicCache], Tensor]
+"""New tokens and what is known so far, which grows by them, to the logits after the last one."""
 
 _PACKAGED_MODEL = "smollm2-135m-instruct"
 _REMEMBERED_TOKENS = 4096
@@ -38,12 +44,13 @@ class LocalLlm(LlmEngine):
         self._settings = settings
         source = settings.model
         source = str(models.path(_PACKAGED_MODEL)) if source in ("", PACKAGED) else source
-        self._tokenizer, self._model = _load(source, settings)
-        context = self._model.config.max_position_embeddings
+        self._tokenizer, model = _load(source, settings)
+        context = model.config.max_position_embeddings
         room = min(settings.max_sequence_length, context)
         self._longest_reply = min(settings.max_new_tokens, room // 2)
         self._longest_prompt = room - self._longest_reply
-        self._ends = _end_tokens(self._model, self._tokenizer)
+        self._ends = _end_tokens(model, self._tokenizer)
+        self._forward = _forward(model)
         self._memory = PrefixMemory(_REMEMBERED_TOKENS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llm")
         self.prefilled_tokens = 0
@@ -53,7 +60,7 @@ class LocalLlm(LlmEngine):
 
     def warm_up(self) -> None:
         """Run once, so that the first reply does not wait for it."""
-        self._thread.submit(_Generation(self._model, [0, 0], DynamicCache()).step).result()
+        self._thread.submit(_Generation(self._forward, [0, 0], DynamicCache()).step).result()
 
     async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
         """See LlmEngine. A reply ends after `max_new_tokens`.
@@ -110,7 +117,7 @@ class LocalLlm(LlmEngine):
         prompt = self._prompt(chat)
         cache = self._memory.recall(prompt)
         self.prefilled_tokens += len(prompt) - cache.get_seq_length()
-        return _Generation(self._model, prompt, cache)
+        return _Generation(self._forward, prompt, cache)
 
     def _step(self, generation: "_Generation") -> int | None:
         self.steps += 1
@@ -144,8 +151,8 @@ class LocalLlm(LlmEngine):
 class _Generation:
     """One reply in the making."""
 
-    def __init__(self, model: Any, prompt: list[int], cache: DynamicCache) -> None:
-        self._model = model
+    def __init__(self, forward: Forward, prompt: list[int], cache: DynamicCache) -> None:
+        self._forward = forward
         self.tokens = prompt
         self.cache = cache
         """Holds the keys and values of the first of `tokens`, at least one less than all."""
@@ -155,15 +162,10 @@ class _Generation:
         """The next token, or None when there is more of the prompt to read."""
         known = self.cache.get_seq_length()
         unread = self.tokens[known : known + _PROMPT_TOKENS_PER_STEP]
-        logits = self._model(
-            input_ids=torch.tensor([unread], device=self._model.device),
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
+        logits = self._forward(unread, self.cache)
         if known + len(unread) < len(self.tokens):
             return None
-        token = int(logits[0, -1].argmax())
+        token = int(logits.argmax())
         self.tokens.append(token)
         return token
 
@@ -172,19 +174,37 @@ def _load(source: str, settings: LlmSettings) -> tuple[Any, Any]:
     """Tokenizer and model. On a CPU without bfloat16, `auto` is float16 weights with float32
     arithmetic."""
     device = resolve_device(settings.device)
-    halved = device.type == "cpu" and settings.dtype == "auto" and not _has_bfloat16()
+    on_cpu = device.type == "cpu" and settings.dtype == "auto" and not _has_bfloat16()
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(source)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype="auto" if halved else _dtype(settings.dtype)
+            source, dtype=torch.float32 if on_cpu else _dtype(settings.dtype)
         )
     except (OSError, ValueError) as error:
         raise ConfigError(f"llm.model {source!r} cannot be loaded: {error}") from error
     if tokenizer.chat_template is None:
         raise ConfigError(f"llm.model {source!r} has no chat template: choose an instruct model")
-    if halved and can_halve_weights():
-        halve_weights(model)
-    return tokenizer, (model.float() if halved else model).eval().to(device)
+    return tokenizer, model.eval().to(device)
+
+
+def _forward(model: Any) -> Forward:
+    """On a CPU in float32 arithmetic, with weights stored as float16."""
+    if model.device.type == "cpu" and model.dtype is torch.float32:
+        if is_plain_llama(model):
+            return LlamaCpu(model)
+        if can_halve_weights():
+            halve_weights(model)
+    return partial(_transformers_forward, model)
+
+
+def _transformers_forward(model: Any, tokens: list[int], cache: DynamicCache) -> Tensor:
+    logits: Tensor = model(
+        input_ids=torch.tensor([tokens], device=model.device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits
+    return logits[0, -1]
 
 
 def _dtype(name: str) -> torch.dtype:
