@@ -18,11 +18,9 @@ from serve_app.engines.devices import Linear, compact_linear
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    attention_norm: Tensor
     qkv: Linear
-    """Queries, keys and values in one product."""
+    """Queries, keys and values in one product. The weights of the norm before it are in it."""
     output: Linear
-    mlp_norm: Tensor
     gate_up: Linear
     down: Linear
 
@@ -50,8 +48,7 @@ class LlamaCpu:
         self._eps: float = config.rms_norm_eps
         self._embedding: Tensor = model.model.embed_tokens.weight
         self._layers = [_layer(layer) for layer in model.model.layers]
-        self._norm: Tensor = model.model.norm.weight
-        self._head = compact_linear(model.lm_head.weight)
+        self._head = compact_linear(model.lm_head.weight * model.model.norm.weight)
         theta: float = config.rope_parameters["rope_theta"]
         exponents = torch.arange(0, self._head_size, 2, dtype=torch.float32) / self._head_size
         self._frequencies = theta**-exponents
@@ -64,11 +61,11 @@ class LlamaCpu:
         rotation = torch.cat((angles, angles), dim=-1)
         cos, sin = rotation.cos(), rotation.sin()
         for index, layer in enumerate(self._layers):
-            normed = self._normalise(states, layer.attention_norm)
+            normed = self._normalise(states)
             states = states + self._attend(layer, index, normed, cos, sin, cache)
-            gate, up = layer.gate_up(self._normalise(states, layer.mlp_norm)).chunk(2, dim=-1)
+            gate, up = layer.gate_up(self._normalise(states)).chunk(2, dim=-1)
             states = states + layer.down(functional.silu(gate) * up)
-        logits: Tensor = self._head(self._normalise(states[-1:], self._norm))
+        logits: Tensor = self._head(self._normalise(states[-1:]))
         return logits[0]
 
     def _attend(
@@ -95,19 +92,24 @@ class LlamaCpu:
         mixed = functional.scaled_dot_product_attention(rows, keys, values, attn_mask=mask)
         return mixed.view(self._heads, count, self._head_size).transpose(0, 1).reshape(count, -1)
 
-    def _normalise(self, states: Tensor, weight: Tensor) -> Tensor:
-        return functional.rms_norm(states, weight.shape, weight, self._eps)
+    def _normalise(self, states: Tensor) -> Tensor:
+        """RMSNorm but for its weights. `functional.rms_norm` takes three times as long."""
+        return states * torch.rsqrt(states.square().mean(-1, keepdim=True) + self._eps)
 
 
 def _layer(layer: Any) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
     return _Layer(
-        attention_norm=layer.input_layernorm.weight,
-        qkv=compact_linear(torch.cat([projection.weight for projection in projections])),
+        qkv=compact_linear(
+            torch.cat([projection.weight for projection in projections])
+            * layer.input_layernorm.weight
+        ),
         output=compact_linear(attention.o_proj.weight),
-        mlp_norm=layer.post_attention_layernorm.weight,
-        gate_up=compact_linear(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])),
+        gate_up=compact_linear(
+            torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
+            * layer.post_attention_layernorm.weight
+        ),
         down=compact_linear(mlp.down_proj.weight),
     )
 
