@@ -24,7 +24,7 @@ SPEECH = Path(__file__).parents[2] / "tests" / "data" / "speech"
 """LibriVox and CMU recordings; their texts and licences are in the folder."""
 TURNS = ("go_forward", "librivox_0880", "librivox_0930", "librivox_0890", "librivox_0920")
 BARGE_IN = "librivox_0870"
-PROMPT = "You are a friendly voice assistant. Answer in one or two short sentences."
+PROMPT = "You are a helpful voice assistant. Answer briefly."
 _BARGE_IN_AFTER_S = 0.7
 _PAUSE_S = 0.3
 

@@ -1,4 +1,4 @@
-"""The constants of turn taking. Defaults and their sources are in docs/turn-taking."""
+"""The constants of turn taking."""
 
 from dataclasses import dataclass
 
@@ -32,9 +32,8 @@ class TurnSettings:
     """Silence after which an utterance is transcribed on suspicion: the transcript is ready when
     the utterance does end, and is thrown away when speech goes on."""
     end_silence_ms: int = 288
-    """Silence after which an utterance ends. Silero lets go 100 to 250 ms after the voice does,
-    so the pause is near half a second; who goes on talking before the agent is heard is not cut
-    off, since the reply is withdrawn and the words join."""
+    """Silence after which an utterance ends. Short, since who goes on talking before the agent is
+    heard is not cut off: the reply is withdrawn and the words join."""
     pre_roll_ms: int = 320
     """Audio kept from before the first voiced frame, so that soft onsets are not cut."""
     max_utterance_ms: int = 30_000

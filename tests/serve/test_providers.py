@@ -13,7 +13,7 @@ from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
 from tests.engines.speech import clip
 from tests.fakes import elevenlabs_server, openai_server
-from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.conftest import START_S, Server, config_with, free_port, running
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
@@ -57,12 +57,24 @@ async def test_serve_run_with_providers(
     command = [
         str(Path(sys.executable).with_name("serve")), "run", str(config_with(tmp_path, port)),
     ]  # fmt: skip
-    server = running(command, port, "is ready at", environment)
+    server = running(command, port, "Submitted deploy config successfully", environment)
     started = await asyncio.to_thread(server.__enter__)
     try:
+        await _answers(started)
         await _interrupted(started, openai, elevenlabs)
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+async def _answers(server: Server) -> None:
+    """`serve run` of a file does not say when the application is ready, so it is asked."""
+    async with asyncio.timeout(START_S):
+        while True:
+            try:
+                await asyncio.to_thread(server.healthz)
+                return
+            except OSError:
+                await asyncio.sleep(0.5)
 
 
 async def _interrupted(
