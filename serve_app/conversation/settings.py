@@ -31,7 +31,7 @@ class TurnSettings:
     soft_end_ms: int = 64
     """Silence after which an utterance is transcribed on suspicion: the transcript is ready when
     the utterance does end, and is thrown away when speech goes on."""
-    end_silence_ms: int = 288
+    end_silence_ms: int = 256
     """Silence after which an utterance ends. Short, since who goes on talking before the agent is
     heard is not cut off: the reply is withdrawn and the words join."""
     pre_roll_ms: int = 320
