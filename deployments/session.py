@@ -6,14 +6,15 @@ import ray
 
 from serve_app.conversation.effects import Record
 
-_KEPT_S = 3600.0
+KEPT_S = 3600.0
 """An entry that was not written for this long belongs to an ingress replica that died."""
 
 
 class SessionStore:
     """Written at each committed turn, never for a frame of audio."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_s: float = KEPT_S) -> None:
+        self._kept_s = kept_s
         self._records: dict[str, tuple[float, Record]] = {}
 
     async def save(self, session: str, record: Record) -> None:
@@ -29,11 +30,12 @@ class SessionStore:
     async def forget(self, session: str) -> None:
         self._records.pop(session, None)
 
-    async def count(self) -> int:
-        return len(self._records)
+    async def sessions(self) -> list[str]:
+        """Those that are kept, the one written last at the end."""
+        return list(self._records)
 
     def _expire(self) -> None:
-        oldest = time.monotonic() - _KEPT_S
+        oldest = time.monotonic() - self._kept_s
         while self._records:
             session, (written, _) = next(iter(self._records.items()))
             if written >= oldest:

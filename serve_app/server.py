@@ -99,7 +99,7 @@ def _start(file: ServerFile, http: dict[str, Any], report: Report) -> AppConfig:
         log_to_driver=False,
     )
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    report(f"logs are in {LOGS}")
+    report(f"Ray is at {ray.get_runtime_context().gcs_address}, logs are in {LOGS}")
     config = resolve(load(file.args, os.environ), os.environ, cluster_gpus())
     serve.start(http_options=http)
     serve.run(build(dict(file.args)), name="echo")

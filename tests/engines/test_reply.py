@@ -1,0 +1,104 @@
+"""LLM and voice together, over the wire of both providers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from serve_app.config import LlmSettings, TtsSettings
+from serve_app.conversation.history import Message
+from serve_app.engines.base import Speech
+from serve_app.engines.elevenlabs import ElevenLabsVoice
+from serve_app.engines.openai_chat import OpenAiChat
+from serve_app.errors import EngineError
+from serve_app.protocol.formats import parse_format
+from serve_app.reply import Clause, Speaker, Spoken, pieces
+from tests.fakes.elevenlabs_server import FakeElevenLabs
+from tests.fakes.elevenlabs_server import Script as VoiceScript
+from tests.fakes.openai_server import FakeOpenAi
+from tests.fakes.openai_server import Script as ChatScript
+
+CHAT = [Message("user", "Hello!")]
+WIRE = parse_format("pcm_44100")
+
+
+@asynccontextmanager
+async def speaking(
+    chat: ChatScript | None = None, voice: VoiceScript | None = None
+) -> AsyncIterator[tuple[Speaker, FakeOpenAi, FakeElevenLabs]]:
+    async with FakeOpenAi(chat) as openai, FakeElevenLabs(voice) as elevenlabs:
+        chat_settings = LlmSettings(provider="generic", model="m", api_url=openai.url)
+        voice_settings = TtsSettings(api_url=elevenlabs.url, first_audio_timeout_s=1)
+        async with aclosing(OpenAiChat(chat_settings, "")) as llm:
+            tts = ElevenLabsVoice(voice_settings, "k", parse_format("pcm_22050"))
+            yield Speaker(llm, tts, WIRE), openai, elevenlabs
+
+
+async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() -> None:
+    text = "Hello there, my old friend. It is late."
+    async with speaking(ChatScript([text])) as (speaker, _, _):
+        parts = [part async for part in speaker.reply(CHAT)]
+    clauses = [part.text for part in parts if isinstance(part, Clause)]
+    spoken = [part for part in parts if isinstance(part, Spoken)]
+    assert "".join(clauses) == "".join(piece.text for piece in spoken) == text
+    seconds = sum(piece.duration_s for piece in spoken)
+    assert seconds == pytest.approx(len(text) * 0.05, rel=0.1), "the voice says 20 letters a second"
+    assert all(len(piece.audio) % 2 == 0 and piece.duration_s <= 0.5 for piece in spoken)
+
+
+async def test_the_voice_begins_while_the_llm_still_writes() -> None:
+    chat = ChatScript(["First things first. ", "Then"], ending="stall")
+    async with (
+        asyncio.timeout(5),  # the LLM would be given up after 5 s more
+        speaking(chat) as (speaker, _, _),
+        aclosing(speaker.reply(CHAT)) as parts,
+    ):
+        async for part in parts:
+            if isinstance(part, Spoken) and part.audio:
+                break
+        else:
+            pytest.fail("the reply ended without audio")
+
+
+async def test_what_was_written_before_the_llm_failed_is_spoken() -> None:
+    chat = ChatScript(["It is half ", "past"], ending="cut")
+    spoken = ""
+    async with speaking(chat) as (speaker, _, _):
+        with pytest.raises(EngineError) as caught:
+            async for part in speaker.reply(CHAT):
+                spoken += part.text if isinstance(part, Spoken) else ""
+    assert caught.value.stage == "llm"
+    assert spoken.strip() == "It is half past"
+
+
+async def test_a_failed_voice_ends_the_reply() -> None:
+    voice = VoiceScript(fail_after=1, error={"error": "quota_exceeded"})
+    async with speaking(voice=voice) as (speaker, _, _):
+        with pytest.raises(EngineError) as caught:
+            async for _ in speaker.reply(CHAT):
+                pass
+    assert caught.value.stage == "tts"
+
+
+async def test_closing_a_reply_frees_both_providers() -> None:
+    chat = ChatScript(["Once upon a time, ", *["and on "] * 200], piece_delay_s=0.02)
+    async with speaking(chat) as (speaker, openai, elevenlabs):
+        parts = speaker.reply(CHAT)
+        async for part in parts:
+            if isinstance(part, Spoken):
+                break
+        await parts.aclose()
+        async with asyncio.timeout(2):
+            await openai.requests[0].disconnected.wait()
+            await elevenlabs.connections[0].closed.wait()
+
+
+def test_pieces_share_the_text_in_proportion() -> None:
+    cut = pieces(Speech(b"\0\0" * 44_100, "One two three four. "), WIRE)
+    assert [piece.duration_s for piece in cut] == [0.5, 0.5]
+    assert [piece.text for piece in cut] == ["One two th", "ree four. "]
+
+
+def test_text_without_audio_is_one_piece() -> None:
+    assert pieces(Speech(b"", "… "), WIRE) == [Spoken(b"", "… ", 0.0)]
