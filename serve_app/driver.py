@@ -31,6 +31,8 @@ _MAX_MESSAGES = 1024
 """About 8 minutes of audio in pieces of half a second, or a client that reads nothing."""
 _GOODBYE_S = 5.0
 """For the last messages and the last record, when the server ends the session."""
+_REASON_BYTES = 123
+"""RFC 6455 allows no more."""
 _REPLY = 0
 """Where a turn's segments have numbers from 1, its reply has this one."""
 
@@ -227,7 +229,7 @@ class Driver:
         try:
             while isinstance(item := await self._outbox.get(), bytes):
                 await self._socket.send_bytes(item)
-            await self._socket.close(item.code, item.reason)
+            await self._socket.close(item.code, _fitting(item.reason))
         except (WebSocketDisconnect, RuntimeError):
             await self._inbox.put(ClientGone())
 
@@ -281,3 +283,7 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 def _ms_since(started: float) -> float:
     return (time.monotonic() - started) * 1000
+
+
+def _fitting(reason: str) -> str:
+    return reason.encode()[:_REASON_BYTES].decode(errors="ignore")
