@@ -1,11 +1,13 @@
 """Real servers: the commands that users run, each in a process of its own."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,6 +50,12 @@ class Server:
     def healthz(self) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=10) as answer:
             return bytes(answer.read())
+
+    def wait_until_idle(self) -> None:
+        """A session ends shortly after its socket, and it is only there to be asked for."""
+        deadline = time.monotonic() + STOP_S
+        while json.loads(self.healthz())["sessions"]:
+            assert time.monotonic() < deadline, "a session does not end"
 
     def read(self, sign: str) -> None:
         assert self.process.stdout is not None
