@@ -42,7 +42,7 @@ class Ingress:
         self._pool = SessionPool(config.sessions.actors)
         self._batcher = VoiceActivityBatcher(self._calls.detect)
         self._batching: asyncio.Task[None] | None = None
-        self._sessions = 0
+        self._sessions: set[asyncio.Task[None]] = set()
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(
@@ -56,20 +56,25 @@ class Ingress:
     async def conversation(self, socket: WebSocket) -> None:
         """One session, from handshake to close."""
         await socket.accept()
-        if self._sessions >= self._config.ingress.max_sessions:
+        if len(self._sessions) >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
             await socket.close(AtCapacity.close_code, "all sessions are taken: try again later")
             return
-        self._sessions += 1
+        driver = self._driver(socket)
+        session = asyncio.create_task(driver.run(self._config.ingress.open_timeout_s))
+        self._sessions.add(session)
+        session.add_done_callback(self._sessions.discard)
         try:
-            await self._driver(socket).run(self._config.ingress.open_timeout_s)
+            # In HAProxy mode Serve cancels this handler when the socket is gone, also in the
+            # middle of cleaning up: so the session is a task of ours, which is told instead.
+            await asyncio.shield(session)
         finally:
-            self._sessions -= 1
+            driver.leave()
 
     async def healthz(self, request: Request) -> JSONResponse:
         """Ready to talk, and the plan that is running."""
         plan = {row.stage: f"{row.engine}: {row.model}" for row in stages(self._config)}
-        return JSONResponse({"status": "ok", "sessions": self._sessions, "plan": plan})
+        return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
 
     async def check_health(self) -> None:
         if self._batching is not None and self._batching.done():

@@ -85,6 +85,10 @@ class Driver:
             await _end([*tasks, writer, *self._work.values()])
             await self._forget()
 
+    def leave(self) -> None:
+        """Ends the session because its client is gone. Safe to repeat, and afterwards."""
+        self._fail(ClientGone())
+
     async def _converse(self) -> None:
         while True:
             event = await self._inbox.get()
@@ -131,8 +135,8 @@ class Driver:
         except asyncio.QueueFull:
             self._fail(TooSlow("the client does not read what it is sent"))
 
-    def _fail(self, error: VoiceError) -> None:
-        """Ends the session with the error's close code, whatever is still in the inbox."""
+    def _fail(self, error: VoiceError | ClientGone) -> None:
+        """Ends the session, with an error's close code, whatever is still in the inbox."""
         while self._inbox.full():
             self._inbox.get_nowait()
         self._inbox.put_nowait(error)

@@ -1,46 +1,50 @@
 """The session actors of a running server, asked directly."""
 
+import asyncio
 import json
+import os
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
 from typing import Any
 
 import pytest
-import ray
 
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
-from tests.serve.conftest import Server
+from tests.serve.conftest import ROOT, Server
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-def store(server: Server) -> Iterator[Any]:
-    """A handle to the only session actor."""
+def recorded(server: Server) -> Any:
     address = re.search(r"Ray is at (\S+),", server.output)
     assert address
-    ray.init(address=address[1], namespace="serve", log_to_driver=False, logging_level="error")
-    try:
-        names = [a["name"] for a in ray.util.list_named_actors(all_namespaces=True)]
-        (name,) = (name for name in names if name.endswith("sessions-0"))
-        yield ray.get_actor(name, namespace="serve")
-    finally:
-        ray.shutdown()
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.serve.ask_sessions", address[1]],
+        cwd=ROOT,
+        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
 
 
-async def test_a_session_is_recorded_until_it_ends(server: Server, store: Any) -> None:
+async def test_a_session_is_recorded_until_it_ends(server: Server) -> None:
+    server.wait_until_idle()
     async with converse(server.url, parse_format("pcm_44100")) as session:
         await session.open("Be brief.", EVENTS)
         greeting = (await session.next("transcript")).fields["text"]
         await session.next("state")
-        (name,) = await store.sessions.remote()
-        assert json.loads(server.healthz())["sessions"] == 1
-        record = await store.load.remote(name)
-    assert [(m.role, m.content) for m in record.history] == [
-        ("system", "Be brief."), ("user", "Hello!"), ("assistant", greeting),
-    ]  # fmt: skip
-    assert record.tokens_issued == 1
+        (record,) = (await asyncio.to_thread(recorded, server)).values()
+    assert [(m["role"], m["content"]) for m in record["history"]] == [
+        ("system", "Be brief."),
+        ("user", "Hello!"),
+        ("assistant", greeting),
+    ]
+    assert record["tokens_issued"] == 1
     server.wait_until_idle()
-    assert await store.sessions.remote() == []
+    assert await asyncio.to_thread(recorded, server) == {}

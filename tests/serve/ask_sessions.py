@@ -1,0 +1,22 @@
+"""What the session actor of a running cluster holds, as JSON. In a process of its own, since
+Ray reads how to sign in (RAY_AUTH_MODE) once, and the token is made when the cluster starts."""
+
+import json
+import sys
+from dataclasses import asdict
+
+import ray
+
+
+def main(address: str) -> None:
+    ray.init(address=address, namespace="serve", log_to_driver=False, logging_level="error")
+    names = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+    (name,) = (name for name in names if name.endswith("sessions-0"))
+    store = ray.get_actor(name, namespace="serve")
+    sessions = ray.get(store.sessions.remote())
+    records = {session: asdict(ray.get(store.load.remote(session))) for session in sessions}
+    print(json.dumps(records))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
