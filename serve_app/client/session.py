@@ -125,7 +125,7 @@ class EchoSession:
         self._speech.append((samples, spoken))
         return await spoken
 
-    async def next(self, *kinds: str, timeout_s: float = 30.0) -> Received:
+    async def next(self, *kinds: str, timeout_s: float = 90.0) -> Received:
         """The next message of these kinds that was not returned yet. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s), self._news:
             while True:
