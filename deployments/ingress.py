@@ -1,6 +1,7 @@
 """The ingress: holds the sockets and runs the conversations."""
 
 import asyncio
+import contextvars
 import logging
 import secrets
 import string
@@ -82,7 +83,11 @@ class Ingress:
 
     def _driver(self, socket: WebSocket) -> Driver:
         if self._batching is None:
-            self._batching = asyncio.get_running_loop().create_task(self._batcher.run())
+            # In a context of its own: Serve cancels the calls made in the context of a request
+            # when that request ends, and this loop would end with the first session.
+            self._batching = asyncio.get_running_loop().create_task(
+                self._batcher.run(), context=contextvars.Context()
+            )
         return Driver(
             session=uuid.uuid4().hex,
             socket=socket,
