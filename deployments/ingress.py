@@ -82,7 +82,7 @@ class Ingress:
             raise RuntimeError("the voice activity loop has ended")
 
     def _driver(self, socket: WebSocket) -> Driver:
-        if self._batching is None:
+        if self._batching is None or self._batching.done():
             # In a context of its own: Serve cancels the calls made in the context of a request
             # when that request ends, and this loop would end with the first session.
             self._batching = asyncio.get_running_loop().create_task(
