@@ -74,10 +74,10 @@ async def _with_retry(stage: str, timeout_s: float, call: Callable[[], Any]) -> 
     try:
         async with asyncio.timeout(timeout_s):
             try:
-                answer: T = await _cancelling(call())
-            except RayActorError:
+                answer: T = await _cancelling(stage, call())
+            except (RayActorError, EngineUnavailable):
                 # Serve retries only until a replica has accepted; dying with it is ours.
-                answer = await _cancelling(call())
+                answer = await _cancelling(stage, call())
             return answer
     except TimeoutError:
         raise EngineTimeout(stage, f"no answer within {timeout_s:g} s") from None
@@ -85,10 +85,15 @@ async def _with_retry(stage: str, timeout_s: float, call: Callable[[], Any]) -> 
         raise _engine_error(stage, error) from error
 
 
-async def _cancelling(response: Any) -> Any:
+async def _cancelling(stage: str, response: Any) -> Any:
+    """Cancels the call with its caller. A call that Serve cancelled by itself, as it does with
+    those of a request that ended, must not look like that: it would end the caller's task."""
     try:
         return await response
     except asyncio.CancelledError:
+        caller = asyncio.current_task()
+        if caller is not None and not caller.cancelling():
+            raise EngineUnavailable(stage, "the call was cancelled") from None
         response.cancel()
         raise
 
