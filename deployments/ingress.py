@@ -43,7 +43,7 @@ class Ingress:
         self._pool = SessionPool(config.sessions.actors)
         self._batcher = VoiceActivityBatcher(self._calls.detect)
         self._batching: asyncio.Task[None] | None = None
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._sessions: dict[asyncio.Task[None], Driver] = {}
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(
@@ -57,14 +57,14 @@ class Ingress:
     async def conversation(self, socket: WebSocket) -> None:
         """One session, from handshake to close."""
         await socket.accept()
-        if len(self._sessions) >= self._config.ingress.max_sessions:
+        if self._live_sessions >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
             await socket.close(AtCapacity.close_code, "all sessions are taken: try again later")
             return
         driver = self._driver(socket)
         session = asyncio.create_task(driver.run(self._config.ingress.open_timeout_s))
-        self._sessions.add(session)
-        session.add_done_callback(self._sessions.discard)
+        self._sessions[session] = driver
+        session.add_done_callback(self._sessions.pop)
         try:
             # In HAProxy mode Serve cancels this handler when the socket is gone, also in the
             # middle of cleaning up: so the session is a task of ours, which is told instead.
@@ -80,6 +80,10 @@ class Ingress:
     async def check_health(self) -> None:
         if self._batching is not None and self._batching.done():
             raise RuntimeError("the voice activity loop has ended")
+
+    @property
+    def _live_sessions(self) -> int:
+        return sum(not driver.is_over for driver in self._sessions.values())
 
     def _driver(self, socket: WebSocket) -> Driver:
         if self._batching is None or self._batching.done():

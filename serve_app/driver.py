@@ -66,6 +66,8 @@ class Driver:
         self._timers: dict[ev.Timer, asyncio.TimerHandle] = {}
         self._record: ef.Record | None = None
         self._record_is_new = asyncio.Event()
+        self.is_over = False
+        """True from before the close frame is sent: a client that sees it finds its place free."""
 
     async def run(self, open_timeout_s: float) -> None:
         """From the accepted socket to its end. Leaves no task, call or timer behind."""
@@ -127,6 +129,7 @@ class Driver:
                 self._record = effect
                 self._record_is_new.set()
             case ef.CloseSocket():
+                self.is_over = True
                 self._put(effect)
 
     def _put(self, item: bytes | ef.CloseSocket) -> None:
@@ -142,6 +145,7 @@ class Driver:
         self._inbox.put_nowait(error)
 
     def _say_goodbye(self, error: VoiceError) -> None:
+        self.is_over = True
         while self._outbox.full():
             self._outbox.get_nowait()
         self._outbox.put_nowait(ef.CloseSocket(error.close_code, str(error)))
