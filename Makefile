@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test lint types models lock clean
+.PHONY: run demo test lint types models bench-turns bench-latency lock clean
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -25,6 +25,12 @@ types: $(INSTALLED)
 
 models: $(INSTALLED)    ## fetch the models into the cache
 	@$(BIN)/echo-serve fetch
+
+bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Smart Turn
+	@$(BIN)/python -m bench.turns
+
+bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
+	@$(BIN)/python -m bench.latency
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from serve_app.config import AgentSettings
 from serve_app.conversation.history import Message
@@ -18,11 +19,14 @@ class Agent:
         tts = build_tts(settings.tts, os.environ)
         self._speaker = Speaker(llm, tts, wire_format(settings.tts))
 
-    async def reply(self, chat: list[Message]) -> AsyncGenerator[ReplyPart, None]:
+    async def reply(self, chat: list[Message], voice: str) -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come; a cancelled call stops LLM and voice."""
-        parts = self._speaker.reply(chat)
-        try:
+        async with aclosing(self._speaker.reply(chat, voice)) as parts:
             async for part in parts:
                 yield part
-        finally:
-            await parts.aclose()
+
+    async def say(self, text: str, voice: str) -> AsyncGenerator[ReplyPart, None]:
+        """The text as speech."""
+        async with aclosing(self._speaker.say(text, voice)) as parts:
+            async for part in parts:
+                yield part

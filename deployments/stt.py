@@ -6,6 +6,7 @@ from typing import Any
 from ray import serve
 
 from serve_app.config import SttSettings
+from serve_app.engines.base import Utterance
 from serve_app.protocol.messages import Samples
 
 
@@ -21,13 +22,14 @@ class SpeechToText:
         batch: Any = self.transcribe_batch
         batch.set_max_batch_size(settings.max_batch)
 
-    async def transcribe(self, samples: Samples) -> str:
+    async def transcribe(self, samples: Samples, language: str = "") -> str:
         """Text of one segment: float32, shape (n,), 16 kHz, at most 30 s."""
-        text: str = await self.transcribe_batch(samples)
+        utterance = Utterance(samples, self._engine.check_language(language))
+        text: str = await self.transcribe_batch(utterance)
         return text
 
     # No wait for a batch to fill: an utterance alone goes at once, and those that arrive
     # while it runs go together in the next call.
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.0)
-    async def transcribe_batch(self, utterances: list[Samples]) -> list[str]:
+    async def transcribe_batch(self, utterances: list[Utterance]) -> list[str]:
         return await asyncio.to_thread(self._engine.transcribe, utterances)

@@ -35,6 +35,8 @@ class Calls:
         self._vad = vad
         self._stt = stt
         self._agent = agent.options(stream=True)
+        self._replies = 0
+        self._busy_from = config.agent.draft_replies * config.agent.replicas
         self._vad_timeout_s = config.vad.timeout_s
         self._stt_timeout_s = config.stt.timeout_s
         self._part_timeout_s = (
@@ -45,15 +47,35 @@ class Calls:
         """Voice activity of a batch. Stateless, so a second replica may be asked."""
         return await _with_retry("vad", self._vad_timeout_s, lambda: self._vad.detect.remote(jobs))
 
-    async def transcribe(self, samples: Samples) -> str:
-        """Text of one segment, at most 30 s. The samples stay here until the text is."""
+    async def judge(self, samples: Samples) -> float | None:
+        """Probability that a turn is complete, by its last 8 s; None where no model is set."""
         return await _with_retry(
-            "stt", self._stt_timeout_s, lambda: self._stt.transcribe.remote(samples)
+            "vad", self._vad_timeout_s, lambda: self._vad.judge.remote(samples)
         )
 
-    async def reply(self, chat: Sequence[Message]) -> AsyncGenerator[ReplyPart, None]:
-        """One streaming call a reply. Closing the generator cancels it over there."""
-        response: Any = self._agent.reply.remote(list(chat))
+    async def transcribe(self, samples: Samples, language: str) -> str:
+        """Text of one segment, at most 30 s. The samples stay here until the text is."""
+        return await _with_retry(
+            "stt", self._stt_timeout_s, lambda: self._stt.transcribe.remote(samples, language)
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether this ingress has so many replies going that none is begun on suspicion."""
+        return self._replies >= self._busy_from
+
+    def reply(self, chat: Sequence[Message], voice: str) -> AsyncGenerator[ReplyPart, None]:
+        """The agent's answer. Closing the generator cancels it over there."""
+        return self._stream(lambda: self._agent.reply.remote(list(chat), voice))
+
+    def say(self, text: str, voice: str) -> AsyncGenerator[ReplyPart, None]:
+        """A text as speech."""
+        return self._stream(lambda: self._agent.say.remote(text, voice))
+
+    async def _stream(self, call: Callable[[], Any]) -> AsyncGenerator[ReplyPart, None]:
+        """One streaming call a reply. Raises EngineError."""
+        response = call()
+        self._replies += 1
         try:
             while True:
                 async with asyncio.timeout(self._part_timeout_s):
@@ -66,6 +88,7 @@ class Calls:
         except (RayError, RayServeException) as error:
             raise _engine_error("agent", error) from error
         finally:
+            self._replies -= 1
             response.cancel()
 
 

@@ -46,6 +46,8 @@ class SessionSettings(Settings):
 class VadSettings(Replicas):
     threads: int = Field(1, ge=1)
     timeout_s: Seconds = 5.0
+    end_of_turn: Literal["packaged", "off"] = "packaged"
+    """Whether a model (Smart Turn v3.2) hears if a turn is complete, or silence alone ends it."""
 
 
 class SttSettings(Replicas):
@@ -101,6 +103,8 @@ class AgentSettings(Replicas):
     num_gpus: float = Field(0.0, ge=0)
     """For an LLM that runs in this deployment."""
     max_ongoing_replies: int = Field(64, ge=1)
+    draft_replies: int = Field(8, ge=0)
+    """With so many replies going, for each replica, none is begun before its turn has ended."""
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
 

@@ -7,9 +7,6 @@ reader ──events──▶ inbox ──▶ conversation ──effects──▶
 
 import asyncio
 import logging
-import time
-from collections.abc import Coroutine
-from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -19,10 +16,19 @@ from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
 from serve_app.errors import EngineError, ProtocolViolation, TooSlow, VoiceError
 from serve_app.protocol import codec
-from serve_app.protocol.messages import Audio, ClientMessage, Open, PlaybackState
-from serve_app.reply import Clause
+from serve_app.protocol.messages import (
+    Audio,
+    ClientMessage,
+    Close,
+    Open,
+    PlaybackState,
+    Played,
+    RequestInterrupt,
+    Text,
+)
 from serve_app.sessions import SessionPool
 from serve_app.voice_activity import VoiceActivityBatcher, VoiceStream
+from serve_app.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +39,6 @@ _GOODBYE_S = 5.0
 """For the last messages and the last record, when the server ends the session."""
 _REASON_BYTES = 123
 """RFC 6455 allows no more."""
-_REPLY = 0
-"""Where a turn's segments have numbers from 1, its reply has this one."""
 
 
 class ClientGone(Exception):
@@ -56,13 +60,12 @@ class Driver:
         self._session = session
         self._socket = socket
         self._conversation = conversation
-        self._calls = calls
+        self._work = Work(session, calls, self._put_event)
         self._batcher = batcher
         self._pool = pool
         self._voice = VoiceStream(self._deliver_voice, self._fail)
         self._inbox: asyncio.Queue[ev.Event | VoiceError | ClientGone] = asyncio.Queue(_MAX_EVENTS)
         self._outbox: asyncio.Queue[bytes | ef.CloseSocket] = asyncio.Queue(_MAX_MESSAGES)
-        self._work: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._timers: dict[ev.Timer, asyncio.TimerHandle] = {}
         self._record: ef.Record | None = None
         self._record_is_new = asyncio.Event()
@@ -84,7 +87,7 @@ class Driver:
             self._batcher.remove(self._voice)
             for timer in self._timers.values():
                 timer.cancel()
-            await _end([*tasks, writer, *self._work.values()])
+            await _end([*tasks, writer, *self._work.tasks])
             await self._forget()
 
     def leave(self) -> None:
@@ -99,7 +102,7 @@ class Driver:
             if isinstance(event, VoiceError):
                 self._say_goodbye(event)
                 return
-            for effect in self._conversation.handle(event):
+            for effect in self._conversation.handle(event, asyncio.get_running_loop().time()):
                 self._carry_out(effect)
                 if isinstance(effect, ef.CloseSocket):
                     return
@@ -112,15 +115,10 @@ class Driver:
                 self._put(codec.encode(message))
             case ef.Detect(frames):
                 self._batcher.push(self._voice, frames)
-            case ef.Transcribe():
-                self._start((effect.generation, effect.segment), self._transcribe(effect))
-            case ef.Reply():
-                self._start((effect.generation, _REPLY), self._reply(effect))
-            case ef.CancelSegment(generation, segment):
-                self._stop((generation, segment))
-            case ef.Cancel(generation):
-                for key in [key for key in self._work if key[0] == generation]:
-                    self._stop(key)
+            case ef.Transcribe() | ef.JudgeTurn() | ef.Reply() | ef.Say():
+                self._work.start(effect)
+            case ef.CancelSegment() | ef.CancelReply() | ef.Cancel():
+                self._work.cancel(effect)
             case ef.Arm():
                 self._arm(effect)
             case ef.Disarm(timer):
@@ -151,48 +149,9 @@ class Driver:
         self._outbox.put_nowait(ef.CloseSocket(error.close_code, str(error)))
         log.info("session %s closes with %s: %s", self._session, error.close_code, error)
 
-    # --- calls ---
+    # --- events ---
 
-    def _start(self, key: tuple[int, int], work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._work[key] = task
-        task.add_done_callback(lambda _: self._work.pop(key, None))
-
-    def _stop(self, key: tuple[int, int]) -> None:
-        if task := self._work.get(key):
-            task.cancel()
-
-    async def _transcribe(self, effect: ef.Transcribe) -> None:
-        generation, segment = effect.generation, effect.segment
-        started = time.monotonic()
-        try:
-            text = await self._calls.transcribe(effect.samples)
-            event: ev.Event = ev.Transcribed(generation, segment, text, _ms_since(started))
-        except EngineError as error:
-            log.warning("session %s: transcription failed: %s", self._session, error)
-            event = ev.TranscriptionFailed(generation, segment, error.message)
-        await self._inbox.put(event)
-
-    async def _reply(self, effect: ef.Reply) -> None:
-        generation = effect.generation
-        started = time.monotonic()
-        parts = self._calls.reply(effect.chat)
-        try:
-            async for part in parts:
-                elapsed_ms = _ms_since(started)
-                if isinstance(part, Clause):
-                    event: ev.Event = ev.ReplyText(generation, part.text, elapsed_ms)
-                else:
-                    event = ev.ReplyAudio(
-                        generation, part.audio, part.text, part.duration_s, elapsed_ms
-                    )
-                await self._inbox.put(event)
-            event = ev.ReplyEnded(generation)
-        except EngineError as error:
-            log.warning("session %s: reply failed: %s", self._session, error)
-            event = ev.ReplyFailed(generation, error.stage, error.message)
-        finally:
-            await parts.aclose()
+    async def _put_event(self, event: ev.Event) -> None:
         await self._inbox.put(event)
 
     def _deliver_voice(self, probabilities: list[float]) -> None:
@@ -273,13 +232,26 @@ async def _receive(socket: WebSocket) -> bytes | str:
 
 def _event(message: ClientMessage) -> ev.Event:
     match message:
-        case Open(prompt, events):
-            return ev.Opened(prompt, events)
+        case Open():
+            return ev.Opened(
+                message.prompt,
+                message.events,
+                message.greeting,
+                message.language,
+                message.voice,
+                message.turn,
+            )
         case Audio(samples):
             return ev.AudioReceived(samples)
         case PlaybackState():
             return ev.PlaybackWaiting()
-        case _:
+        case Text(text):
+            return ev.TextReceived(text)
+        case RequestInterrupt():
+            return ev.InterruptRequested()
+        case Played(token, played_ms):
+            return ev.Played(token, played_ms)
+        case Close():
             return ev.CloseRequested()
 
 
@@ -287,10 +259,6 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _ms_since(started: float) -> float:
-    return (time.monotonic() - started) * 1000
 
 
 def _fitting(reason: str) -> str:

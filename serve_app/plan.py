@@ -91,8 +91,9 @@ def stages(config: AppConfig) -> list[StagePlan]:
     chat = (f"openai api, {llm.api_url or 'api.openai.com'}", llm.model, "provider")
     if llm.provider == "local":
         chat = ("transformers", _shown(llm.model, "SmolLM2-135M-Instruct"), llm.device)
+    vad = "silero-vad 6 + smart-turn 3.2" if config.vad.end_of_turn == PACKAGED else "silero-vad 6"
     return [
-        StagePlan("vad", "silero (onnx)", "silero-vad 6", "cpu", config.vad.replicas),
+        StagePlan("vad", "silero (onnx)", vad, "cpu", config.vad.replicas),
         StagePlan(
             "stt", "transformers", _shown(stt.model, "whisper-tiny.en"), stt.device, stt.replicas
         ),
@@ -113,6 +114,7 @@ def packaged_models(config: AppConfig) -> list[str]:
     """Names in models.json that a resolved configuration needs."""
     llm, tts = config.agent.llm, config.agent.tts
     needed = {
+        "smart-turn-v3.2": config.vad.end_of_turn == PACKAGED,
         "whisper-tiny.en": config.stt.model == PACKAGED,
         "smollm2-135m-instruct": llm.provider == "local" and llm.model == PACKAGED,
         "piper-en-us-joe": tts.provider == "local" and tts.voice == PACKAGED,

@@ -46,16 +46,26 @@ class Speaker:
         self._tts = tts
         self._wire = wire
 
-    async def reply(self, chat: Sequence[Message]) -> AsyncGenerator[ReplyPart, None]:
+    def reply(self, chat: Sequence[Message], voice: str = "") -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come. Closing the iterator stops LLM and voice.
 
+        `voice` is a name that the voice engine knows, empty for its own choice.
         Raises EngineError (stage `llm` or `tts`). What the LLM had written before it failed
         is still spoken.
         """
+        return self._speak_as_written(self._llm.stream(chat), voice)
+
+    def say(self, text: str, voice: str = "") -> AsyncGenerator[ReplyPart, None]:
+        """`text` as speech, in the same shape."""
+        return self._speak_as_written(_one(text), voice)
+
+    async def _speak_as_written(
+        self, stream: AsyncGenerator[str, None], voice: str
+    ) -> AsyncGenerator[ReplyPart, None]:
         parts: _Queue = asyncio.Queue(_PIECES_AHEAD)
         clauses: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
-        writer = asyncio.create_task(self._write(chat, clauses, parts))
-        speaker = asyncio.create_task(self._speak(clauses, parts))
+        writer = asyncio.create_task(self._write(stream, clauses, parts))
+        speaker = asyncio.create_task(self._speak(clauses, voice, parts))
         failure: Exception | None = None
         try:
             while (part := await parts.get()) is not None:
@@ -71,11 +81,14 @@ class Speaker:
             raise failure
 
     async def _write(
-        self, chat: Sequence[Message], clauses: asyncio.Queue[str | None], parts: _Queue
+        self,
+        stream: AsyncGenerator[str, None],
+        clauses: asyncio.Queue[str | None],
+        parts: _Queue,
     ) -> None:
         splitter = ClauseSplitter()
         try:
-            async with aclosing(self._llm.stream(chat)) as stream:
+            async with aclosing(stream):
                 async for text in stream:
                     for clause in splitter.push(text):
                         await _hand_over(clause, clauses, parts)
@@ -85,10 +98,10 @@ class Speaker:
             await _hand_over(clause, clauses, parts)
         await clauses.put(None)
 
-    async def _speak(self, clauses: asyncio.Queue[str | None], parts: _Queue) -> None:
+    async def _speak(self, clauses: asyncio.Queue[str | None], voice: str, parts: _Queue) -> None:
         resampler = _resampler(self._tts.format, self._wire)
         try:
-            async with aclosing(self._tts.speak(_until_none(clauses))) as speeches:
+            async with aclosing(self._tts.speak(_until_none(clauses), voice)) as speeches:
                 async for speech in speeches:
                     audio = resampler.push(speech.audio) if resampler else speech.audio
                     await self._put_pieces(Speech(audio, speech.text), parts)
@@ -120,6 +133,10 @@ def pieces(speech: Speech, wire: AudioFormat) -> list[Spoken]:
 async def _hand_over(clause: str, clauses: asyncio.Queue[str | None], parts: _Queue) -> None:
     await parts.put(Clause(clause))
     await clauses.put(clause)
+
+
+async def _one(text: str) -> AsyncGenerator[str, None]:
+    yield text
 
 
 async def _until_none(queue: asyncio.Queue[str | None]) -> AsyncIterator[str]:

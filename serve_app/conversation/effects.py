@@ -26,6 +26,18 @@ class Transcribe:
     generation: int
     segment: int
     samples: Samples
+    language: str = ""
+    """Of the user, such as `en`; empty is the model's own choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTurn:
+    """Ask the end-of-turn model about the turn that ends with this segment."""
+
+    generation: int
+    segment: int
+    samples: Samples
+    """At most the last 8 s, the silence at the end included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +45,37 @@ class Reply:
     """Ask the agent to answer, in text and voice."""
 
     generation: int
+    reply: int
     chat: tuple[Message, ...]
+    voice: str = ""
+    is_draft: bool = False
+    """The turn may not be over: the answer may be declined, and must not have side effects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Ask the voice to say this, word by word."""
+
+    generation: int
+    reply: int
+    text: str
+    voice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelSegment:
-    """Stop the transcription of a segment that grew: its audio will be asked for again."""
+    """Stop the work on a segment that grew: its audio will be asked for again."""
 
     generation: int
     segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    """Stop the work on a reply that will not be given."""
+
+    generation: int
+    reply: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +120,11 @@ Effect = (
     Send
     | Detect
     | Transcribe
+    | JudgeTurn
     | Reply
+    | Say
     | CancelSegment
+    | CancelReply
     | Cancel
     | Arm
     | Disarm

@@ -1,7 +1,9 @@
 """What can happen to a conversation: the inputs of the machine."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from serve_app.protocol.messages import Samples
 
@@ -11,8 +13,20 @@ class Timer(StrEnum):
 
     OPEN = "open"
     """The socket is there but `open` has not come."""
+    STALL = "stall"
+    """The user is speaking, but audio may have stopped coming."""
+    TRANSCRIPT = "transcript"
+    """The turn is over but its transcript has not come."""
+    HOLD = "hold"
+    """Output is held back, and it is not clear what the user wants."""
+    OUTPUT = "output"
+    """The next piece of the reply is to be sent."""
     PLAYBACK = "playback"
     """The client should have played the reply by then, whether it says so or not."""
+    IDLE_PROMPT = "idle_prompt"
+    """Nobody has said anything for a while."""
+    IDLE_CLOSE = "idle_close"
+    """The user has not said anything for a long while."""
 
 
 # --- from the client ---
@@ -20,8 +34,14 @@ class Timer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
+    """See protocol.messages.Open."""
+
     prompt: str
     events: frozenset[str] = frozenset()
+    greeting: str | None = None
+    language: str = ""
+    voice: str = ""
+    turn: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +50,28 @@ class AudioReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class TextReceived:
+    """The user typed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptRequested:
+    """The user pressed a button."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybackWaiting:
     """The client's playback queue ran dry, at the end of a reply or in the middle of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How much of the reply with this token the client has played."""
+
+    token: str
+    played_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +94,6 @@ class Transcribed:
     generation: int
     segment: int
     text: str
-    elapsed_ms: float
-    """Since the effect that asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +104,21 @@ class TranscriptionFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyText:
-    """A clause on its way to the voice."""
+class TurnJudged:
+    """The end-of-turn model's answer about a turn up to this segment."""
 
     generation: int
-    text: str
-    elapsed_ms: float
+    segment: int
+    complete: float | None
+    """Probability that the turn is complete; None when there is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyBegan:
+    """The first clause is on its way to the voice."""
+
+    generation: int
+    reply: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +126,32 @@ class ReplyAudio:
     """A piece of the voice and what it says."""
 
     generation: int
+    reply: int
     audio: bytes
     text: str
     duration_s: float
-    elapsed_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
     generation: int
+    reply: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyFailed:
     generation: int
+    reply: int
     stage: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DraftDeclined:
+    """The server is too busy to reply on suspicion."""
+
+    generation: int
+    reply: int
 
 
 # --- from the clock ---
@@ -109,14 +166,19 @@ class Expired:
 Event = (
     Opened
     | AudioReceived
+    | TextReceived
+    | InterruptRequested
     | PlaybackWaiting
+    | Played
     | CloseRequested
     | VoiceActivity
     | Transcribed
     | TranscriptionFailed
-    | ReplyText
+    | TurnJudged
+    | ReplyBegan
     | ReplyAudio
     | ReplyEnded
     | ReplyFailed
+    | DraftDeclined
     | Expired
 )

@@ -21,19 +21,28 @@ class History:
         self._messages: list[Message] = []
 
     def begin(self, prompt: str, greeting: str) -> None:
-        """The agent speaks first, so the user's first message is put in the user's mouth."""
-        self._messages = [Message("system", prompt), Message("user", greeting)]
+        """For the agent to speak first, `greeting` is put in the user's mouth; empty is not."""
+        self._messages = [Message("system", prompt)]
+        if greeting:
+            self._messages.append(Message("user", greeting))
 
     def add_user(self, text: str) -> None:
         """Joins the last message when the agent's answer to that one was not heard at all."""
-        if self.awaits_reply:
-            last = self._messages[-1]
-            self._messages[-1] = replace(last, content=f"{last.content} {text}")
-        else:
-            self._messages.append(Message("user", text))
+        self._messages = list(self.with_user(text))
+
+    def with_user(self, text: str) -> tuple[Message, ...]:
+        """The chat as it would be if the user had said `text`."""
+        return self._with("user", text)
 
     def add_assistant(self, text: str) -> None:
-        self._messages.append(Message("assistant", text))
+        """Joins the last message when the agent went on by itself."""
+        self._messages = list(self._with("assistant", text))
+
+    def _with(self, role: Role, text: str) -> tuple[Message, ...]:
+        last = self._messages[-1]
+        if last.role != role:
+            return (*self._messages, Message(role, text))
+        return (*self._messages[:-1], replace(last, content=f"{last.content} {text}"))
 
     @property
     def awaits_reply(self) -> bool:

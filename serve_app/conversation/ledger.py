@@ -1,54 +1,79 @@
 """The heard ledger: what of a reply the user has heard, by the playback clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+_ROUNDING_S = 0.001
+"""Sums of fractions of a second are not exact."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    text: str
-    start_s: float
-    duration_s: float
+class Piece:
+    """A piece of the agent's voice and what it says."""
 
-    @property
-    def end_s(self) -> float:
-        return self.start_s + self.duration_s
+    audio: bytes
+    text: str
+    duration_s: float
 
 
 class HeardLedger:
-    """Assumes that the client plays each piece at once, or right after the piece before it.
-
-    Times are seconds of received audio: a client that can interrupt is a client that sends.
+    """Assumes that the client plays each piece at once, or right after the piece before it;
+    the client may know better and say so. Playback stands still while there is nothing to play.
     """
 
     def __init__(self) -> None:
-        self._pieces: list[_Piece] = []
+        self._pieces: list[Piece] = []
+        self._sent_s = 0.0
+        self._played_s = 0.0
+        self._at_s = 0.0
 
     @property
-    def started(self) -> bool:
-        """Whether any audio of the reply was sent."""
-        return any(piece.duration_s for piece in self._pieces)
+    def sent_s(self) -> float:
+        """Playing time of all that was sent."""
+        return self._sent_s
 
-    def add(self, text: str, duration_s: float, now_s: float) -> None:
-        previous_end = self._pieces[-1].end_s if self._pieces else now_s
-        self._pieces.append(_Piece(text, max(previous_end, now_s), duration_s))
+    def add(self, piece: Piece, now_s: float) -> None:
+        """`piece` is being sent."""
+        self.correct(self.played_s(now_s), now_s)
+        self._pieces.append(piece)
+        self._sent_s += piece.duration_s
+
+    def correct(self, played_s: float, now_s: float) -> None:
+        """So much has been played by now."""
+        self._played_s = min(max(played_s, 0.0), self._sent_s)
+        self._at_s = now_s
+
+    def played_s(self, now_s: float) -> float:
+        return min(self._sent_s, self._played_s + max(0.0, now_s - self._at_s))
 
     def remaining_s(self, now_s: float) -> float:
         """Playing time that is still ahead."""
-        return max(0.0, self._pieces[-1].end_s - now_s) if self._pieces else 0.0
-
-    def everything(self) -> str:
-        return "".join(piece.text for piece in self._pieces).strip()
+        return self._sent_s - self.played_s(now_s)
 
     def heard(self, now_s: float) -> str:
         """The text played by now: whole pieces, and the whole words of the current one."""
-        return "".join(_spoken(piece, now_s) for piece in self._pieces).strip()
+        played_s = self.played_s(now_s)
+        texts = []
+        for piece in self._pieces:
+            texts.append(piece.text[: _spoken(piece, played_s)])
+            played_s -= piece.duration_s
+        return "".join(texts).strip()
+
+    def unheard(self, now_s: float) -> list[Piece]:
+        """What was sent but not played, from the start of the piece that is playing."""
+        played_s = self.played_s(now_s)
+        rest = []
+        for piece in self._pieces:
+            if piece.duration_s - _ROUNDING_S > played_s:
+                rest.append(replace(piece, text=piece.text[_spoken(piece, played_s) :]))
+            played_s -= piece.duration_s
+        return rest
 
 
-def _spoken(piece: _Piece, now_s: float) -> str:
-    if now_s >= piece.end_s:
-        return piece.text
-    if now_s <= piece.start_s:
-        return ""
-    share = (now_s - piece.start_s) / piece.duration_s
-    cut = int(share * len(piece.text))
-    return piece.text[: piece.text.rfind(" ", 0, cut + 1) + 1]
+def _spoken(piece: Piece, played_s: float) -> int:
+    """Number of characters of the piece that were said after `played_s` of it."""
+    if played_s >= piece.duration_s - _ROUNDING_S and played_s >= -_ROUNDING_S:
+        return len(piece.text)
+    if played_s <= 0:
+        return 0
+    cut = int(played_s / piece.duration_s * len(piece.text))
+    return piece.text.rfind(" ", 0, cut + 1) + 1

@@ -1,24 +1,27 @@
 """The user's open turn: one utterance, or several segments of one that is very long."""
 
-from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.conversation.words import words
 
 
 class Turn:
     """Collects the transcripts of a turn's segments, which may arrive in any order."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, generation: int, start: int) -> None:
+        self.generation = generation
         self.start = start
         """First sample of the segment that is being spoken."""
+        self.speech_ms = 0
+        """Its longest run of speech so far."""
         self.is_soft_ended = False
         """Whether the last segment was asked for on suspicion."""
-        self.asked_at = 0
-        """Samples received when the last segment was asked for."""
-        self.ended_at = 0
-        """Samples received at the endpoint."""
-        self.endpoint_ms = 0.0
-        """End of speech to the endpoint."""
-        self.transcription_ms = 0.0
-        """What the last segment took."""
+        self.is_judged = False
+        """Whether the end-of-turn model was asked about the last segment."""
+        self.complete: float | None = None
+        """Its answer, if it came: the probability that the turn is complete."""
+        self.drafts = 0
+        """Replies begun on suspicion."""
+        self.segment = 0
+        """Number of the last segment."""
         self._texts: dict[int, str | None] = {}
         self._issued = 0
 
@@ -26,28 +29,36 @@ class Turn:
         """Number of a segment whose transcript is to come."""
         self._issued += 1
         self._texts[self._issued] = None
-        return self._issued
+        self.segment = self._issued
+        return self.segment
+
+    def add_text(self, text: str) -> None:
+        """A part that needs no transcription: the user typed it."""
+        self._issued += 1
+        self._texts[self._issued] = text.strip()
 
     def reopen_segment(self) -> int:
         """The last segment goes on after all: its number is dead, and returned."""
-        del self._texts[self._issued]
-        return self._issued
+        self.is_soft_ended = self.is_judged = False
+        self.complete = None
+        del self._texts[self.segment]
+        return self.segment
 
     def settle(self, segment: int, text: str) -> bool:
         """Takes a transcript; False when the segment is dead."""
         if segment not in self._texts:
             return False
-        self._texts[segment] = text.strip()
+        self._texts[segment] = text.strip() if words(text) else ""
         return True
 
-    @property
-    def stt_ms(self) -> float:
-        """Endpoint to the transcript: what was left of the transcription by then."""
-        head_start_ms = (self.ended_at - self.asked_at) / SAMPLE_RATE_HZ * 1000
-        return max(0.0, self.transcription_ms - head_start_ms)
+    def give_up(self) -> None:
+        """What has no transcript by now gets none."""
+        for segment, text in self._texts.items():
+            self._texts[segment] = text or ""
 
     @property
     def is_complete(self) -> bool:
+        """Whether every transcript is there."""
         return None not in self._texts.values()
 
     @property

@@ -15,6 +15,8 @@ class VoiceTracker:
         self._run_start: int | None = None
         self._last_voiced = 0
         self._voiced = False
+        self.pause_ms = 0
+        """Silence before the speech that is going on, or before the last speech."""
 
     def push(self, probability: float) -> None:
         """Takes the judgement (0 to 1) on the next frame."""
@@ -25,10 +27,17 @@ class VoiceTracker:
         if self._voiced:
             if self._run_start is None:
                 self._run_start = self._frames
+            if gap := self._frames - self._last_voiced:
+                self.pause_ms = gap * FRAME_MS
             self._last_voiced = self._frames + 1
         elif self._frames - self._last_voiced >= _GAP_FRAMES:
             self._run_start = None
         self._frames += 1
+
+    @property
+    def is_voiced(self) -> bool:
+        """Whether the last frame was speech."""
+        return self._voiced
 
     @property
     def judged_at(self) -> int:

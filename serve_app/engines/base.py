@@ -1,11 +1,14 @@
-"""What an LLM and a voice have to offer. Add one by writing a class with this shape."""
+"""What an LLM and a voice have to offer, and what engines take. Add one by writing a class with
+this shape."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from serve_app.conversation.history import Message
+from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
+from serve_app.protocol.messages import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,20 @@ class Speech:
     """In the engine's `format`; for pcm a whole number of 16-bit samples."""
     text: str
     """What these bytes say. The texts of a reply, joined, are the text that was put in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Speech to transcribe."""
+
+    samples: Samples
+    """At 16 kHz, shape (n,), at most 30 s."""
+    language: str = "en"
+    """One that the model knows (ISO 639-1)."""
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / SAMPLE_RATE_HZ
 
 
 class LlmEngine(Protocol):
@@ -39,9 +56,10 @@ class TtsEngine(Protocol):
 
     format: AudioFormat
 
-    def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
+    def speak(self, clauses: AsyncIterator[str], voice: str) -> AsyncGenerator[Speech, None]:
         """One reply: clauses in, audio out, in order, as early as possible.
 
+        `voice` is what the client asked for; empty is the configured voice.
         Closing the generator stops the synthesis. Raises EngineError (stage `tts`).
         """
         ...

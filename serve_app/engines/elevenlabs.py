@@ -47,19 +47,22 @@ class ElevenLabsVoice(TtsEngine):
     def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
         """`format` is what ElevenLabs is asked for. Raises ConfigError for a bad address."""
         self.format = format
-        self._url = _url(settings, format)
+        self._settings = settings
+        self._url("")
         self._key = api_key
         self._timeout_s = settings.first_audio_timeout_s
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine.
+    async def speak(
+        self, clauses: AsyncIterator[str], voice: str = ""
+    ) -> AsyncGenerator[Speech, None]:
+        """See TtsEngine; `voice` is a voice id of ElevenLabs.
 
         Raises EngineTimeout when text waits `first_audio_timeout_s` for audio, at the start
         or later, EngineUnavailable, or EngineError for a refusal.
         """
         progress = Progress(self.format)
         with _engine_errors():
-            async with self._connect() as socket:
+            async with self._connect(voice) as socket:
                 sender = asyncio.create_task(_send(clauses, socket, progress))
                 try:
                     while not progress.finished:
@@ -73,9 +76,12 @@ class ElevenLabsVoice(TtsEngine):
     async def aclose(self) -> None:
         """Nothing is kept between replies."""
 
-    def _connect(self) -> connect:
+    def _url(self, voice: str) -> str:
+        return _url(self._settings, voice or self._settings.voice_id, self.format)
+
+    def _connect(self, voice: str) -> connect:
         return _NoRedirects(
-            self._url,
+            self._url(voice),
             additional_headers={"xi-api-key": self._key},
             compression=None,  # base64 of audio does not get smaller
             open_timeout=_OPEN_TIMEOUT_S,
@@ -132,7 +138,7 @@ async def _send(clauses: AsyncIterator[str], socket: ClientConnection, progress:
         raise
 
 
-def _url(settings: TtsSettings, format: AudioFormat) -> str:
+def _url(settings: TtsSettings, voice_id: str, format: AudioFormat) -> str:
     query = {
         "model_id": settings.model_id,
         "output_format": format.name,
@@ -141,7 +147,7 @@ def _url(settings: TtsSettings, format: AudioFormat) -> str:
         "sync_alignment": "true",
         "inactivity_timeout": _INACTIVITY_S,
     }
-    path = f"/v1/text-to-speech/{quote(settings.voice_id, safe='')}/stream-input"
+    path = f"/v1/text-to-speech/{quote(voice_id, safe='')}/stream-input"
     scheme, _, rest = settings.api_url.rstrip("/").partition("://")
     url = f"{_SCHEMES.get(scheme, scheme)}://{rest}{path}?{urlencode(query)}"
     try:

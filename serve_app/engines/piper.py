@@ -47,8 +47,12 @@ class PiperVoice(TtsEngine):
         """Let gruut and onnxruntime load the rest now rather than at the first clause."""
         self._thread.submit(self._voice.pcm, "Hello, how can I help you today?").result()
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
+    async def speak(
+        self, clauses: AsyncIterator[str], voice: str = ""
+    ) -> AsyncGenerator[Speech, None]:
         """See TtsEngine. A clause without words gives its text and no audio.
+
+        There is one voice, so the ingress lets no client ask for another.
 
         Raises EngineTimeout when a clause waits and works longer than
         `first_audio_timeout_s`.

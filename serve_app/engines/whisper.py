@@ -15,15 +15,15 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 from serve_app import models
 from serve_app.config import PACKAGED, SttSettings
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.engines.base import Utterance
 from serve_app.engines.devices import (
     can_halve_weights,
     halve_weights,
     resolve_device,
     use_threads,
 )
-from serve_app.engines.whisper_decode import GreedyDecoder, Tokens, Transcript
+from serve_app.engines.whisper_decode import ENGLISH, GreedyDecoder, Tokens, Transcript
 from serve_app.errors import ConfigError, EngineError
-from serve_app.protocol.messages import Samples
 
 _PACKAGED_MODEL = "whisper-tiny.en"
 _WINDOW_S = 30.0
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class WhisperEngine:
-    """Speech to text (English). `transcribe` is for one thread at a time."""
+    """Speech to text. `transcribe` is for one thread at a time."""
 
     def __init__(self, settings: SttSettings) -> None:
         """Loads the model, which takes about a second. Raises ConfigError."""
@@ -50,25 +50,36 @@ class WhisperEngine:
         self._model = _load(source, device, settings.dtype)
         self._extractor = WhisperFeatureExtractor.from_pretrained(source)
         self._tokenizer = WhisperTokenizer.from_pretrained(source)
-        tokens = Tokens.of(self._model, self._tokenizer)
-        self._decoder = GreedyDecoder(self._model, tokens)
+        self._tokens = Tokens.of(self._model, self._tokenizer)
+        self._decoder = GreedyDecoder(self._model, self._tokens)
 
     def warm_up(self) -> None:
         """Run everything once, so that the first utterance does not wait for it."""
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ)
-        self.transcribe([noise.astype(np.float32)])
+        self.transcribe([Utterance(noise.astype(np.float32))])
+
+    def check_language(self, language: str) -> str:
+        """`language`, or English when it is empty. Raises EngineError for one that the model
+        does not know."""
+        if language and language not in self._tokens.prompts:
+            known = ", ".join(sorted(self._tokens.prompts))
+            raise EngineError("stt", f"language {language!r} is not known to the model: {known}")
+        return language or ENGLISH
 
     @torch.inference_mode()
-    def transcribe(self, utterances: Sequence[Samples]) -> list[str]:
+    def transcribe(self, utterances: Sequence[Utterance]) -> list[str]:
         """Texts of a batch, one for each utterance; "" for less than 100 ms.
 
-        Each is float32 in [-1, 1], 16 kHz, shape (n,), at most 30 s. Blocks.
-        Raises EngineError.
+        Blocks. Raises EngineError.
         """
-        durations = [len(samples) / SAMPLE_RATE_HZ for samples in utterances]
-        if max(durations, default=0.0) > _WINDOW_S:
-            raise EngineError("stt", f"an utterance of {max(durations):.1f} s; at most 30 s")
-        long_enough = [i for i, duration in enumerate(durations) if duration >= _SHORTEST_SPEECH_S]
+        longest_s = max((utterance.duration_s for utterance in utterances), default=0.0)
+        if longest_s > _WINDOW_S:
+            raise EngineError("stt", f"an utterance of {longest_s:.1f} s; at most 30 s")
+        long_enough = [
+            i
+            for i, utterance in enumerate(utterances)
+            if utterance.duration_s >= _SHORTEST_SPEECH_S
+        ]
         texts = [""] * len(utterances)
         if long_enough:
             speech = [utterances[i] for i in long_enough]
@@ -76,22 +87,24 @@ class WhisperEngine:
                 texts[i] = self._tokenizer.decode(transcript.text_tokens).strip()
         return texts
 
-    def _transcripts(self, speech: list[Samples]) -> list[Transcript]:
-        durations = [len(samples) / SAMPLE_RATE_HZ for samples in speech]
+    def _transcripts(self, speech: list[Utterance]) -> list[Transcript]:
+        durations = [utterance.duration_s for utterance in speech]
+        languages = [utterance.language for utterance in speech]
         window_s = min(max(_SHORTEST_WINDOW_S, max(durations) + _SILENCE_AFTER_S), _WINDOW_S)
-        rows = self._decoder.timed(self._hear(speech, window_s), durations)
+        rows = self._decoder.timed(self._hear(speech, window_s), durations, languages)
         capped = [i for i, row in enumerate(rows) if row.capped]
         if capped:
-            again = self._decoder.plain(self._hear([speech[i] for i in capped], _WINDOW_S))
+            heard = self._hear([speech[i] for i in capped], _WINDOW_S)
+            again = self._decoder.plain(heard, [languages[i] for i in capped])
             for i, row in zip(capped, again, strict=True):
                 rows[i] = row
         return rows
 
-    def _hear(self, speech: list[Samples], window_s: float) -> Tensor:
+    def _hear(self, speech: list[Utterance], window_s: float) -> Tensor:
         """The encoder's output, shape (batch, 50 * window_s, width)."""
         positions = math.ceil(window_s * _POSITIONS_PER_SECOND)
         features = self._extractor(
-            speech,
+            [utterance.samples for utterance in speech],
             sampling_rate=SAMPLE_RATE_HZ,
             padding="max_length",
             max_length=positions * SAMPLE_RATE_HZ // _POSITIONS_PER_SECOND,

@@ -6,8 +6,9 @@ transcript instead. The rules for timestamps are those of `ApplyTimestampRules` 
 `SuppressBlank` in openai/whisper's decoding.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+ENGLISH = "en"
 _ENGLISH_ONLY_VOCABULARY = 51_864
 """Tokens of an English-only Whisper; a multilingual one has more."""
 _STEP_S = 0.02
@@ -32,7 +34,8 @@ _FREE_TOKENS, _TOKENS_PER_SECOND = 12, 8
 class Tokens:
     """The special tokens of a checkpoint."""
 
-    prompt: tuple[int, ...]
+    prompts: Mapping[str, tuple[int, ...]]
+    """What a transcript begins with, by language (ISO 639-1); all are of one length."""
     end_of_text: int
     no_timestamps: int
     suppressed: tuple[int, ...]
@@ -48,13 +51,17 @@ class Tokens:
     def of(
         cls, model: WhisperForConditionalGeneration, tokenizer: PreTrainedTokenizerBase
     ) -> "Tokens":
-        """A multilingual checkpoint is told to transcribe English."""
-        config = model.generation_config
-        multilingual = model.config.vocab_size > _ENGLISH_ONLY_VOCABULARY
-        task = ["<|en|>", "<|transcribe|>"] if multilingual else []
+        config: Any = model.generation_config
         ids = tokenizer.get_vocab()
+        start = ids["<|startoftranscript|>"]
+        prompts: dict[str, tuple[int, ...]] = {ENGLISH: (start,)}
+        if model.config.vocab_size > _ENGLISH_ONLY_VOCABULARY:
+            task = ids["<|transcribe|>"]
+            prompts = {
+                name.strip("<|>"): (start, token, task) for name, token in config.lang_to_id.items()
+            }
         return cls(
-            prompt=tuple(ids[token] for token in ["<|startoftranscript|>", *task]),
+            prompts=prompts,
             end_of_text=ids["<|endoftext|>"],
             no_timestamps=ids["<|notimestamps|>"],
             suppressed=tuple(config.suppress_tokens or ()),
@@ -65,9 +72,10 @@ class Tokens:
 class Transcript:
     """One row of a batch that is decoded without timestamps."""
 
-    def __init__(self, tokens: Tokens, limit: int) -> None:
+    def __init__(self, tokens: Tokens, limit: int, language: str = ENGLISH) -> None:
         self._tokens = tokens
         self._limit = limit
+        self.prompt = tokens.prompts[language]
         self.written: list[int] = []
         self.ended = False
 
@@ -99,8 +107,9 @@ class Transcript:
 class TimedTranscript(Transcript):
     """One row of a batch that is decoded with timestamps, from <|0.00|> on."""
 
-    def __init__(self, tokens: Tokens, duration_s: float) -> None:
-        super().__init__(tokens, round(_FREE_TOKENS + _TOKENS_PER_SECOND * duration_s))
+    def __init__(self, tokens: Tokens, duration_s: float, language: str = ENGLISH) -> None:
+        limit = round(_FREE_TOKENS + _TOKENS_PER_SECOND * duration_s)
+        super().__init__(tokens, limit, language)
         self._stop_at_s = duration_s - _STOP_BEFORE_END_S
         self._last = tokens.first_timestamp
 
@@ -134,20 +143,25 @@ class GreedyDecoder:
         self._suppressed = torch.tensor([*tokens.suppressed, tokens.no_timestamps])
         self._suppressed_first = torch.tensor(tokens.suppressed_first, dtype=torch.long)
 
-    def timed(self, heard: Tensor, durations_s: Sequence[float]) -> list[Transcript]:
+    def timed(
+        self, heard: Tensor, durations_s: Sequence[float], languages: Sequence[str]
+    ) -> list[Transcript]:
         """`heard`: shape (batch, positions, width). A row may come out `capped`."""
-        rows = [TimedTranscript(self._tokens, duration) for duration in durations_s]
+        rows = [
+            TimedTranscript(self._tokens, duration, language)
+            for duration, language in zip(durations_s, languages, strict=True)
+        ]
         return self._decode(heard, self._tokens.first_timestamp, rows)
 
-    def plain(self, heard: Tensor) -> list[Transcript]:
+    def plain(self, heard: Tensor, languages: Sequence[str]) -> list[Transcript]:
         """As Whisper was trained: `heard` is the full window and there are no timestamps."""
         limit = self._decoder.config.max_target_positions // 2  # as in openai/whisper
-        rows = [Transcript(self._tokens, limit) for _ in heard]
+        rows = [Transcript(self._tokens, limit, language) for language in languages]
         return self._decode(heard, self._tokens.no_timestamps, rows)
 
     def _decode(self, heard: Tensor, mode: int, rows: Sequence[Transcript]) -> list[Transcript]:
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        ids = torch.tensor([[*self._tokens.prompt, mode]] * len(rows), device=heard.device)
+        ids = torch.tensor([[*row.prompt, mode] for row in rows], device=heard.device)
         while not all(row.done for row in rows):
             states = self._decoder(
                 input_ids=ids, encoder_hidden_states=heard, past_key_values=cache, use_cache=True

@@ -20,15 +20,20 @@ from serve_app.protocol.messages import (
     Metrics,
     Open,
     PlaybackState,
+    Played,
+    RequestInterrupt,
     ServerMessage,
     StateChanged,
+    Text,
     Token,
     Transcript,
 )
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
 """16 s of audio. Echo's client sends 8 KiB; the bound keeps one client from a lot of memory."""
-MAX_PROMPT_BYTES: Final = 32 << 10
+MAX_TEXT_BYTES: Final = 32 << 10
+"""Of a prompt, a greeting or a typed turn."""
+_MAX_NAME_BYTES: Final = 128
 
 NOT_BINARY: Final = 1003
 NOT_MSGPACK: Final = 1007
@@ -56,7 +61,7 @@ def decode(frame: bytes | str) -> ClientMessage:
     parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parse is None:
         raise ProtocolViolation(
-            BAD_MESSAGE, f"unknown message type {_shown(kind)}: use open, audio, state or close"
+            BAD_MESSAGE, f"unknown message type {_shown(kind)}: use {', '.join(_PARSERS)}"
         )
     return parse(fields)
 
@@ -89,13 +94,20 @@ def _unpack(frame: bytes) -> dict[str, Any]:
 
 
 def _open(fields: dict[str, Any]) -> Open:
-    prompt, events = fields.get("prompt", ""), fields.get("events", [])
-    if not isinstance(prompt, str):
-        raise ProtocolViolation(BAD_MESSAGE, "open: 'prompt' must be a string")
-    if len(prompt.encode()) > MAX_PROMPT_BYTES:
-        raise ProtocolViolation(
-            BAD_MESSAGE, f"open: 'prompt' is longer than {MAX_PROMPT_BYTES} bytes"
-        )
+    turn = fields.get("turn", {})
+    if not isinstance(turn, dict):
+        raise ProtocolViolation(BAD_MESSAGE, "open: 'turn' must be a map")
+    return Open(
+        prompt=_string("open", fields, "prompt", MAX_TEXT_BYTES),
+        events=_events(fields.get("events", [])),
+        greeting=_greeting(fields),
+        language=_string("open", fields, "language", _MAX_NAME_BYTES),
+        voice=_string("open", fields, "voice", _MAX_NAME_BYTES),
+        turn=turn,
+    )
+
+
+def _events(events: object) -> frozenset[str]:
     if not isinstance(events, list) or not all(isinstance(e, str) for e in events):
         raise ProtocolViolation(BAD_MESSAGE, "open: 'events' must be a list of strings")
     if unknown := sorted(set(events) - EVENTS):
@@ -103,7 +115,40 @@ def _open(fields: dict[str, Any]) -> Open:
             BAD_MESSAGE,
             f"open: unknown event {_shown(unknown[0])}: use {', '.join(sorted(EVENTS))}",
         )
-    return Open(prompt, frozenset(events))
+    return frozenset(events)
+
+
+def _greeting(fields: dict[str, Any]) -> str | None:
+    if fields.get("greeting") is None:
+        return None
+    if fields["greeting"] is False:
+        return ""
+    return _string("open", fields, "greeting", MAX_TEXT_BYTES, "a string or false")
+
+
+def _string(
+    kind: str, fields: dict[str, Any], name: str, max_bytes: int, wanted: str = "a string"
+) -> str:
+    value = fields.get(name, "")
+    if not isinstance(value, str):
+        raise ProtocolViolation(BAD_MESSAGE, f"{kind}: '{name}' must be {wanted}")
+    if len(value.encode()) > max_bytes:
+        raise ProtocolViolation(BAD_MESSAGE, f"{kind}: '{name}' is longer than {max_bytes} bytes")
+    return value
+
+
+def _text(fields: dict[str, Any]) -> Text:
+    text = _string("text", fields, "text", MAX_TEXT_BYTES).strip()
+    if not text:
+        raise ProtocolViolation(BAD_MESSAGE, "text: 'text' must have words")
+    return Text(text)
+
+
+def _played(fields: dict[str, Any]) -> Played:
+    played_ms: Any = fields.get("played_ms")
+    if type(played_ms) not in (int, float) or not 0 <= float(played_ms) < float("inf"):
+        raise ProtocolViolation(BAD_MESSAGE, "played: 'played_ms' must be a number from 0 on")
+    return Played(_string("played", fields, "token", _MAX_NAME_BYTES), float(played_ms))
 
 
 def _audio(fields: dict[str, Any]) -> Audio:
@@ -130,6 +175,9 @@ _PARSERS: Final[dict[str, Callable[[dict[str, Any]], ClientMessage]]] = {
     "open": _open,
     "audio": _audio,
     "state": _state,
+    "text": _text,
+    "interrupt": lambda fields: RequestInterrupt(),
+    "played": _played,
     "close": lambda fields: Close(),
 }
 

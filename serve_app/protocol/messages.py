@@ -2,12 +2,13 @@
 
 Each message is one MessagePack map in one binary WebSocket frame, told apart by `type`.
 A plain Echo client sends open, audio, state and close and receives token, audio and
-interrupt. What else the server can send is sent only to a client that named it in
-`open.events`.
+interrupt. Every other message and field is an extension that nobody has to use; what else the
+server can send is sent only to a client that named it in `open.events`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,15 @@ class Open:
     """System prompt of the agent."""
     events: frozenset[str] = frozenset()
     """Extension: which of EVENTS to send."""
+    greeting: str | None = None
+    """Extension: the agent's first words. Empty (`false` on the wire): the user speaks first;
+    absent: the agent finds its own words, as in Echo."""
+    language: str = ""
+    """Extension: what the user speaks, such as `en` (ISO 639-1), for a multilingual model."""
+    voice: str = ""
+    """Extension: a voice by the name that the TTS provider knows; empty is the configured one."""
+    turn: Mapping[str, Any] = field(default_factory=dict)
+    """Extension: turn settings of this session; see CLIENT_SETTINGS in conversation.settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,32 @@ class PlaybackState:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """Extension: a typed user turn. It interrupts the agent as speech does."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInterrupt:
+    """Extension, `interrupt` on the wire: the agent is to stop, without anybody speaking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """Extension: how much of a reply has been played. Without it the server goes by the clock."""
+
+    token: str
+    played_ms: float
+    """Of all audio with this token."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Ends the conversation."""
 
 
-ClientMessage = Open | Audio | PlaybackState | Close
+ClientMessage = Open | Audio | PlaybackState | Text | RequestInterrupt | Played | Close
 
 
 # --- from the server ---
@@ -106,7 +137,7 @@ class Metrics:
     endpoint_ms: float
     """End of the last voiced frame to the decision that the utterance is over."""
     stt_ms: float
-    """That decision to the transcript."""
+    """That decision to the transcript; 0 when it was there already, as it is for the next two."""
     llm_ms: float
     """The transcript to the first clause of the reply."""
     tts_ms: float

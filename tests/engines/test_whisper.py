@@ -15,6 +15,7 @@ from transformers import (
 from serve_app import models
 from serve_app.config import SttSettings
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.engines.base import Utterance
 from serve_app.engines.whisper import WhisperEngine
 from serve_app.engines.whisper_decode import Tokens
 from serve_app.errors import ConfigError, EngineError
@@ -39,13 +40,17 @@ def exact() -> WhisperEngine:
     return WhisperEngine(CPU.model_copy(update={"dtype": "float32"}))
 
 
+def texts_of(engine: WhisperEngine, *speech: Samples) -> list[str]:
+    return engine.transcribe([Utterance(samples) for samples in speech])
+
+
 def test_single_utterances(engine: WhisperEngine) -> None:
-    heard = {name: engine.transcribe([clip(name)])[0] for name in TRANSCRIPTS}
+    heard = {name: texts_of(engine, clip(name))[0] for name in TRANSCRIPTS}
     assert corpus_error_rate(heard) <= 0.10, heard
 
 
 def test_a_batch_with_one_window_for_all(engine: WhisperEngine) -> None:
-    texts = engine.transcribe([clip(name) for name in TRANSCRIPTS])
+    texts = texts_of(engine, *map(clip, TRANSCRIPTS))
     heard = dict(zip(TRANSCRIPTS, texts, strict=True))
     assert corpus_error_rate(heard) <= 0.10, heard
 
@@ -53,13 +58,13 @@ def test_a_batch_with_one_window_for_all(engine: WhisperEngine) -> None:
 def test_a_batch_gives_what_each_utterance_gives_alone(exact: WhisperEngine) -> None:
     """All of these fit the shortest window, so none lengthens it for the others."""
     clips = [clip(name) for name in ("go_forward", "cards_001", "librivox_0930", "cards_005")]
-    assert exact.transcribe(clips) == [exact.transcribe([samples])[0] for samples in clips]
+    assert texts_of(exact, *clips) == [texts_of(exact, samples)[0] for samples in clips]
 
 
 def test_float16_weights_give_the_texts_of_float32(exact: WhisperEngine) -> None:
     clips = [clip(name) for name in ("go_forward", "librivox_0930")]
     halved = WhisperEngine(CPU.model_copy(update={"dtype": "float16"}))
-    assert halved.transcribe(clips) == exact.transcribe(clips)
+    assert texts_of(halved, *clips) == texts_of(exact, *clips)
 
 
 def test_a_full_window_of_thirty_seconds(engine: WhisperEngine) -> None:
@@ -69,26 +74,26 @@ def test_a_full_window_of_thirty_seconds(engine: WhisperEngine) -> None:
     whole = np.zeros(30 * SAMPLE_RATE_HZ, dtype=np.float32)
     whole[: len(speech)] = speech
     expected = " ".join(transcript(name) for name in names)
-    assert word_error_rate(expected, engine.transcribe([whole])[0]) <= 0.15
+    assert word_error_rate(expected, texts_of(engine, whole)[0]) <= 0.15
 
 
 def test_a_runaway_is_decoded_again_in_the_full_window(exact: WhisperEngine) -> None:
     """Decoded in its own window only, this clip says `5` 24 times."""
-    texts = exact.transcribe([clip("cards_003"), clip("cards_004")])
+    texts = texts_of(exact, clip("cards_003"), clip("cards_004"))
     assert texts == ["7 of clubs.", "5 5"]
 
 
 def test_too_short_to_say_anything(engine: WhisperEngine) -> None:
     hardly: Samples = np.zeros(SAMPLE_RATE_HZ // 10 - 1, dtype=np.float32)
-    texts = engine.transcribe([hardly, clip("go_forward"), hardly[:0]])
+    texts = texts_of(engine, hardly, clip("go_forward"), hardly[:0])
     assert (texts[0], texts[2]) == ("", "")
     assert word_error_rate(transcript("go_forward"), texts[1]) == 0.0
-    assert engine.transcribe([]) == []
+    assert texts_of(engine) == []
 
 
 def test_too_long_for_the_window(engine: WhisperEngine) -> None:
     with pytest.raises(EngineError, match=r"stt: an utterance of 30\.1 s; at most 30 s"):
-        engine.transcribe([np.zeros(round(30.1 * SAMPLE_RATE_HZ), dtype=np.float32)])
+        texts_of(engine, np.zeros(round(30.1 * SAMPLE_RATE_HZ), dtype=np.float32))
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
@@ -116,12 +121,23 @@ def test_a_checkpoint_from_a_path(tmp_path: Path) -> None:
     """One that has learned nothing still comes to an end."""
     untrained(tmp_path, 51_864)
     settings = CPU.model_copy(update={"model": str(tmp_path), "dtype": "float32"})
-    (text,) = WhisperEngine(settings).transcribe([clip("cards_001")])
+    (text,) = texts_of(WhisperEngine(settings), clip("cards_001"))
     assert isinstance(text, str)
 
 
-def test_a_multilingual_checkpoint_is_told_to_transcribe_english(tmp_path: Path) -> None:
+def test_a_multilingual_checkpoint_is_told_the_language(tmp_path: Path) -> None:
     model = untrained(tmp_path, 51_865)
     tokenizer = WhisperTokenizer.from_pretrained(tmp_path)
-    prompt = tokenizer.convert_ids_to_tokens(list(Tokens.of(model, tokenizer).prompt))
-    assert prompt == ["<|startoftranscript|>", "<|en|>", "<|transcribe|>"]
+    languages = tokenizer.convert_tokens_to_ids(["<|en|>", "<|de|>"])
+    model.generation_config.lang_to_id = dict(zip(["<|en|>", "<|de|>"], languages, strict=True))
+    prompts = Tokens.of(model, tokenizer).prompts
+    assert {name: tokenizer.convert_ids_to_tokens(list(ids)) for name, ids in prompts.items()} == {
+        "en": ["<|startoftranscript|>", "<|en|>", "<|transcribe|>"],
+        "de": ["<|startoftranscript|>", "<|de|>", "<|transcribe|>"],
+    }
+
+
+def test_a_language_that_the_model_does_not_know(engine: WhisperEngine) -> None:
+    assert engine.check_language("") == engine.check_language("en") == "en"
+    with pytest.raises(EngineError, match="language 'de' is not known to the model: en"):
+        engine.check_language("de")

@@ -6,6 +6,7 @@ import json
 import math
 from array import array
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -43,6 +44,8 @@ class Script:
     """Whether `isFinal` comes before the connection is closed."""
     chunk_delay_s: float = 0.0
     """Pause before each message with audio."""
+    first_audio_delay_s: float = 0.0
+    """Pause before the first one of a connection, when it is the longer one."""
 
 
 @dataclass(slots=True)
@@ -129,7 +132,7 @@ async def _converse(script: Script, socket: ServerConnection, connection: Connec
             continue
         if message["text"].strip():
             connection.clause_arrived.set()
-            await _speak(script, socket, message["text"], connection.query["output_format"])
+            await _speak(script, socket, connection)
         if not message["text"]:
             if script.sends_final:
                 await socket.send(json.dumps({"audio": None, "isFinal": True}))
@@ -143,10 +146,15 @@ async def _fail(script: Script, socket: ServerConnection) -> None:
     await socket.close(script.close_code, script.close_reason)
 
 
-async def _speak(script: Script, socket: ServerConnection, text: str, output_format: str) -> None:
-    audio = _tone(len(text) * SECONDS_PER_CHAR, output_format) + bytes(script.extra_bytes)
+async def _speak(script: Script, socket: ServerConnection, connection: Connection) -> None:
+    """Says the last clause."""
+    text, is_first = connection.texts[-1], len(connection.texts) == 1
+    audio = _tone(len(text) * SECONDS_PER_CHAR, connection.query["output_format"])
+    audio += bytes(script.extra_bytes)
+    delay_s = max(script.first_audio_delay_s if is_first else 0.0, script.chunk_delay_s)
     for start in range(0, len(audio), script.chunk_bytes):
-        await asyncio.sleep(script.chunk_delay_s)
+        await asyncio.sleep(delay_s)
+        delay_s = script.chunk_delay_s
         end = min(start + script.chunk_bytes, len(audio))
         chars = text[_position(text, audio, start) : _position(text, audio, end)]
         message = {
@@ -171,6 +179,7 @@ def _alignment(chars: str) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=64)
 def _tone(seconds: float, output_format: str) -> bytes:
     """A sine for pcm; for other codecs as many bytes as their bit rate makes of it."""
     codec, *numbers = output_format.split("_")

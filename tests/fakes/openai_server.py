@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -34,6 +34,10 @@ class Script:
     error_code: str | None = None
     drop_first: int = 0
     """Requests whose connection is closed without an answer."""
+    first_token_delay_s: float = 0.0
+    """Pause before the first piece, when it is the longer one."""
+    pieces_by_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """In place of `pieces`, for a chat whose first message is the key."""
 
 
 @dataclass(slots=True)
@@ -135,10 +139,17 @@ async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter
         return True
     await _write(writer, _STREAM_HEAD)
     await _write(writer, _chunked(_event({"role": "assistant", "content": ""})))
-    for piece in script.pieces:
-        await asyncio.sleep(script.piece_delay_s)
+    delay_s = max(script.first_token_delay_s, script.piece_delay_s)
+    for piece in _pieces(script, request):
+        await asyncio.sleep(delay_s)
         await _write(writer, _chunked(_event({"content": piece})))
+        delay_s = script.piece_delay_s
     return await _end(script, writer)
+
+
+def _pieces(script: Script, request: Request) -> Sequence[str]:
+    prompt = request.body["messages"][0]["content"]
+    return script.pieces_by_prompt.get(prompt, script.pieces)
 
 
 async def _end(script: Script, writer: asyncio.StreamWriter) -> bool:

@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from serve_app.client.session import EchoSession, Received, converse
 from serve_app.client.speech import trim
 from serve_app.config import SttSettings
+from serve_app.engines.base import Utterance
 from serve_app.engines.resample import PcmResampler
 from serve_app.engines.whisper import WhisperEngine
 from serve_app.protocol.formats import parse_format
@@ -64,7 +65,7 @@ async def test_the_loop_closes(server: Server) -> None:
         reply = await finish(session)
         voice = heard(bytes(session.playback.heard[before:]))
     assert error_rate(TRANSCRIPTS[SENTENCE], transcript) <= 0.1
-    back = WhisperEngine(SttSettings(device="cpu")).transcribe([voice[: 30 * 16_000]])[0]
+    back = WhisperEngine(SttSettings(device="cpu")).transcribe([Utterance(voice[: 30 * 16_000])])[0]
     assert error_rate(reply, back) <= 0.25, f"{reply!r} was heard as {back!r}"
 
 

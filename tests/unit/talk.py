@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,7 +10,12 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
+from serve_app.engines.base import Speech
+from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS, ServerMessage
+from serve_app.reply import pieces
+
+_VOICE = parse_format("pcm_16000")
 
 E = TypeVar("E", bound=ef.Effect)
 M = TypeVar("M", bound=ServerMessage)
@@ -18,16 +23,21 @@ M = TypeVar("M", bound=ServerMessage)
 
 SETTINGS = TurnSettings(
     min_speech_ms=96,
-    interrupt_speech_ms=224,
-    soft_end_ms=192,
-    end_silence_ms=400,
     pre_roll_ms=320,
+    soft_end_ms=192,
+    judge_silence_ms=256,
+    end_silence_ms=400,
+    max_silence_ms=1600,
+    max_drafts=0,
+    interrupt_speech_ms=416,
 )
 """Fixed, so that tuning the defaults changes no test."""
+FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 
 
 class Talk:
-    """Drives a Conversation and keeps every effect."""
+    """Drives a Conversation in virtual time and keeps every effect. Timers go off by themselves,
+    and every turn is judged complete; what other models answer is said by the test."""
 
     def __init__(
         self, settings: TurnSettings | None = None, events: Iterable[str] = EVENTS
@@ -36,20 +46,43 @@ class Talk:
         self.machine = Conversation(settings or SETTINGS, lambda: f"token{next(numbers):03}")
         self.effects: list[ef.Effect] = []
         self.events = frozenset(events)
+        self.now_s = 0.0
+        self.timers: dict[ev.Timer, tuple[float, ev.Expired]] = {}
 
     # --- what happens ---
 
     def do(self, event: ev.Event) -> list[ef.Effect]:
-        new = self.machine.handle(event)
+        new = self.machine.handle(event, self.now_s)
         self.effects += new
+        for effect in new:
+            if isinstance(effect, ef.Arm):
+                expired = ev.Expired(effect.timer, effect.generation)
+                self.timers[effect.timer] = (self.now_s + effect.seconds, expired)
+            elif isinstance(effect, ef.Disarm):
+                self.timers.pop(effect.timer, None)
+            elif isinstance(effect, ef.JudgeTurn):
+                self.do(ev.TurnJudged(effect.generation, effect.segment, complete=1.0))
         return new
 
-    def open(self, prompt: str = "Be kind.") -> None:
-        self.do(ev.Opened(prompt, self.events))
+    def wait(self, seconds: float) -> None:
+        """Time passes, with no audio from the user."""
+        until_s = self.now_s + seconds
+        while self.timers:
+            at_s, expired = min(self.timers.values(), key=lambda due: due[0])
+            if at_s > until_s:
+                break
+            del self.timers[expired.timer]
+            self.now_s = max(self.now_s, at_s)
+            self.do(expired)
+        self.now_s = until_s
+
+    def open(self, prompt: str = "Be kind.", **options: Any) -> None:
+        self.do(ev.Opened(prompt, self.events, **options))
 
     def hear(self, ms: int, probability: float) -> None:
         """The user's audio, judged at once. Each frame holds its own number."""
         for _ in range(round(ms / FRAME_MS)):
+            self.wait(FRAME_S)
             number = self.received // FRAME_SAMPLES
             self.do(ev.AudioReceived(np.full(FRAME_SAMPLES, number, dtype=np.float32)))
             self.do(ev.VoiceActivity(probability))
@@ -60,19 +93,25 @@ class Talk:
     def silence(self, ms: int) -> None:
         self.hear(ms, 0.05)
 
-    def transcript(self, text: str, elapsed_ms: float = 80.0) -> None:
+    def transcript(self, text: str) -> None:
         asked = self.last(ef.Transcribe)
-        self.do(ev.Transcribed(asked.generation, asked.segment, text, elapsed_ms))
+        self.do(ev.Transcribed(asked.generation, asked.segment, text))
 
-    def says(self, text: str, seconds: float, elapsed_ms: float = 300.0) -> None:
-        """The agent's voice for a text."""
-        generation = self.last(ef.Reply).generation
-        self.do(ev.ReplyText(generation, text, elapsed_ms - 100))
+    @property
+    def reply(self) -> tuple[int, int]:
+        """Generation and number of the last reply."""
+        asked = [e for e in self.effects if isinstance(e, ef.Reply | ef.Say)][-1]
+        return asked.generation, asked.reply
+
+    def says(self, text: str, seconds: float) -> None:
+        """The agent's voice for a text, made at once, in pieces of at most half a second."""
+        self.do(ev.ReplyBegan(*self.reply))
         audio = b"\1\0" * round(seconds * SAMPLE_RATE_HZ)
-        self.do(ev.ReplyAudio(generation, audio, text, seconds, elapsed_ms))
+        for piece in pieces(Speech(audio, text), _VOICE):
+            self.do(ev.ReplyAudio(*self.reply, piece.audio, piece.text, piece.duration_s))
 
     def reply_ends(self) -> None:
-        self.do(ev.ReplyEnded(self.last(ef.Reply).generation))
+        self.do(ev.ReplyEnded(*self.reply))
 
     def greet(self, text: str = "Hello there.") -> None:
         """Through the whole greeting, so that the agent waits for the user."""

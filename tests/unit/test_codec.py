@@ -101,13 +101,21 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (b"\x81\xa4type", 1007, "not a valid MessagePack message"),
         (pack(type="open") + b"\0", 1007, "not a valid MessagePack message"),
         (b"\x93\1\2\3", 4400, "a message is a MessagePack map with a 'type'"),
-        (b"\x80", 4400, "unknown message type None: use open, audio, state or close"),
-        (pack(type="text"), 4400, "unknown message type 'text': use open, audio, state or close"),
-        (pack(type=["open"]), 4400, "unknown message type ['open']: use open, audio, state or"),
+        (b"\x80", 4400, "unknown message type None: use open, audio, state, text, interrupt,"),
+        (pack(type="dance"), 4400, "unknown message type 'dance': use open, audio, state, text,"),
+        (pack(type=["open"]), 4400, "unknown message type ['open']: use open, audio, state, text"),
         (pack(type="open", prompt=7), 4400, "open: 'prompt' must be a string"),
         (pack(type="open", prompt="x" * 40_000), 4400, "open: 'prompt' is longer than 32768"),
         (pack(type="open", events="all"), 4400, "open: 'events' must be a list of strings"),
         (pack(type="open", events=["all"]), 4400, "open: unknown event 'all': use error, metrics"),
+        (pack(type="open", greeting=True), 4400, "open: 'greeting' must be a string or false"),
+        (pack(type="open", language=7), 4400, "open: 'language' must be a string"),
+        (pack(type="open", voice="x" * 200), 4400, "open: 'voice' is longer than 128 bytes"),
+        (pack(type="open", turn=[]), 4400, "open: 'turn' must be a map"),
+        (pack(type="text"), 4400, "text: 'text' must have words"),
+        (pack(type="text", text=" "), 4400, "text: 'text' must have words"),
+        (pack(type="played", token="t"), 4400, "played: 'played_ms' must be a number from 0 on"),
+        (pack(type="played", token="t", played_ms=-1), 4400, "must be a number from 0 on"),
         (pack(type="audio", audio="text"), 4400, "audio: 'audio' must be MessagePack binary"),
         (pack(type="audio", audio=b"12345"), 4400, "audio: 5 bytes is no whole number of float32"),
         (pack(type="state", state="x"), 4400, "state: the only state a client sends is 'waiting'"),
@@ -145,7 +153,7 @@ def test_random_bytes_never_do_more_than_violate_the_protocol(frame: bytes) -> N
 
 
 def test_unknown_fields_are_left_alone() -> None:
-    assert decode(pack(type="open", prompt="Hi.", voice="x")) == Open("Hi.")
+    assert decode(pack(type="open", prompt="Hi.", colour="x")) == Open("Hi.")
 
 
 def test_no_sample_can_poison_the_voice_activity_detection() -> None:

@@ -1,5 +1,7 @@
 """The small pure parts of a conversation."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +9,17 @@ from hypothesis import strategies as st
 
 from serve_app.conversation.audio import AudioBuffer
 from serve_app.conversation.clauses import ClauseSplitter
-from serve_app.conversation.ledger import HeardLedger
-from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
+from serve_app.conversation.ledger import HeardLedger, Piece
+from serve_app.conversation.patience import Patience
+from serve_app.conversation.playout import Playout
+from serve_app.conversation.settings import (
+    BACKCHANNELS,
+    FRAME_SAMPLES,
+    TurnSettings,
+    with_client_settings,
+)
 from serve_app.conversation.voice import VoiceTracker
+from serve_app.conversation.words import floor_words, same_words
 
 
 def track(*probabilities: float) -> VoiceTracker:
@@ -67,22 +77,159 @@ def test_a_cut_of_what_is_not_there_is_empty() -> None:
 # --- the heard ledger ---
 
 
-def test_heard_text_is_cut_at_a_word() -> None:
+def ledger_of(*pieces: tuple[float, str, float]) -> HeardLedger:
+    """Pieces as (sent at, text, duration)."""
     ledger = HeardLedger()
-    ledger.add("One two three four. ", 2.0, now_s=10.0)
-    ledger.add("Five six.", 1.0, now_s=10.1)
-    assert ledger.heard(9.0) == ""
+    for sent_at_s, text, duration_s in pieces:
+        ledger.add(Piece(b"", text, duration_s), sent_at_s)
+    return ledger
+
+
+def test_heard_text_is_cut_at_a_word() -> None:
+    ledger = ledger_of((10.0, "One two three four. ", 2.0), (10.1, "Five six.", 1.0))
+    assert ledger.heard(10.0) == ""
     assert ledger.heard(11.0) == "One two"
     assert ledger.heard(12.1) == "One two three four."
-    assert ledger.heard(13.0) == ledger.everything() == "One two three four. Five six."
+    assert ledger.heard(13.0) == "One two three four. Five six."
+
+
+def test_what_was_not_heard_begins_with_the_piece_that_plays() -> None:
+    ledger = ledger_of((10.0, "One two three four. ", 2.0), (10.1, "Five six.", 1.0))
+    assert [piece.text for piece in ledger.unheard(11.0)] == ["three four. ", "Five six."]
+    assert ledger.unheard(13.0) == []
 
 
 def test_playback_resumes_late_after_an_underrun() -> None:
-    ledger = HeardLedger()
-    ledger.add("One. ", 1.0, now_s=0.0)
-    ledger.add("Two.", 1.0, now_s=5.0)
+    ledger = ledger_of((0.0, "One. ", 1.0), (5.0, "Two.", 1.0))
     assert ledger.remaining_s(5.5) == pytest.approx(0.5)
     assert ledger.heard(5.0) == "One."
+
+
+def test_the_client_knows_better_what_it_has_played() -> None:
+    ledger = ledger_of((0.0, "One two three four.", 2.0))
+    ledger.correct(0.5, now_s=1.5)
+    assert ledger.heard(1.5) == "One"
+    assert ledger.remaining_s(2.0) == pytest.approx(1.0)
+    ledger.correct(9.0, now_s=2.0)
+    assert ledger.remaining_s(2.0) == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0.01, 2)), min_size=1, max_size=20))
+def test_heard_and_unheard_are_the_whole_text(sent: list[tuple[float, float]]) -> None:
+    now_s, ledger = 0.0, HeardLedger()
+    for i, (gap_s, duration_s) in enumerate(sent):
+        now_s += gap_s
+        ledger.add(Piece(b"", f"word{i} again{i} ", duration_s), now_s)
+    heard, rest = ledger.heard(now_s), "".join(piece.text for piece in ledger.unheard(now_s))
+    assert (
+        f"{heard} {rest}".split() == "".join(f"word{i} again{i} " for i in range(len(sent))).split()
+    )
+
+
+# --- a reply on its way out ---
+
+
+def test_output_runs_no_further_ahead_than_the_lead() -> None:
+    playout = Playout(1)
+    for number in range(8):
+        playout.add(Piece(b"\1\0", f"{number} ", 0.5), now_s=0.0)
+    assert len(playout.take(0.0, lead_s=1.0)) == 2
+    assert playout.due_in_s(0.0, lead_s=1.0) == pytest.approx(0.5)
+    assert len(playout.take(0.5, lead_s=1.0)) == 1
+    assert playout.take(0.9, lead_s=1.0) == []
+
+
+def test_a_piece_longer_than_the_lead_waits_for_silence() -> None:
+    playout = Playout(1)
+    playout.add(Piece(b"\1\0", "long ", 2.0), now_s=0.0)
+    playout.add(Piece(b"\1\0", "longer", 2.0), now_s=0.0)
+    assert len(playout.take(0.0, lead_s=1.0)) == 1
+    assert playout.due_in_s(0.0, lead_s=1.0) == pytest.approx(2.0)
+    assert len(playout.take(2.0, lead_s=1.0)) == 1
+
+
+# --- words ---
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("What is this?", "what is this", True),
+        ("It's late.", "its late", True),
+        ("ﬁne", "FINE!", True),
+        ("What is", "What is this?", False),
+    ],
+)
+def test_transcripts_are_the_same_when_their_words_are(one: str, other: str, same: bool) -> None:
+    assert same_words(one, other) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Uh-huh.", []),
+        ("Mm-hmm, yeah, yeah, I see!", []),
+        ("Okay, stop.", ["stop"]),
+        ("No.", ["no"]),
+        ("[BLANK_AUDIO]", []),
+        ("(coughing) *sighs*", []),
+        ("...", []),
+    ],
+)
+def test_what_asks_for_the_floor(text: str, left: list[str]) -> None:
+    assert floor_words(text, BACKCHANNELS) == left
+
+
+# --- patience ---
+
+
+def test_a_turn_that_is_complete_ends_at_once_and_others_by_the_speakers_own_pauses() -> None:
+    settings = TurnSettings(end_silence_ms=400, max_silence_ms=2000)
+    patience = Patience(settings)
+    before = patience.silence_ms(None), patience.silence_ms(0.1)
+    for _ in range(10):
+        patience.note(900)
+    assert patience.silence_ms(0.9) == 400
+    assert before[0] < patience.silence_ms(None) <= 900
+    assert before[1] < patience.silence_ms(0.1) <= 1800
+    for _ in range(20):
+        patience.note(9000)
+    assert patience.silence_ms(0.1) == 2000
+    assert patience.silence_ms(None) == pytest.approx(2000, rel=0.01)
+    for _ in range(40):
+        patience.note(200)
+    assert patience.silence_ms(None) == 400
+
+
+# --- settings ---
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="speech_threshold must be 0 to 1, not 2"):
+        TurnSettings(speech_threshold=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lead_ms": 100}, "'lead_ms' is not a setting that a client can change"),
+        ({"end_silence_ms": "long"}, "end_silence_ms must be a number"),
+        ({"end_silence_ms": True}, "end_silence_ms must be a number"),
+        ({"interruptions": 1}, "interruptions must be true or false"),
+        ({"backchannels": "yes"}, "backchannels must be a list of strings"),
+        ({"end_silence_ms": 1}, "end_silence_ms must be 32 to 10000, not 1"),
+    ],
+)
+def test_what_a_client_cannot_set(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        with_client_settings(TurnSettings(), changes)
+
+
+def test_what_a_client_can_set() -> None:
+    changes = {"complete_threshold": 1, "backchannels": ["ja"], "interruptions": False}
+    settings = with_client_settings(TurnSettings(), changes)
+    assert (settings.complete_threshold, settings.backchannels) == (1.0, ("ja",))
+    assert not settings.interruptions
 
 
 # --- clauses ---

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STANDARD = {"collections", "dataclasses", "enum", "re", "typing"}
+STANDARD = {"collections", "dataclasses", "enum", "re", "typing", "unicodedata"}
 PURE = STANDARD | {"numpy", "msgpack", "serve_app"}
 """No clock, no randomness, no asyncio, no ray."""
 PURE_OF_OURS = {"serve_app.conversation", "serve_app.protocol", "serve_app.errors"}

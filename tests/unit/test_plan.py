@@ -21,6 +21,7 @@ def test_without_keys_everything_is_local() -> None:
     ]  # fmt: skip
     assert {row.device for row in stages(config)} == {"cpu"}
     assert packaged_models(config) == [
+        "smart-turn-v3.2",
         "whisper-tiny.en",
         "smollm2-135m-instruct",
         "piper-en-us-joe",
@@ -31,7 +32,17 @@ def test_a_key_chooses_its_provider() -> None:
     config = plan(OPENAI_API_KEY="k", ELEVEN_LABS_API_KEY="k")
     assert config.agent.llm.provider == "openai"
     assert config.agent.tts.provider == "elevenlabs"
-    assert packaged_models(config) == ["whisper-tiny.en"]
+    assert packaged_models(config) == ["smart-turn-v3.2", "whisper-tiny.en"]
+
+
+@pytest.mark.parametrize(
+    ("end_of_turn", "model", "is_needed"),
+    [("packaged", "silero-vad 6 + smart-turn 3.2", True), ("off", "silero-vad 6", False)],
+)
+def test_the_end_of_turn_model_can_be_off(end_of_turn: str, model: str, is_needed: bool) -> None:
+    config = plan(args={"vad": {"end_of_turn": end_of_turn}})
+    assert stages(config)[0].model == model
+    assert ("smart-turn-v3.2" in packaged_models(config)) is is_needed
 
 
 def test_echos_variables_win_over_the_file() -> None:

@@ -1,0 +1,150 @@
+"""The agent's side of a conversation: one reply at most, given out as it is played."""
+
+from collections.abc import Callable, Sequence
+
+from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Reply, Say, Send
+from serve_app.conversation.events import Timer
+from serve_app.conversation.history import Message
+from serve_app.conversation.ledger import Piece
+from serve_app.conversation.playout import Playout
+from serve_app.conversation.settings import TurnSettings
+from serve_app.protocol.messages import AgentAudio, Interrupt, Token
+
+_SLACK_S = 0.5
+"""A client's `waiting` counts as the end of a reply when no more than this is left to play;
+and so much later than expected a reply counts as played when the client says nothing."""
+_TURN_END_S = 1.0
+"""Who speaks this shortly before the agent is done answers it, whatever the words."""
+
+
+class Delivery:
+    """Owns the token, and the reply that carries it."""
+
+    def __init__(
+        self,
+        settings: TurnSettings,
+        voice: str,
+        new_token: Callable[[], str],
+        do: Callable[[Effect], None],
+    ) -> None:
+        self._lead_s = settings.lead_ms / 1000
+        self._voice = voice
+        self._new_token = new_token
+        self._do = do
+        self._token_is_fresh = False
+        self._replies = 0
+        self.token = ""
+        self.tokens_issued = 0
+        self.reply: Playout | None = None
+
+    # --- beginning ---
+
+    def ask(self, generation: int, chat: tuple[Message, ...]) -> None:
+        """Asks the agent for a reply."""
+        self.drop(generation)
+        self._do(Reply(generation, self._new_reply().number, chat, self._voice))
+
+    def draft(self, generation: int, chat: tuple[Message, ...], answers: str) -> None:
+        """Asks the agent for a reply to words that may not be the last of the turn."""
+        self.drop(generation)
+        reply = self._new_reply(answers, is_draft=True)
+        self._do(Reply(generation, reply.number, chat, self._voice, is_draft=True))
+
+    def say(self, generation: int, text: str) -> None:
+        """Asks the voice for a reply that is known already."""
+        self._do(Say(generation, self._new_reply().number, text, self._voice))
+
+    def apologise(self, generation: int, reply: Playout, text: str) -> None:
+        """The reply failed and goes on with an apology."""
+        reply.is_apology = True
+        self._do(Say(generation, reply.number, text, self._voice))
+
+    def repeat(self, pieces: Sequence[Piece], now_s: float) -> None:
+        """Goes on with a reply that was interrupted for nothing."""
+        reply = self._new_reply()
+        for piece in pieces:
+            reply.add(piece, now_s)
+        reply.is_written = True
+
+    def commit(self) -> None:
+        """The reply is given: its token is announced, if `interrupt` has not done so."""
+        assert self.reply is not None
+        self.reply.is_draft = False
+        if not self._token_is_fresh:
+            self._issue_token()
+            self._do(Send(Token(self.token)))
+
+    # --- going on ---
+
+    def send(self, generation: int, now_s: float) -> None:
+        """Sends what is due, and asks for a timer for what comes next."""
+        reply = self.reply
+        assert reply is not None
+        for piece in reply.take(now_s, self._lead_s):
+            if piece.audio:
+                self._token_is_fresh = False
+                self._do(Send(AgentAudio(self.token, piece.audio)))
+        due_s = reply.due_in_s(now_s, self._lead_s)
+        if due_s is not None:
+            self._do(Arm(Timer.OUTPUT, generation, due_s))
+        elif reply.is_sent and not reply.is_draft and (left_s := reply.remaining_s(now_s)):
+            self._do(Arm(Timer.PLAYBACK, generation, left_s + _SLACK_S))
+
+    def hold(self) -> None:
+        assert self.reply is not None
+        self.reply.is_held = True
+        self._do(Disarm(Timer.OUTPUT))
+
+    def resume(self, generation: int, now_s: float) -> None:
+        """Goes on with the same audio under the same token."""
+        if self.reply is not None and self.reply.is_held:
+            self.reply.is_held = False
+            self.send(generation, now_s)
+
+    def is_played(self, now_s: float) -> bool:
+        """Whether the client, which says that it has nothing to play, has played it all."""
+        reply = self.reply
+        return reply is not None and reply.is_sent and reply.remaining_s(now_s) <= _SLACK_S
+
+    def ran_dry(self, now_s: float) -> None:
+        """The client has nothing to play; if much is left, it said so before that arrived."""
+        if self.reply is not None and self.reply.remaining_s(now_s) <= _SLACK_S:
+            self.reply.ran_dry(now_s)
+
+    def is_ending(self, now_s: float) -> bool:
+        """Whether the agent is saying its last words."""
+        reply = self.reply
+        return reply is not None and reply.is_sent and reply.remaining_s(now_s) <= _TURN_END_S
+
+    # --- ending ---
+
+    def interrupt(self) -> None:
+        """Audio under the old token is dead from here on."""
+        self._issue_token()
+        self._do(Send(Interrupt(self.token)))
+
+    def drop(self, generation: int) -> None:
+        """Takes back a draft, wherever it is being made."""
+        if self.reply is not None:
+            if not self.reply.is_written:
+                self._do(CancelReply(generation, self.reply.number))
+            self.reply = None
+
+    def end(self) -> Playout:
+        """The reply is over."""
+        reply = self.reply
+        assert reply is not None
+        self.reply = None
+        self._do(Disarm(Timer.OUTPUT))
+        self._do(Disarm(Timer.PLAYBACK))
+        return reply
+
+    def _new_reply(self, answers: str = "", is_draft: bool = False) -> Playout:
+        self._replies += 1
+        self.reply = Playout(self._replies, answers, is_draft)
+        return self.reply
+
+    def _issue_token(self) -> None:
+        self.token = self._new_token()
+        self._token_is_fresh = True
+        self.tokens_issued += 1

@@ -1,0 +1,167 @@
+"""The user's side of a conversation: from audio to turns.
+
+    speech ........ soft end ... judge ........ end of turn
+____|██████████████|____________________________|
+                    transcribe   complete?       silence long enough
+"""
+
+from collections.abc import Callable
+
+from serve_app.conversation.audio import AudioBuffer
+from serve_app.conversation.effects import CancelSegment, Detect, Effect, JudgeTurn, Transcribe
+from serve_app.conversation.patience import Patience
+from serve_app.conversation.settings import SAMPLE_RATE_HZ, TurnSettings, samples
+from serve_app.conversation.turn import Turn
+from serve_app.conversation.voice import VoiceTracker
+from serve_app.protocol.messages import Samples
+
+_TAIL_MS = 160
+"""Most that is transcribed after the last voiced frame: the VAD may let go before a final
+consonant does."""
+_JUDGED_S = 8
+"""What the end-of-turn model hears."""
+
+
+class Listener:
+    """Keeps the audio, follows the voice, and asks for what has to be known about a turn."""
+
+    def __init__(self, settings: TurnSettings, language: str, do: Callable[[Effect], None]) -> None:
+        self._settings = settings
+        self._language = language
+        self._do = do
+        self._audio = AudioBuffer()
+        self._voice = VoiceTracker(settings)
+        self._patience = Patience(settings)
+        self._spoke_until = 0
+        self.turn: Turn | None = None
+        """The open turn, also one that is only suspected while the agent talks."""
+
+    # --- audio and voice activity ---
+
+    def receive(self, audio: Samples) -> None:
+        self._audio.append(audio)
+        frames = self._audio.take_frames()
+        if len(frames):
+            self._do(Detect(frames))
+
+    def hear(self, probability: float) -> None:
+        """The judgement on the next frame."""
+        self._voice.push(probability)
+        if self.turn is not None:
+            self.turn.speech_ms = max(self.turn.speech_ms, self._voice.speech_ms)
+
+    @property
+    def received(self) -> int:
+        """Samples so far."""
+        return self._audio.end
+
+    @property
+    def is_voiced(self) -> bool:
+        """Whether the last frame was speech."""
+        return self._voice.is_voiced
+
+    @property
+    def speech_ms(self) -> int:
+        """Length of the run of speech that is going on."""
+        return self._voice.speech_ms
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether there is speech that is enough to open a turn."""
+        return self._voice.speech_ms >= self._settings.min_speech_ms
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the silence is long enough to believe that something was said."""
+        return self._voice.silence_ms >= self._soft_end_ms
+
+    @property
+    def silence_ms(self) -> int:
+        """Silence since the last voiced frame."""
+        return self._voice.silence_ms
+
+    # --- turns ---
+
+    def open(self, generation: int) -> Turn:
+        """A turn begins with the speech that is going on."""
+        self.turn = Turn(generation, self._speech_start())
+        self.turn.speech_ms = self._voice.speech_ms
+        self._audio.forget_before(self.turn.start)
+        return self.turn
+
+    def close(self) -> None:
+        """The turn is over, or was none."""
+        self.turn = None
+        self._spoke_until = self._voice.speech_end_at
+
+    def went_on(self) -> None:
+        """What is said now goes on with what was taken for a whole turn."""
+        if self._voice.onset_at is not None:
+            self._patience.note((self._voice.onset_at - self._spoke_until) / SAMPLE_RATE_HZ * 1000)
+
+    def forget(self) -> None:
+        """No turn is open: frees the audio that no turn can begin with."""
+        self._audio.forget_before(self._speech_start())
+
+    def follow(self, turn: Turn) -> None:
+        """After each frame of an open turn: asks for its transcript, or takes that back."""
+        if self._voice.is_voiced:
+            self.reopen(turn)
+            self._cut_if_long(turn)
+        elif self.is_silent and not turn.is_soft_ended and self._is_enough(turn):
+            self._soft_end(turn)
+
+    def _is_enough(self, turn: Turn) -> bool:
+        """Whether there was more than a click."""
+        return turn.speech_ms >= self._settings.min_speech_ms
+
+    def judge(self, turn: Turn) -> None:
+        """Asks the end-of-turn model, once for each soft end."""
+        is_due = self._voice.silence_ms >= self._settings.judge_silence_ms
+        if turn.is_soft_ended and not turn.is_judged and is_due:
+            turn.is_judged = True
+            end = self._voice.judged_at
+            audio = self._audio.cut(max(turn.start, end - _JUDGED_S * SAMPLE_RATE_HZ), end)
+            self._do(JudgeTurn(turn.generation, turn.segment, audio))
+
+    def is_at_end(self, turn: Turn) -> bool:
+        """Whether the silence is long enough to end the turn."""
+        wanted_ms = self._patience.silence_ms(turn.complete)
+        return turn.is_soft_ended and self._voice.silence_ms >= wanted_ms
+
+    def reopen(self, turn: Turn) -> None:
+        """Speech goes on after a soft end: what was asked for is not the whole segment."""
+        if turn.is_soft_ended:
+            self._patience.note(self._voice.pause_ms)
+            self._do(CancelSegment(turn.generation, turn.reopen_segment()))
+
+    def cut_off(self, turn: Turn) -> None:
+        """Audio stopped coming: what there is of the turn is all."""
+        if not turn.is_soft_ended:
+            self._soft_end(turn)
+
+    def _soft_end(self, turn: Turn) -> None:
+        tail_end = self._voice.speech_end_at + samples(_TAIL_MS)
+        self._transcribe(turn, min(tail_end, self._voice.judged_at))
+        turn.is_soft_ended = True
+
+    def _cut_if_long(self, turn: Turn) -> None:
+        end = self._voice.judged_at
+        if end - turn.start >= samples(self._settings.max_utterance_ms):
+            self._transcribe(turn, end)
+            turn.start = end
+            self._audio.forget_before(end)
+
+    def _transcribe(self, turn: Turn, end: int) -> None:
+        audio = self._audio.cut(turn.start, end)
+        self._do(Transcribe(turn.generation, turn.add_segment(), audio, self._language))
+
+    def _speech_start(self) -> int:
+        """Where an utterance would start: before the onset, or before what was judged last."""
+        onset = self._voice.onset_at
+        start = self._voice.judged_at if onset is None else onset
+        return max(0, start - samples(self._settings.pre_roll_ms))
+
+    @property
+    def _soft_end_ms(self) -> int:
+        return min(self._settings.soft_end_ms, self._settings.end_silence_ms)

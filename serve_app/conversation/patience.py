@@ -1,0 +1,36 @@
+"""How long a silence has to be to end a turn: the speaker's own pauses decide."""
+
+from serve_app.conversation.settings import TurnSettings
+
+_FIRST_GUESS_MS = 700.0
+"""Before the speaker has paused even once. Half of a hesitation that `make bench-turns` has many
+of: twice this is waited for a turn that is not complete."""
+_WEIGHT = 0.3
+"""Of the newest pause in the running mean: about the last five count."""
+_MARGIN = 2.0
+"""A turn that is not complete gets this many usual pauses."""
+
+
+class Patience:
+    """Learns from the pauses after which the speaker went on."""
+
+    def __init__(self, settings: TurnSettings) -> None:
+        self._settings = settings
+        self._pause_ms = _FIRST_GUESS_MS
+
+    def note(self, pause_ms: float) -> None:
+        """The speaker went on after such a silence."""
+        if pause_ms >= self._settings.judge_silence_ms:
+            bounded = min(pause_ms, self._settings.max_silence_ms)
+            self._pause_ms += _WEIGHT * (bounded - self._pause_ms)
+
+    def silence_ms(self, complete: float | None) -> float:
+        """Silence that ends a turn which is complete with this probability, if it is known."""
+        settings = self._settings
+        if complete is None:
+            wanted = self._pause_ms
+        elif complete >= settings.complete_threshold:
+            wanted = 0.0
+        else:
+            wanted = _MARGIN * self._pause_ms
+        return min(max(wanted, settings.end_silence_ms), settings.max_silence_ms)

@@ -1,0 +1,91 @@
+"""One reply on its way to the client."""
+
+from collections import deque
+
+from serve_app.conversation.ledger import HeardLedger, Piece
+
+_MAX_WAITING_S = 600.0
+"""Longer replies are cut: the bound of the memory that a reply can take."""
+
+_SOON_S = 0.001
+"""Sooner than this is now: sums of fractions of a second are not exact."""
+
+
+class Playout:
+    """Takes the pieces of a reply as they are made and gives them out as they are played."""
+
+    def __init__(self, number: int, answers: str = "", is_draft: bool = False) -> None:
+        self.number = number
+        """Tells replies apart: a turn may try several."""
+        self.answers = answers
+        """What the user said, as far as it was known."""
+        self.is_draft = is_draft
+        """Begun before the turn ended: nothing is given out."""
+        self.is_held = False
+        """The user has made a sound: nothing is given out until it is clear why."""
+        self.is_interruptible = True
+        self.is_apology = False
+        self.is_written = False
+        """No more pieces will come."""
+        self.text_at_s: float | None = None
+        """When the voice got its first clause."""
+        self.audio_at_s: float | None = None
+        """When the first piece came."""
+        self._waiting: deque[Piece] = deque()
+        self._waiting_s = 0.0
+        self._ledger = HeardLedger()
+
+    def add(self, piece: Piece, now_s: float) -> None:
+        if self.audio_at_s is None and piece.audio:
+            self.audio_at_s = now_s
+        if self._waiting_s < _MAX_WAITING_S:
+            self._waiting.append(piece)
+            self._waiting_s += piece.duration_s
+
+    def take(self, now_s: float, lead_s: float) -> list[Piece]:
+        """What is to be sent now, so that output is at most `lead_s` ahead of playback."""
+        taken = []
+        while (due_s := self.due_in_s(now_s, lead_s)) is not None and due_s < _SOON_S:
+            piece = self._waiting.popleft()
+            self._waiting_s -= piece.duration_s
+            self._ledger.add(piece, now_s)
+            taken.append(piece)
+        return taken
+
+    def due_in_s(self, now_s: float, lead_s: float) -> float | None:
+        """Time until the next piece is to be sent; None when there is none to send."""
+        if self.is_draft or self.is_held or not self._waiting:
+            return None
+        remaining_s = self._ledger.remaining_s(now_s)
+        early_s = remaining_s + self._waiting[0].duration_s - lead_s
+        # A piece longer than the lead goes out when everything before it has been played.
+        return max(0.0, min(early_s, remaining_s))
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the user can have heard anything of it."""
+        return self._ledger.sent_s > 0
+
+    @property
+    def is_sent(self) -> bool:
+        """Nothing is left to send."""
+        return self.is_written and not self._waiting
+
+    def remaining_s(self, now_s: float) -> float:
+        """Playing time of what was sent."""
+        return self._ledger.remaining_s(now_s)
+
+    def correct(self, played_s: float, now_s: float) -> None:
+        """The client says how much of the reply it has played."""
+        self._ledger.correct(played_s, now_s)
+
+    def ran_dry(self, now_s: float) -> None:
+        """The client has played all that it got."""
+        self._ledger.correct(self._ledger.sent_s, now_s)
+
+    def heard(self, now_s: float) -> str:
+        return self._ledger.heard(now_s)
+
+    def unheard(self, now_s: float) -> list[Piece]:
+        """All that is known of the reply and was not played."""
+        return [*self._ledger.unheard(now_s), *self._waiting]

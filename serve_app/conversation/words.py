@@ -1,0 +1,30 @@
+"""What a transcript says, apart from how it is written."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_ANNOTATION = re.compile(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*")
+"""Whisper writes what it hears that is not speech as [BLANK_AUDIO], (coughing) or *sighs*."""
+_APOSTROPHES = re.compile("['\u2018\u2019]")
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+def words(text: str) -> list[str]:
+    """The words of a transcript in one spelling (NFKC, case folded, no punctuation)."""
+    plain = unicodedata.normalize("NFKC", _ANNOTATION.sub(" ", text)).casefold()
+    return _NO_WORD.sub(" ", _APOSTROPHES.sub("", plain)).split()
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two transcripts differ in format only."""
+    return words(one) == words(other)
+
+
+def floor_words(text: str, backchannels: Iterable[str]) -> list[str]:
+    """The words that remain when every backchannel is taken out: a wish to speak."""
+    rest = f" {' '.join(words(text))} "
+    for phrase in sorted((" ".join(words(b)) for b in backchannels), key=len, reverse=True):
+        # Twice, since neighbours share the space between them.
+        rest = rest.replace(f" {phrase} ", " ").replace(f" {phrase} ", " ")
+    return rest.split()
