@@ -7,8 +7,8 @@ _CLAUSE_END = re.compile(r"[,;:—–]\s+")  # noqa: RUF001 - the en dash is mea
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|vs|etc|e\.g|i\.e|No)\.\s+$", re.IGNORECASE)
 _WORD_END = re.compile(r"\s+")
 
-_FIRST_CLAUSE_WORDS = 3
-"""The first clause may end at a comma this early: it decides when the agent is first heard."""
+_FIRST_CLAUSE_WORDS = 1
+"""The first clause may end at a comma this early ("Yes, "): it decides when the agent is heard."""
 _CLAUSE_WORDS = 8
 _LONGEST_CLAUSE_WORDS = 30
 

@@ -49,7 +49,7 @@ class TurnSettings:
     the utterance does end, and is thrown away when speech goes on."""
     judge_silence_ms: int = 128
     """Silence after which the end-of-turn model is asked whether the turn is complete."""
-    complete_threshold: float = 0.7
+    complete_threshold: float = 0.5
     """The model's answer (0 to 1) from which a turn counts as complete."""
     end_silence_ms: int = 400
     """Silence after which a turn ends that the model calls complete. Without an answer the

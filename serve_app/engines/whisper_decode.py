@@ -12,12 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    DynamicCache,
-    EncoderDecoderCache,
-    PreTrainedTokenizerBase,
-    WhisperForConditionalGeneration,
-)
+from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
+
+from serve_app.engines.whisper_steps import DecoderSteps
 
 ENGLISH = "en"
 _ENGLISH_ONLY_VOCABULARY = 51_864
@@ -137,8 +134,7 @@ class GreedyDecoder:
     """Writes transcripts from what the encoder heard."""
 
     def __init__(self, model: WhisperForConditionalGeneration, tokens: Tokens) -> None:
-        self._decoder = model.model.decoder
-        self._head = model.proj_out
+        self._model = model
         self._tokens = tokens
         self._suppressed = torch.tensor([*tokens.suppressed, tokens.no_timestamps])
         self._suppressed_first = torch.tensor(tokens.suppressed_first, dtype=torch.long)
@@ -155,18 +151,15 @@ class GreedyDecoder:
 
     def plain(self, heard: Tensor, languages: Sequence[str]) -> list[Transcript]:
         """As Whisper was trained: `heard` is the full window and there are no timestamps."""
-        limit = self._decoder.config.max_target_positions // 2  # as in openai/whisper
+        limit = self._model.config.max_target_positions // 2  # as in openai/whisper
         rows = [Transcript(self._tokens, limit, language) for language in languages]
         return self._decode(heard, self._tokens.no_timestamps, rows)
 
     def _decode(self, heard: Tensor, mode: int, rows: Sequence[Transcript]) -> list[Transcript]:
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        steps = DecoderSteps(self._model, heard, self._model.config.max_target_positions)
         ids = torch.tensor([[*row.prompt, mode] for row in rows], device=heard.device)
         while not all(row.done for row in rows):
-            states = self._decoder(
-                input_ids=ids, encoder_hidden_states=heard, past_key_values=cache, use_cache=True
-            ).last_hidden_state
-            logits = self._head(states[:, -1]).float()
+            logits = steps.step(ids)
             self._restrict(logits, rows)
             chosen = logits.argmax(-1)
             for row, token in zip(rows, chosen.tolist(), strict=True):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import (
     GenerationConfig,
     WhisperConfig,
@@ -18,6 +19,7 @@ from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.engines.base import Utterance
 from serve_app.engines.whisper import WhisperEngine
 from serve_app.engines.whisper_decode import Tokens
+from serve_app.engines.whisper_steps import DecoderSteps
 from serve_app.errors import ConfigError, EngineError
 from serve_app.protocol.messages import Samples
 from tests.engines.speech import TRANSCRIPTS, clip, corpus_error_rate, transcript, word_error_rate
@@ -141,3 +143,16 @@ def test_a_language_that_the_model_does_not_know(engine: WhisperEngine) -> None:
     assert engine.check_language("") == engine.check_language("en") == "en"
     with pytest.raises(EngineError, match="language 'de' is not known to the model: en"):
         engine.check_language("de")
+
+
+@torch.inference_mode()
+def test_decoder_steps_are_those_of_transformers(exact: WhisperEngine) -> None:
+    model = exact._model
+    generator = torch.Generator().manual_seed(0)
+    heard = torch.randn(2, 100, model.config.d_model, generator=generator)
+    ids = torch.randint(0, 50_000, (2, 9), generator=generator)
+    expected = model.proj_out(model.model.decoder(ids, encoder_hidden_states=heard)[0])
+    steps = DecoderSteps(model, heard, 448)
+    found = [steps.step(ids[:, :3]), *(steps.step(ids[:, i : i + 1]) for i in range(3, 9))]
+    for i, logits in enumerate(found):
+        torch.testing.assert_close(logits, expected[:, 2 + i], rtol=1e-4, atol=1e-3)
