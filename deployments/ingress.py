@@ -6,6 +6,8 @@ import logging
 import secrets
 import string
 import uuid
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
@@ -20,7 +22,8 @@ from serve_app.config import AppConfig
 from serve_app.conversation.machine import Conversation
 from serve_app.driver import Driver
 from serve_app.errors import AtCapacity
-from serve_app.plan import stages
+from serve_app.event_log import EventLog
+from serve_app.plan import check_options, stages
 from serve_app.protocol.messages import TOKEN_BYTES
 from serve_app.sessions import SessionPool
 from serve_app.voice_activity import VoiceActivityBatcher
@@ -92,14 +95,29 @@ class Ingress:
             self._batching = asyncio.get_running_loop().create_task(
                 self._batcher.run(), context=contextvars.Context()
             )
+        session = uuid.uuid4().hex
         return Driver(
-            session=uuid.uuid4().hex,
+            session=session,
             socket=socket,
             conversation=Conversation(self._config.turn, _new_token),
             calls=self._calls,
             batcher=self._batcher,
             pool=self._pool,
+            check=partial(check_options, self._config),
+            event_log=self._event_log(session),
         )
+
+    def _event_log(self, session: str) -> EventLog | None:
+        settings = self._config.ingress
+        if not settings.event_log_dir:
+            return None
+        path = Path(settings.event_log_dir) / f"{session}.jsonl"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return EventLog(path, self._config.turn, settings.event_log_audio)
+        except OSError as error:
+            log.warning("session %s is not logged: %s", session, error)
+            return None
 
 
 def _new_token() -> str:

@@ -25,7 +25,13 @@ class SpeechToText:
     async def transcribe(self, samples: Samples, language: str = "") -> str:
         """Text of one segment: float32, shape (n,), 16 kHz, at most 30 s."""
         utterance = Utterance(samples, self._engine.check_language(language))
-        text: str = await self.transcribe_batch(utterance)
+        try:
+            text: str = await self.transcribe_batch(utterance)
+        except asyncio.CancelledError:
+            # Whoever speaks on after a short silence has no use for the text up to there, and
+            # the text that counts is not to wait for it.
+            utterance.abandoned.set()
+            raise
         return text
 
     # No wait for a batch to fill: an utterance alone goes at once, and those that arrive

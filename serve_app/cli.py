@@ -1,4 +1,4 @@
-"""`echo-serve`: run the server, hold a demonstration conversation, fetch the models."""
+"""`echo-serve`: run the server, hold a demonstration conversation, fetch the models, replay."""
 
 import argparse
 import signal
@@ -48,6 +48,17 @@ def _fetch(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(arguments: argparse.Namespace) -> int:
+    from serve_app.event_log import replay
+
+    result = replay(arguments.log)
+    if result.difference:
+        _say(f"{arguments.log}: {result.difference}")
+        return 1
+    _say(f"{arguments.log}: {result.events} events gave the same {result.effects} effects")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="echo-serve", description="Give your agents a voice.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -62,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("fetch", help="fetch the models into the cache").set_defaults(
         command=_fetch
     )
+    replay = commands.add_parser("replay", help="give a session's event log to the conversation")
+    replay.add_argument("log", type=Path, help="a file of args.ingress.event_log_dir")
+    replay.set_defaults(command=_replay)
     return parser
 
 

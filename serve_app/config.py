@@ -34,6 +34,10 @@ class IngressSettings(Replicas):
     """Sessions that one replica holds; one more is closed with 1013."""
     open_timeout_s: Seconds = 30.0
     """A socket that has not sent `open` by then is closed."""
+    event_log_dir: str = ""
+    """Where each session's events are written, for `echo-serve replay`. They hold what was said."""
+    event_log_audio: bool = False
+    """Whether the user's audio is written, too."""
 
 
 class SessionSettings(Settings):

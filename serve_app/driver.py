@@ -7,6 +7,7 @@ reader ──events──▶ inbox ──▶ conversation ──effects──▶
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -15,6 +16,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
 from serve_app.errors import EngineError, ProtocolViolation, TooSlow, VoiceError
+from serve_app.event_log import EventLog
 from serve_app.protocol import codec
 from serve_app.protocol.messages import (
     Audio,
@@ -56,6 +58,8 @@ class Driver:
         calls: Calls,
         batcher: VoiceActivityBatcher,
         pool: SessionPool,
+        check: Callable[[Open], None],
+        event_log: EventLog | None = None,
     ) -> None:
         self._session = session
         self._socket = socket
@@ -63,6 +67,8 @@ class Driver:
         self._work = Work(session, calls, self._put_event)
         self._batcher = batcher
         self._pool = pool
+        self._check = check
+        self._event_log = event_log
         self._voice = VoiceStream(self._deliver_voice, self._fail)
         self._inbox: asyncio.Queue[ev.Event | VoiceError | ClientGone] = asyncio.Queue(_MAX_EVENTS)
         self._outbox: asyncio.Queue[bytes | ef.CloseSocket] = asyncio.Queue(_MAX_MESSAGES)
@@ -88,6 +94,8 @@ class Driver:
             for timer in self._timers.values():
                 timer.cancel()
             await _end([*tasks, writer, *self._work.tasks])
+            if self._event_log is not None:
+                self._event_log.close()
             await self._forget()
 
     def leave(self) -> None:
@@ -102,7 +110,11 @@ class Driver:
             if isinstance(event, VoiceError):
                 self._say_goodbye(event)
                 return
-            for effect in self._conversation.handle(event, asyncio.get_running_loop().time()):
+            now_s = asyncio.get_running_loop().time()
+            effects = self._conversation.handle(event, now_s)
+            if self._event_log is not None:
+                self._event_log.write(now_s, event, effects)
+            for effect in effects:
                 self._carry_out(effect)
                 if isinstance(effect, ef.CloseSocket):
                     return
@@ -186,7 +198,10 @@ class Driver:
         try:
             while True:
                 frame = await _receive(self._socket)
-                await self._inbox.put(_event(codec.decode(frame)))
+                message = codec.decode(frame)
+                if isinstance(message, Open):
+                    self._check(message)
+                await self._inbox.put(_event(message))
         except ProtocolViolation as error:
             self._fail(error)
         except (WebSocketDisconnect, RuntimeError):

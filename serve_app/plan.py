@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from serve_app.config import PACKAGED, AppConfig, LlmSettings, SttSettings, TtsSettings
-from serve_app.errors import ConfigError
+from serve_app.errors import ConfigError, ProtocolViolation
+from serve_app.protocol.codec import BAD_MESSAGE
 from serve_app.protocol.formats import AudioFormat, parse_format
+from serve_app.protocol.messages import Open
 
 OPENAI_MODEL = "gpt-4.1-mini"
 """A default without a reasoning phase: that would be silence in a conversation."""
@@ -120,6 +122,15 @@ def packaged_models(config: AppConfig) -> list[str]:
         "piper-en-us-joe": tts.provider == "local" and tts.voice == PACKAGED,
     }
     return [name for name, is_needed in needed.items() if is_needed]
+
+
+def check_options(config: AppConfig, message: Open) -> None:
+    """Whether the resolved engines can do what a client asks for. Raises ProtocolViolation."""
+    if message.voice and config.agent.tts.provider == "local":
+        raise ProtocolViolation(BAD_MESSAGE, "open: 'voice': the local voice is the only one here")
+    speaks_english_only = config.stt.model == PACKAGED or config.stt.model.endswith(".en")
+    if message.language not in ("", "en") and speaks_english_only:
+        raise ProtocolViolation(BAD_MESSAGE, "open: 'language': the model here knows 'en' only")
 
 
 def _resolve_stt(stt: SttSettings, gpus: float) -> SttSettings:

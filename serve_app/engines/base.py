@@ -2,7 +2,8 @@
 this shape."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Protocol
 
 from serve_app.conversation.history import Message
@@ -29,6 +30,8 @@ class Utterance:
     """At 16 kHz, shape (n,), at most 30 s."""
     language: str = "en"
     """One that the model knows (ISO 639-1)."""
+    abandoned: Event = field(default_factory=Event)
+    """Set when nobody waits for the text any more: the engine may stop at once."""
 
     @property
     def duration_s(self) -> float:

@@ -68,34 +68,30 @@ class WhisperEngine:
 
     @torch.inference_mode()
     def transcribe(self, utterances: Sequence[Utterance]) -> list[str]:
-        """Texts of a batch, one for each utterance; "" for less than 100 ms.
+        """Texts of a batch, one for each utterance; "" for less than 100 ms
+        and for what is abandoned meanwhile.
 
         Blocks. Raises EngineError.
         """
         longest_s = max((utterance.duration_s for utterance in utterances), default=0.0)
         if longest_s > _WINDOW_S:
             raise EngineError("stt", f"an utterance of {longest_s:.1f} s; at most 30 s")
-        long_enough = [
-            i
-            for i, utterance in enumerate(utterances)
-            if utterance.duration_s >= _SHORTEST_SPEECH_S
-        ]
+        wanted = [i for i, utterance in enumerate(utterances) if _is_worth_it(utterance)]
         texts = [""] * len(utterances)
-        if long_enough:
-            speech = [utterances[i] for i in long_enough]
-            for i, transcript in zip(long_enough, self._transcripts(speech), strict=True):
+        if wanted:
+            transcripts = self._transcripts([utterances[i] for i in wanted])
+            for i, transcript in zip(wanted, transcripts, strict=True):
                 texts[i] = self._tokenizer.decode(transcript.text_tokens).strip()
         return texts
 
     def _transcripts(self, speech: list[Utterance]) -> list[Transcript]:
-        durations = [utterance.duration_s for utterance in speech]
-        languages = [utterance.language for utterance in speech]
-        window_s = min(max(_SHORTEST_WINDOW_S, max(durations) + _SILENCE_AFTER_S), _WINDOW_S)
-        rows = self._decoder.timed(self._hear(speech, window_s), durations, languages)
+        longest_s = max(utterance.duration_s for utterance in speech)
+        window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _SILENCE_AFTER_S), _WINDOW_S)
+        rows = self._decoder.timed(self._hear(speech, window_s), speech)
         capped = [i for i, row in enumerate(rows) if row.capped]
         if capped:
-            heard = self._hear([speech[i] for i in capped], _WINDOW_S)
-            again = self._decoder.plain(heard, [languages[i] for i in capped])
+            retried = [speech[i] for i in capped]
+            again = self._decoder.plain(self._hear(retried, _WINDOW_S), retried)
             for i, row in zip(capped, again, strict=True):
                 rows[i] = row
         return rows
@@ -122,6 +118,10 @@ class WhisperEngine:
             states = layer(states, None)
         heard: Tensor = encoder.layer_norm(states)
         return heard
+
+
+def _is_worth_it(utterance: Utterance) -> bool:
+    return utterance.duration_s >= _SHORTEST_SPEECH_S and not utterance.abandoned.is_set()
 
 
 def _load(source: str, device: torch.device, dtype: str) -> WhisperForConditionalGeneration:

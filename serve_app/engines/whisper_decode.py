@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
 
+from serve_app.engines.base import Utterance
 from serve_app.engines.whisper_steps import DecoderSteps
 
 ENGLISH = "en"
@@ -69,10 +70,11 @@ class Tokens:
 class Transcript:
     """One row of a batch that is decoded without timestamps."""
 
-    def __init__(self, tokens: Tokens, limit: int, language: str = ENGLISH) -> None:
+    def __init__(self, tokens: Tokens, utterance: Utterance, limit: int) -> None:
         self._tokens = tokens
         self._limit = limit
-        self.prompt = tokens.prompts[language]
+        self._abandoned = utterance.abandoned
+        self.prompt = tokens.prompts[utterance.language]
         self.written: list[int] = []
         self.ended = False
 
@@ -82,7 +84,7 @@ class Transcript:
 
     @property
     def done(self) -> bool:
-        return self.ended or self.capped
+        return self.ended or self.capped or self._abandoned.is_set()
 
     @property
     def text_tokens(self) -> list[int]:
@@ -104,10 +106,10 @@ class Transcript:
 class TimedTranscript(Transcript):
     """One row of a batch that is decoded with timestamps, from <|0.00|> on."""
 
-    def __init__(self, tokens: Tokens, duration_s: float, language: str = ENGLISH) -> None:
-        limit = round(_FREE_TOKENS + _TOKENS_PER_SECOND * duration_s)
-        super().__init__(tokens, limit, language)
-        self._stop_at_s = duration_s - _STOP_BEFORE_END_S
+    def __init__(self, tokens: Tokens, utterance: Utterance) -> None:
+        limit = round(_FREE_TOKENS + _TOKENS_PER_SECOND * utterance.duration_s)
+        super().__init__(tokens, utterance, limit)
+        self._stop_at_s = utterance.duration_s - _STOP_BEFORE_END_S
         self._last = tokens.first_timestamp
 
     def restrict(self, logits: Tensor) -> None:
@@ -139,20 +141,15 @@ class GreedyDecoder:
         self._suppressed = torch.tensor([*tokens.suppressed, tokens.no_timestamps])
         self._suppressed_first = torch.tensor(tokens.suppressed_first, dtype=torch.long)
 
-    def timed(
-        self, heard: Tensor, durations_s: Sequence[float], languages: Sequence[str]
-    ) -> list[Transcript]:
+    def timed(self, heard: Tensor, utterances: Sequence[Utterance]) -> list[Transcript]:
         """`heard`: shape (batch, positions, width). A row may come out `capped`."""
-        rows = [
-            TimedTranscript(self._tokens, duration, language)
-            for duration, language in zip(durations_s, languages, strict=True)
-        ]
+        rows = [TimedTranscript(self._tokens, utterance) for utterance in utterances]
         return self._decode(heard, self._tokens.first_timestamp, rows)
 
-    def plain(self, heard: Tensor, languages: Sequence[str]) -> list[Transcript]:
+    def plain(self, heard: Tensor, utterances: Sequence[Utterance]) -> list[Transcript]:
         """As Whisper was trained: `heard` is the full window and there are no timestamps."""
         limit = self._model.config.max_target_positions // 2  # as in openai/whisper
-        rows = [Transcript(self._tokens, limit, language) for language in languages]
+        rows = [Transcript(self._tokens, utterance, limit) for utterance in utterances]
         return self._decode(heard, self._tokens.no_timestamps, rows)
 
     def _decode(self, heard: Tensor, mode: int, rows: Sequence[Transcript]) -> list[Transcript]:

@@ -93,6 +93,13 @@ def test_too_short_to_say_anything(engine: WhisperEngine) -> None:
     assert texts_of(engine) == []
 
 
+def test_an_abandoned_utterance_costs_no_decoding(engine: WhisperEngine) -> None:
+    abandoned, wanted = Utterance(clip("librivox_0870")), Utterance(clip("go_forward"))
+    abandoned.abandoned.set()
+    texts = engine.transcribe([abandoned, wanted])
+    assert texts[0] == "" and word_error_rate(transcript("go_forward"), texts[1]) == 0.0
+
+
 def test_too_long_for_the_window(engine: WhisperEngine) -> None:
     with pytest.raises(EngineError, match=r"stt: an utterance of 30\.1 s; at most 30 s"):
         texts_of(engine, np.zeros(round(30.1 * SAMPLE_RATE_HZ), dtype=np.float32))

@@ -194,9 +194,12 @@ class Score:
         self._at((number + 2) * FRAME_S, self._frame)
 
     def _do(self, event: ev.Event) -> None:
-        for effect in self.machine.handle(event, self.now_s):
+        for effect in self._handle(event):
             self.effects.append((self.now_s, effect))
             self._carry_out(effect)
+
+    def _handle(self, event: ev.Event) -> list[ef.Effect]:
+        return self.machine.handle(event, self.now_s)
 
     def _carry_out(self, effect: ef.Effect) -> None:
         match effect:

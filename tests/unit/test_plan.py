@@ -6,8 +6,9 @@ import pytest
 
 from serve_app import errors
 from serve_app.config import AppConfig
-from serve_app.errors import ConfigError
-from serve_app.plan import load, packaged_models, resolve, stages, wire_format
+from serve_app.errors import ConfigError, ProtocolViolation
+from serve_app.plan import check_options, load, packaged_models, resolve, stages, wire_format
+from serve_app.protocol.messages import Open
 
 
 def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> AppConfig:
@@ -143,3 +144,20 @@ def test_errors_cross_processes(error: errors.VoiceError) -> None:
     assert type(copy) is type(error)
     assert (str(copy), vars(copy)) == (str(error), vars(error))
     assert (copy.close_code, copy.retryable) == (error.close_code, error.retryable)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"voice": "nova"}, "open: 'voice': the local voice is the only one here"),
+        ({"language": "de"}, "open: 'language': the model here knows 'en' only"),
+    ],
+)
+def test_what_the_engines_cannot_do_is_refused(options: dict[str, str], reason: str) -> None:
+    config = resolve(load({}, {}), {}, 0)
+    with pytest.raises(ProtocolViolation, match=reason):
+        check_options(config, Open("", **options))
+    check_options(config, Open("", language="en"))
+    larger = load({"stt": {"model": "distil-whisper/distil-large-v3"}}, {})
+    provider = resolve(larger, {"ELEVEN_LABS_API_KEY": "k"}, 0)
+    check_options(provider, Open("", **options))
