@@ -105,8 +105,9 @@ class EchoSession:
         self._news = asyncio.Condition()
         self._seen = 0
 
-    async def open(self, prompt: str, events: Iterable[str] = ()) -> None:
-        fields: dict[str, Any] = {"type": "open", "prompt": prompt}
+    async def open(self, prompt: str, events: Iterable[str] = (), **options: Any) -> None:
+        """`options`: see protocol.messages.Open."""
+        fields: dict[str, Any] = {"type": "open", "prompt": prompt, **options}
         if wanted := sorted(events):
             fields["events"] = wanted
         await self.send(fields)

@@ -86,6 +86,8 @@ def running(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        # A job in the background has Ctrl-C switched off, and would pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     server = Server(process, port)
     reader = threading.Thread(target=server.read, args=(sign,))

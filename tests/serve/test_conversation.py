@@ -107,6 +107,33 @@ async def test_a_plain_echo_client_sees_echo_messages_only(server: Server) -> No
     assert kinds.count("token") == 1, "the second open was ignored"
 
 
+async def test_a_typed_conversation_with_the_clients_own_greeting(server: Server) -> None:
+    async with converse(server.url, FORMAT) as session:
+        await session.open(PROMPT, EVENTS, greeting="Welcome to the library.")
+        assert await finish(session) == "Welcome to the library."
+        voice = heard(bytes(session.playback.heard))
+        await session.send({"type": "text", "text": "Tell me about the sea."})
+        assert await said(session, "user") == "Tell me about the sea."
+        audio = await session.next("audio")
+        await session.send({"type": "played", "token": audio.token, "played_ms": 0})
+        await session.send({"type": "interrupt"})
+        interrupt = await session.next("interrupt")
+        while (await session.next("state")).fields["state"] != "waiting":
+            pass
+        at = session.received.index(interrupt)
+    assert not tokens(session.received[at:], "audio")
+    (back,) = WhisperEngine(SttSettings(device="cpu")).transcribe([Utterance(voice)])
+    assert error_rate("welcome to the library", back) <= 0.25
+
+
+async def test_a_client_may_want_the_first_word(server: Server) -> None:
+    async with converse(server.url, FORMAT) as session:
+        await session.open(PROMPT, EVENTS, greeting=False)
+        await session.say(trim(clip("go_forward")))
+        first = await session.next("transcript", "audio")
+    assert first.kind == "transcript" and first.fields["role"] == "user"
+
+
 @pytest.mark.parametrize("samples", [1, 100, 5000, 100_000])
 async def test_audio_of_any_chunk_size_is_taken(server: Server, samples: int) -> None:
     speech = np.concatenate((np.zeros(4000), trim(clip("go_forward")), np.zeros(16_000)))

@@ -5,6 +5,7 @@ import socket as sockets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgpack
 import pytest
@@ -51,6 +52,26 @@ async def test_bad_input_gets_a_code_and_a_reason(
     found, text = await closing(opened)
     assert (found, reason in text) == (code, True), (found, text)
     assert json.loads(server.healthz())["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"turn": {"lead_ms": 5}}, "'lead_ms' is not a setting that a client can change"),
+        ({"turn": {"end_silence_ms": 5}}, "end_silence_ms must be 32 to 10000, not 5"),
+        ({"voice": "nova"}, "the local voice is the only one here"),
+        ({"language": "de"}, "the model here knows 'en' only"),
+        ({"greeting": 7}, "'greeting' must be a string or false"),
+    ],
+)
+async def test_an_option_that_cannot_be_met_is_named(
+    server: Server, options: dict[str, Any], reason: str
+) -> None:
+    server.wait_until_idle()
+    async with connect(server.url) as socket:
+        await socket.send(msgpack.packb({"type": "open", "prompt": "", **options}))
+        code, text = await closing(socket)
+    assert code == 4400 and reason in text, text
 
 
 async def test_a_full_server_says_try_again_later(server: Server) -> None:
