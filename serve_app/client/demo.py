@@ -22,8 +22,8 @@ Report = Callable[[str], None]
 
 SPEECH = Path(__file__).parents[2] / "tests" / "data" / "speech"
 """LibriVox and CMU recordings; their texts and licences are in the folder. The reader of
-librivox_0930 pauses in the middle of a sentence, and is waited for."""
-TURNS = ("go_forward", "librivox_0890", "cards_005", "librivox_0930", "librivox_0920")
+librivox_0880 pauses in the middle of a sentence, and is waited for."""
+TURNS = ("go_forward", "librivox_0880", "librivox_0930", "librivox_0890", "librivox_0920")
 BARGE_IN = "librivox_0870"
 PROMPT = "You are a helpful voice assistant. Answer briefly."
 _BARGE_IN_AFTER_S = 0.7

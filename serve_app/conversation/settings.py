@@ -47,7 +47,7 @@ class TurnSettings:
     soft_end_ms: int = 64
     """Silence after which an utterance is transcribed on suspicion: the transcript is ready when
     the utterance does end, and is thrown away when speech goes on."""
-    judge_silence_ms: int = 128
+    judge_silence_ms: int = 192
     """Silence after which the end-of-turn model is asked whether the turn is complete."""
     complete_threshold: float = 0.5
     """The model's answer (0 to 1) from which a turn counts as complete."""
