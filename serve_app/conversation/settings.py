@@ -51,7 +51,7 @@ class TurnSettings:
     """Silence after which the end-of-turn model is asked whether the turn is complete."""
     complete_threshold: float = 0.5
     """The model's answer (0 to 1) from which a turn counts as complete."""
-    end_silence_ms: int = 400
+    end_silence_ms: int = 512
     """Silence after which a turn ends that the model calls complete. Without an answer the
     silence has to be as long as the speaker's usual pause, but never shorter than this."""
     max_silence_ms: int = 1600
