@@ -112,12 +112,20 @@ class Driver:
                 return
             now_s = asyncio.get_running_loop().time()
             effects = self._conversation.handle(event, now_s)
-            if self._event_log is not None:
-                self._event_log.write(now_s, event, effects)
+            self._write_down(now_s, event, effects)
             for effect in effects:
                 self._carry_out(effect)
                 if isinstance(effect, ef.CloseSocket):
                     return
+
+    def _write_down(self, now_s: float, event: ev.Event, effects: list[ef.Effect]) -> None:
+        if self._event_log is None:
+            return
+        try:
+            self._event_log.write(now_s, event, effects)
+        except OSError as error:
+            log.warning("session %s is logged no further: %s", self._session, error)
+            self._event_log = None
 
     # --- effects ---
 

@@ -101,11 +101,6 @@ class Delivery:
             self.reply.is_held = False
             self.send(generation, now_s)
 
-    def is_played(self, now_s: float) -> bool:
-        """Whether the client, which says that it has nothing to play, has played it all."""
-        reply = self.reply
-        return reply is not None and reply.is_sent and reply.remaining_s(now_s) <= _SLACK_S
-
     def ran_dry(self, now_s: float) -> None:
         """The client has nothing to play; if much is left, it said so before that arrived."""
         if self.reply is not None and self.reply.remaining_s(now_s) <= _SLACK_S:

@@ -324,8 +324,9 @@ class Conversation:
     def _answer_nothing(self) -> None:
         """Noise, or words that nobody understood: whoever was cut off by it goes on."""
         self._agent.drop(self._generation)
-        if self._cut_off:
-            self._agent.repeat(self._cut_off, self._now_s)
+        rest, self._cut_off = self._cut_off, []
+        if rest:
+            self._agent.repeat(rest, self._now_s)
             self._reply()
         elif self._owes_reply:
             self._ask()

@@ -140,6 +140,10 @@ CLIENT_SETTINGS: Final = frozenset(
 """What a client may set for its own session, in `open.turn`. The rest costs the server."""
 
 
+_LONGEST_TEXT: Final = 1000
+"""What a client may have said at the server's cost."""
+
+
 def with_client_settings(settings: TurnSettings, changes: Mapping[str, Any]) -> TurnSettings:
     """`settings` with what a client asked for in `open.turn`. Raises ValueError with the name."""
     kinds = {field.name: type(getattr(settings, field.name)) for field in fields(settings)}
@@ -156,6 +160,8 @@ def _as(kind: type, name: str, value: Any) -> Any:
         return tuple(value)
     if kind is float and type(value) is int:
         return float(value)
+    if kind is str and isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        raise ValueError(f"{name} must have at most {_LONGEST_TEXT} characters")
     if type(value) is not kind:
         wanted = {tuple: "a list of strings", str: "a string", bool: "true or false"}
         raise ValueError(f"{name} must be {wanted.get(kind, 'a number')}")

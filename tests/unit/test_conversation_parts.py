@@ -217,6 +217,7 @@ def test_settings_out_of_range_are_refused() -> None:
         ({"end_silence_ms": True}, "end_silence_ms must be a number"),
         ({"interruptions": 1}, "interruptions must be true or false"),
         ({"backchannels": "yes"}, "backchannels must be a list of strings"),
+        ({"idle_prompt": "x" * 1001}, "idle_prompt must have at most 1000 characters"),
         ({"end_silence_ms": 1}, "end_silence_ms must be 32 to 10000, not 1"),
     ],
 )

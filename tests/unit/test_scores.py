@@ -218,6 +218,13 @@ def test_a_long_noise_interrupts_but_the_agent_goes_on_where_it_was() -> None:
     assert score.machine.state is State.WAITING
 
 
+def test_a_second_noise_does_not_make_the_agent_say_it_all_again() -> None:
+    score = story(Noise(4.0, 5.2), Noise(13.0, 13.8), Noise(17.0, 17.8), until_s=22)
+    said = " ".join(line.removeprefix("agent: ") for line in score.talk if "agent" in line)
+    assert said == STORY
+    assert score.machine.state is State.WAITING
+
+
 def test_a_keyboard_does_not_keep_the_agent_from_speaking() -> None:
     clicks = [Noise(3.0 + 0.31 * i, 3.05 + 0.31 * i) for i in range(40)]
     score = story(*clicks, until_s=20)
