@@ -385,7 +385,8 @@ class Conversation:
             self._reply_ended(ev.ReplyEnded(event.generation, event.reply))
 
     def _declined_late(self, event: ev.DraftDeclined) -> None:
-        """The turn ended before that was known."""
+        """The turn ended before that was known. What was declined needs no cancel."""
+        self._agent.reply = None
         self._ask()
 
     def _output_is_due(self, event: ev.Expired) -> None:

@@ -83,6 +83,8 @@ class Models:
     llm_fails: bool = False
     tts_fails: bool = False
     is_busy: bool = False
+    decline_s: float = 0.001
+    """Until a busy server says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +267,7 @@ class Score:
     def _reply(self, effect: ef.Reply) -> None:
         key = (effect.generation, effect.reply)
         if effect.is_draft and self.models.is_busy:
-            self._later(0.001, ev.DraftDeclined(*key))
+            self._later(self.models.decline_s, ev.DraftDeclined(*key))
         elif self.models.llm_fails:
             self._later(self.models.llm_s, ev.ReplyFailed(*key, "llm", "no answer"))
         else:

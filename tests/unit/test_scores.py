@@ -166,6 +166,14 @@ def test_a_busy_server_drafts_nothing_and_answers_all_the_same() -> None:
     assert declined and not asked
 
 
+def test_a_draft_that_was_declined_is_over_and_needs_no_cancel() -> None:
+    """The random conversations found it: a reply that had ended was cancelled."""
+    late = Models(is_busy=True, decline_s=0.6)
+    score = story(models=late)
+    assert score.talk[:2] == ["user: Tell me a story.", f"agent: {STORY}"]
+    assert not score.asked(ef.CancelReply)
+
+
 # --- barge-in ---
 
 
