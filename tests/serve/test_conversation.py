@@ -156,7 +156,8 @@ async def test_audio_of_any_chunk_size_is_taken(server: Server, samples: int) ->
 async def test_sessions_do_not_mix(server: Server) -> None:
     """Three at once, each with its own speech: each gets its own words back."""
     server.wait_until_idle()
-    names = ("librivox_0880", "librivox_0930", "librivox_0890")
+    # Clips that tiny.en gets right on every CPU: on one with VNNI, "ill disposed" is "old-sposed".
+    names = ("librivox_0920", "librivox_0930", "librivox_0890")
 
     async def ask(name: str) -> str:
         async with converse(server.url, FORMAT) as session:
