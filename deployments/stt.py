@@ -1,17 +1,16 @@
 """The pool of speech recognition replicas, each pinned to its share of a GPU."""
 
 import asyncio
-from typing import Any
 
-from ray import serve
-
+from deployments.scaling import BUSY, WAIT_MS
 from serve_app.config import SttSettings
-from serve_app.engines.base import Utterance
-from serve_app.protocol.messages import Samples
+from serve_app.transcription.job import Request
+from serve_app.transcription.queue import TranscriptionQueue
+from serve_app.transcription.worker import TranscriptionWorker
 
 
 class SpeechToText:
-    """Batches what is waiting; healthy only once the model has run."""
+    """Healthy only once the model has run."""
 
     def __init__(self, settings: SttSettings) -> None:
         # Here, so that whoever builds the graph need not load torch.
@@ -19,23 +18,23 @@ class SpeechToText:
 
         self._engine = WhisperEngine(settings)
         self._engine.warm_up()
-        batch: Any = self.transcribe_batch
-        batch.set_max_batch_size(settings.max_batch)
+        queue = TranscriptionQueue(settings.max_waiting, settings.max_batch)
+        self._worker = TranscriptionWorker(self._engine.transcribe, queue)
 
-    async def transcribe(self, samples: Samples, language: str = "") -> str:
-        """Text of one segment: float32, shape (n,), 16 kHz, at most 30 s."""
-        utterance = Utterance(samples, self._engine.check_language(language))
+    async def transcribe(self, request: Request) -> str:
+        """Text of one segment. Raises EngineError; cancelling it drops the work."""
+        job = self._worker.submit(request, self._engine.check_language(request.language))
         try:
-            text: str = await self.transcribe_batch(utterance)
-        except asyncio.CancelledError:
-            # Whoever speaks on after a short silence has no use for the text up to there, and
-            # the text that counts is not to wait for it.
-            utterance.abandoned.set()
-            raise
-        return text
+            # Shielded: who else asked for the same segment may still want it.
+            return await asyncio.shield(asyncio.wrap_future(job.text))
+        finally:
+            self._worker.leave(job)
 
-    # No wait for a batch to fill: an utterance alone goes at once, and those that arrive
-    # while it runs go together in the next call.
-    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.0)
-    async def transcribe_batch(self, utterances: list[Utterance]) -> list[str]:
-        return await asyncio.to_thread(self._engine.transcribe, utterances)
+    async def check_health(self) -> None:
+        if not self._worker.is_alive():
+            raise RuntimeError("the transcriber's thread has ended")
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve asks for it by this name, for ScaleByWait."""
+        load = self._worker.load()
+        return {WAIT_MS: load.longest_wait_s * 1000, BUSY: load.busy}

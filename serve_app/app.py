@@ -8,14 +8,15 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.serve.config import DeploymentActorConfig
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, DeploymentActorConfig
 
 from deployments.agent import Agent
 from deployments.ingress import Ingress
+from deployments.scaling import ScaleByWait
 from deployments.session import SessionActor
 from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
-from serve_app.config import AppConfig, Replicas
+from serve_app.config import AppConfig, Replicas, SttSettings
 from serve_app.plan import load, resolve
 from serve_app.sessions import actor_name
 
@@ -24,6 +25,8 @@ _THREADS = {"GOMP_SPINCOUNT": "20000"}
 """OpenMP threads wait busily for each other. By default so long that processes which share few
 cores starve each other (on two cores, an utterance of 3 s took up to 6 s to transcribe); not at
 all, and a second thread gains nothing. This is about 50 us. Read when torch is loaded."""
+_LOAD_INTERVAL_S = 2.0
+"""Between two reports of a replica's load."""
 _SPARE_REQUESTS = 16
 """Above our own limit, so that a full replica still answers: Serve's own refusal of a
 WebSocket reaches the client as an HTTP 500."""
@@ -37,7 +40,8 @@ def build(args: dict[str, Any]) -> serve.Application:
         SpeechToText,
         config.stt,
         num_gpus=config.stt.num_gpus,
-        max_ongoing_requests=4 * config.stt.max_batch,
+        max_ongoing_requests=config.stt.max_waiting + 4 * config.stt.max_batch,
+        **_scaling(config.stt),
     ).bind(config.stt)
     agent = _deployment(
         Agent,
@@ -62,8 +66,8 @@ def cluster_gpus() -> float:
 def _deployment(
     cls: Any, replicas: Replicas, num_gpus: Any = 0.0, **options: Any
 ) -> serve.Deployment:
+    options.setdefault("num_replicas", replicas.replicas)
     return serve.deployment(
-        num_replicas=replicas.replicas,
         ray_actor_options={
             "num_cpus": replicas.num_cpus,
             "num_gpus": num_gpus,
@@ -72,6 +76,25 @@ def _deployment(
         **_HEALTH,
         **options,
     )(cls)
+
+
+def _scaling(stt: SttSettings) -> dict[str, Any]:
+    """A pool that may grow, grows with the time that speech waits."""
+    if stt.max_replicas <= stt.replicas:
+        return {}
+    scaling = AutoscalingConfig(
+        min_replicas=stt.replicas,
+        max_replicas=stt.max_replicas,
+        metrics_interval_s=_LOAD_INTERVAL_S,
+        look_back_period_s=3 * _LOAD_INTERVAL_S,
+        upscale_delay_s=stt.upscale_delay_s,
+        downscale_delay_s=stt.downscale_delay_s,
+        policy=AutoscalingPolicy(
+            policy_function=ScaleByWait, policy_kwargs={"target_wait_ms": stt.target_wait_ms}
+        ),
+    )
+    # Serve takes either a fixed number or a range.
+    return {"num_replicas": None, "autoscaling_config": scaling}
 
 
 def _session_actors(config: AppConfig) -> list[DeploymentActorConfig]:

@@ -61,12 +61,26 @@ class SttSettings(Replicas):
     """`cpu`, `cuda`, `cuda:1` or `auto`."""
     dtype: Literal["auto", "int8", "float32", "bfloat16", "float16"] = "auto"
     """`int8` is dynamic quantisation, on CPU only."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """`translate` writes English, whatever is spoken; for a multilingual model."""
     num_gpus: float | Literal["auto"] = "auto"
     """GPUs a replica is pinned to; `auto` is 1 where the cluster has a GPU, else 0."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0 is one per core."""
     max_batch: int = Field(8, ge=1)
+    """Utterances that are transcribed together at most; they go together only when they wait."""
+    max_waiting: int = Field(64, ge=1)
+    """A replica refuses more: partial transcripts first, then guesses, then the rest."""
     timeout_s: Seconds = 15.0
+    """Of one text, second tries included."""
+    hedge_s: Seconds = 4.0
+    """A final text that takes longer is also asked of another replica, where there is one."""
+    max_replicas: int = Field(0, ge=0)
+    """Above `replicas`, the pool grows up to this when speech waits; else it does not scale."""
+    target_wait_ms: float = Field(100.0, gt=0)
+    """The wait of speech for a transcriber that the pool is scaled for."""
+    upscale_delay_s: float = Field(5.0, ge=0)
+    downscale_delay_s: float = Field(300.0, ge=0)
 
 
 class LlmSettings(Settings):

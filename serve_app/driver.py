@@ -135,7 +135,7 @@ class Driver:
                 self._put(codec.encode(message))
             case ef.Detect(frames):
                 self._batcher.push(self._voice, frames)
-            case ef.Transcribe() | ef.JudgeTurn() | ef.Reply() | ef.Say():
+            case ef.Transcribe() | ef.TranscribePart() | ef.JudgeTurn() | ef.Reply() | ef.Say():
                 self._work.start(effect)
             case ef.CancelSegment() | ef.CancelReply() | ef.Cancel():
                 self._work.cancel(effect)

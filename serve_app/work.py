@@ -10,6 +10,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.errors import EngineError
 from serve_app.reply import Clause, ReplyPart
+from serve_app.transcription.job import Request, Urgency
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,15 @@ class Work:
         self._put = put
         self._tasks: dict[Key, asyncio.Task[None]] = {}
 
-    def start(self, effect: ef.Transcribe | ef.JudgeTurn | ef.Reply | ef.Say) -> None:
+    def start(
+        self, effect: ef.Transcribe | ef.TranscribePart | ef.JudgeTurn | ef.Reply | ef.Say
+    ) -> None:
         match effect:
+            case ef.TranscribePart(generation, segment):
+                key = (ef.TranscribePart, generation, segment)
+                self._start(key, self._transcribe_part(effect))
             case ef.Transcribe(generation, segment):
+                self._stop((ef.TranscribePart, generation, segment))  # the whole is asked for
                 self._start((ef.Transcribe, generation, segment), self._transcribe(effect))
             case ef.JudgeTurn(generation, segment):
                 self._start((ef.JudgeTurn, generation, segment), self._judge(effect))
@@ -68,13 +75,30 @@ class Work:
 
     async def _transcribe(self, effect: ef.Transcribe) -> None:
         generation, segment = effect.generation, effect.segment
+        urgency = Urgency.SPECULATIVE if effect.due_ms else Urgency.FINAL
+        request = self._request(effect, urgency, effect.due_ms / 1000)
         try:
-            text = await self._calls.transcribe(effect.samples, effect.language)
+            text = await self._calls.transcribe(request)
             event: ev.Event = ev.Transcribed(generation, segment, text)
         except EngineError as error:
             self._log("transcription", error)
             event = ev.TranscriptionFailed(generation, segment, error.message)
         await self._put(event)
+
+    async def _transcribe_part(self, effect: ef.TranscribePart) -> None:
+        text = ""
+        try:
+            text = await self._calls.transcribe(self._request(effect, Urgency.PARTIAL))
+        except EngineError as error:
+            log.debug("session %s: no partial transcript: %s", self._session, error)
+        await self._put(ev.PartTranscribed(effect.generation, effect.segment, text))
+
+    def _request(
+        self, effect: ef.Transcribe | ef.TranscribePart, urgency: Urgency, due_in_s: float = 0.0
+    ) -> Request:
+        kind = "part" if urgency is Urgency.PARTIAL else "whole"
+        key = f"{self._session}/{effect.generation}/{effect.segment}/{kind}"
+        return Request(key, effect.samples, effect.language, urgency, due_in_s, effect.hint)
 
     async def _judge(self, effect: ef.JudgeTurn) -> None:
         complete: float | None = None

@@ -28,6 +28,21 @@ class Transcribe:
     samples: Samples
     language: str = ""
     """Of the user, such as `en`; empty is the model's own choice."""
+    due_ms: int = 0
+    """When the text will be needed, if the turn does end; 0 is at once."""
+    hint: str = ""
+    """What the segment was heard to begin with while it was spoken."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribePart:
+    """Ask for the text so far of a segment that is still being spoken."""
+
+    generation: int
+    segment: int
+    samples: Samples
+    language: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +135,7 @@ Effect = (
     Send
     | Detect
     | Transcribe
+    | TranscribePart
     | JudgeTurn
     | Reply
     | Say

@@ -97,6 +97,15 @@ class Transcribed:
 
 
 @dataclass(frozen=True, slots=True)
+class PartTranscribed:
+    """The text so far of a segment that may still be spoken; empty when there is none."""
+
+    generation: int
+    segment: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptionFailed:
     generation: int
     segment: int
@@ -173,6 +182,7 @@ Event = (
     | CloseRequested
     | VoiceActivity
     | Transcribed
+    | PartTranscribed
     | TranscriptionFailed
     | TurnJudged
     | ReplyBegan

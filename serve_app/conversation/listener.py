@@ -8,7 +8,14 @@ ____|██████████████|____________________________|
 from collections.abc import Callable
 
 from serve_app.conversation.audio import AudioBuffer
-from serve_app.conversation.effects import CancelSegment, Detect, Effect, JudgeTurn, Transcribe
+from serve_app.conversation.effects import (
+    CancelSegment,
+    Detect,
+    Effect,
+    JudgeTurn,
+    Transcribe,
+    TranscribePart,
+)
 from serve_app.conversation.patience import Patience
 from serve_app.conversation.settings import SAMPLE_RATE_HZ, TurnSettings, samples
 from serve_app.conversation.turn import Turn
@@ -111,6 +118,15 @@ class Listener:
         elif self.is_silent and not turn.is_soft_ended and self._is_enough(turn):
             self._soft_end(turn)
 
+    def ask_for_part(self, turn: Turn) -> None:
+        """While the user speaks: asks for the text so far."""
+        at, segment = self._voice.judged_at, turn.next_segment
+        interval = samples(self._settings.partial_ms)
+        if interval and self.is_voiced and turn.partial.is_due(segment, at, interval):
+            turn.partial.ask(segment, at)
+            audio, hint = self._audio.cut(turn.start, at), turn.partial.heard
+            self._do(TranscribePart(turn.generation, segment, audio, self._language, hint))
+
     def _is_enough(self, turn: Turn) -> bool:
         """Whether there was more than a click."""
         return turn.speech_ms >= self._settings.min_speech_ms
@@ -142,7 +158,8 @@ class Listener:
 
     def _soft_end(self, turn: Turn) -> None:
         tail_end = self._voice.speech_end_at + samples(_TAIL_MS)
-        self._transcribe(turn, min(tail_end, self._voice.judged_at))
+        due_ms = max(0, self._settings.end_silence_ms - self._voice.silence_ms)
+        self._transcribe(turn, min(tail_end, self._voice.judged_at), due_ms)
         turn.is_soft_ended = True
 
     def _cut_if_long(self, turn: Turn) -> None:
@@ -150,11 +167,13 @@ class Listener:
         if end - turn.start >= samples(self._settings.max_utterance_ms):
             self._transcribe(turn, end)
             turn.start = end
+            turn.partial.begin(end)
             self._audio.forget_before(end)
 
-    def _transcribe(self, turn: Turn, end: int) -> None:
+    def _transcribe(self, turn: Turn, end: int, due_ms: int = 0) -> None:
         audio = self._audio.cut(turn.start, end)
-        self._do(Transcribe(turn.generation, turn.add_segment(), audio, self._language))
+        hint, segment = turn.partial.heard, turn.add_segment()
+        self._do(Transcribe(turn.generation, segment, audio, self._language, due_ms, hint))
 
     def _speech_start(self) -> int:
         """Where an utterance would start: before the onset, or before what was judged last."""

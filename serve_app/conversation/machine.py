@@ -35,7 +35,13 @@ from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings, with_client_settings
 from serve_app.conversation.turn import Turn
 from serve_app.conversation.words import floor_words, same_words, words
-from serve_app.protocol.messages import ErrorNotice, ServerMessage, StateChanged, Transcript
+from serve_app.protocol.messages import (
+    ErrorNotice,
+    Partial,
+    ServerMessage,
+    StateChanged,
+    Transcript,
+)
 
 BAD_OPTION = 4400
 NOT_OPENED = 4408
@@ -226,6 +232,7 @@ class Conversation:
         self._user.follow(turn)
         if self._user.is_speaking and not turn.is_soft_ended:
             self._agent.drop(self._generation)
+        self._user.ask_for_part(turn)
         self._user.judge(turn)
         if self._user.is_at_end(turn):
             self._end_turn()
@@ -237,6 +244,10 @@ class Conversation:
     def _transcribed_early(self, event: ev.Transcribed) -> None:
         self._turn.settle(event.segment, event.text)
         self._draft()
+
+    def _part_transcribed(self, event: ev.PartTranscribed) -> None:
+        if text := self._turn.settle_part(event.segment, event.text):
+            self._notify(Partial(self._generation, text), "partial")
 
     def _failed_early(self, event: ev.TranscriptionFailed) -> None:
         self._settle_failure(event)
@@ -604,6 +615,7 @@ TRANSITIONS: dict[State, _Steps] = {
             Conversation._voice_while_listening, State.TRANSCRIBING, *_AFTER_TURN
         ),
         ev.TurnJudged: _step(Conversation._judged),
+        ev.PartTranscribed: _step(Conversation._part_transcribed),
         ev.Transcribed: _step(Conversation._transcribed_early),
         ev.TranscriptionFailed: _step(Conversation._failed_early),
         ev.TextReceived: _step(Conversation._type_along),

@@ -61,6 +61,9 @@ class TurnSettings:
     """Whisper's window: a longer utterance is cut here and goes on as the next part."""
 
     # --- speculation ---
+    partial_ms: int = 1000
+    """How often speech that goes on is transcribed so far: for clients that ask for `partial`, and
+    to have the final text sooner, which is checked against it. 0 is never."""
     max_drafts: int = 3
     """Replies that may be begun, and kept back, before a turn has ended; 0 is none."""
 
@@ -114,6 +117,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "end_silence_ms": (32, 10_000),
     "max_silence_ms": (32, 30_000),
     "max_utterance_ms": (1000, 30_000),
+    "partial_ms": (0, 30_000),
     "max_drafts": (0, 10),
     "interrupt_speech_ms": (32, 10_000),
     "interrupt_words": (1, 20),

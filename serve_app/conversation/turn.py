@@ -1,5 +1,6 @@
 """The user's open turn: one utterance, or several segments of one that is very long."""
 
+from serve_app.conversation.partial import PartialText
 from serve_app.conversation.words import words
 
 
@@ -22,6 +23,7 @@ class Turn:
         """Replies begun on suspicion."""
         self.segment = 0
         """Number of the last segment."""
+        self.partial = PartialText(start)
         self._texts: dict[int, str | None] = {}
         self._issued = 0
 
@@ -32,6 +34,11 @@ class Turn:
         self.segment = self._issued
         return self.segment
 
+    @property
+    def next_segment(self) -> int:
+        """Number of the segment that is being spoken, once it is over."""
+        return self._issued + 1
+
     def add_text(self, text: str) -> None:
         """A part that needs no transcription: the user typed it."""
         self._issued += 1
@@ -41,8 +48,13 @@ class Turn:
         """The last segment goes on after all: its number is dead, and returned."""
         self.is_soft_ended = self.is_judged = False
         self.complete = None
-        del self._texts[self.segment]
+        self.partial.heard = self._texts.pop(self.segment) or self.partial.heard
         return self.segment
+
+    def settle_part(self, segment: int, text: str) -> str:
+        """Takes the text so far. Returns what the client can be told, if it is anything new."""
+        is_live = segment == self.next_segment
+        return self.partial.settle(text, self.text) if is_live else ""
 
     def settle(self, segment: int, text: str) -> bool:
         """Takes a transcript; False when the segment is dead."""

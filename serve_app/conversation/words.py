@@ -21,6 +21,25 @@ def same_words(one: str, other: str) -> bool:
     return words(one) == words(other)
 
 
+def stable_prefix(earlier: str, later: str) -> str:
+    """The words of `later`, as it writes them, up to where `earlier` said something else: what two
+    successive partial transcripts agree on will hardly change any more."""
+    before = [words(word) for word in earlier.split()]
+    after = later.split()
+    agreed = 0
+    for word, known in zip(after, before, strict=False):
+        if words(word) != known:
+            break
+        agreed += 1
+    return " ".join(after[:agreed])
+
+
+def is_longer(text: str, start: str) -> bool:
+    """Whether a text begins with all the words of `start` and goes on."""
+    all_words, first = words(text), words(start)
+    return len(all_words) > len(first) and all_words[: len(first)] == first
+
+
 def floor_words(text: str, backchannels: Iterable[str]) -> list[str]:
     """The words that remain when every backchannel is taken out: a wish to speak."""
     rest = f" {' '.join(words(text))} "

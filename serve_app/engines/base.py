@@ -30,6 +30,8 @@ class Utterance:
     """At 16 kHz, shape (n,), at most 30 s."""
     language: str = "en"
     """One that the model knows (ISO 639-1)."""
+    hint: str = ""
+    """What it was heard to begin with earlier on: checking that is quicker than writing it."""
     abandoned: Event = field(default_factory=Event)
     """Set when nobody waits for the text any more: the engine may stop at once."""
 

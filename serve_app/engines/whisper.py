@@ -4,7 +4,7 @@ padding would cost several times the work."""
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,10 @@ from serve_app.engines.devices import (
     resolve_device,
     use_threads,
 )
-from serve_app.engines.whisper_decode import ENGLISH, GreedyDecoder, Tokens, Transcript
+from serve_app.engines.whisper_decode import GreedyDecoder
+from serve_app.engines.whisper_guards import is_said
+from serve_app.engines.whisper_rows import Transcript
+from serve_app.engines.whisper_tokens import ENGLISH, Tokens, is_multilingual
 from serve_app.errors import ConfigError, EngineError
 
 _PACKAGED_MODEL = "whisper-tiny.en"
@@ -34,12 +37,14 @@ _SILENCE_AFTER_S = 3.0
 _POSITIONS_PER_SECOND = 50
 """One position of the encoder is 20 ms."""
 _SHORTEST_SPEECH_S = 0.1
+_LONGEST_HINT = 200
+"""Tokens. Whisper writes 224 at most."""
 
 _log = logging.getLogger(__name__)
 
 
 class WhisperEngine:
-    """Speech to text. `transcribe` is for one thread at a time."""
+    """Speech to text. Any number of `transcribe` may be under way on one thread, in turns."""
 
     def __init__(self, settings: SttSettings) -> None:
         """Loads the model, which takes about a second. Raises ConfigError."""
@@ -50,13 +55,15 @@ class WhisperEngine:
         self._model = _load(source, device, settings.dtype)
         self._extractor = WhisperFeatureExtractor.from_pretrained(source)
         self._tokenizer = WhisperTokenizer.from_pretrained(source)
-        self._tokens = Tokens.of(self._model, self._tokenizer)
+        if settings.task == "translate" and not is_multilingual(self._model):
+            raise ConfigError(f"stt.task: {source!r} knows English only; set transcribe")
+        self._tokens = Tokens.of(self._model, self._tokenizer, settings.task)
         self._decoder = GreedyDecoder(self._model, self._tokens)
 
     def warm_up(self) -> None:
-        """Run everything once, so that the first utterance does not wait for it."""
+        """Runs everything once, so that the first utterance does not wait for it."""
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ)
-        self.transcribe([Utterance(noise.astype(np.float32))])
+        self.transcribe_now([Utterance(noise.astype(np.float32))])
 
     def check_language(self, language: str) -> str:
         """`language`, or English when it is empty. Raises EngineError for one that the model
@@ -66,12 +73,23 @@ class WhisperEngine:
             raise EngineError("stt", f"language {language!r} is not known to the model: {known}")
         return language or ENGLISH
 
+    def transcribe_now(self, utterances: Sequence[Utterance]) -> list[str]:
+        """`transcribe` from beginning to end. Blocks."""
+        steps = self.transcribe(utterances)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                texts: list[str] = done.value
+                return texts
+
     @torch.inference_mode()
-    def transcribe(self, utterances: Sequence[Utterance]) -> list[str]:
-        """Texts of a batch, one for each utterance; "" for less than 100 ms
+    def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[str]]:
+        """Texts of a batch, one for each utterance: "" for less than 100 ms, for what is no speech,
         and for what is abandoned meanwhile.
 
-        Blocks. Raises EngineError.
+        Stands still at each `yield`: after a layer of the encoder, after a token. Raises
+        EngineError.
         """
         longest_s = max((utterance.duration_s for utterance in utterances), default=0.0)
         if longest_s > _WINDOW_S:
@@ -79,24 +97,38 @@ class WhisperEngine:
         wanted = [i for i, utterance in enumerate(utterances) if _is_worth_it(utterance)]
         texts = [""] * len(utterances)
         if wanted:
-            transcripts = self._transcripts([utterances[i] for i in wanted])
+            transcripts = yield from self._transcripts([utterances[i] for i in wanted])
             for i, transcript in zip(wanted, transcripts, strict=True):
-                texts[i] = self._tokenizer.decode(transcript.text_tokens).strip()
+                texts[i] = self._text(transcript)
         return texts
 
-    def _transcripts(self, speech: list[Utterance]) -> list[Transcript]:
+    def _transcripts(self, speech: list[Utterance]) -> Generator[None, None, list[Transcript]]:
         longest_s = max(utterance.duration_s for utterance in speech)
         window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _SILENCE_AFTER_S), _WINDOW_S)
-        rows = self._decoder.timed(self._hear(speech, window_s), speech)
+        hint = self._hint(speech[0]) if len(speech) == 1 else []
+        heard = yield from self._hear(speech, window_s)
+        rows = yield from self._decoder.timed(heard, speech, hint)
         capped = [i for i, row in enumerate(rows) if row.capped]
         if capped:
             retried = [speech[i] for i in capped]
-            again = self._decoder.plain(self._hear(retried, _WINDOW_S), retried)
+            heard = yield from self._hear(retried, _WINDOW_S)
+            again = yield from self._decoder.plain(heard, retried)
             for i, row in zip(capped, again, strict=True):
                 rows[i] = row
         return rows
 
-    def _hear(self, speech: list[Utterance], window_s: float) -> Tensor:
+    def _hint(self, utterance: Utterance) -> list[int]:
+        if not utterance.hint:
+            return []
+        ids: list[int] = self._tokenizer.encode(f" {utterance.hint}", add_special_tokens=False)
+        return ids[:_LONGEST_HINT]
+
+    def _text(self, transcript: Transcript) -> str:
+        text: str = self._tokenizer.decode(transcript.text_tokens).strip()
+        is_real = is_said(text, transcript.no_speech, transcript.mean_log_probability)
+        return text if is_real else ""
+
+    def _hear(self, speech: list[Utterance], window_s: float) -> Generator[None, None, Tensor]:
         """The encoder's output, shape (batch, 50 * window_s, width)."""
         positions = math.ceil(window_s * _POSITIONS_PER_SECOND)
         features = self._extractor(
@@ -106,16 +138,18 @@ class WhisperEngine:
             max_length=positions * SAMPLE_RATE_HZ // _POSITIONS_PER_SECOND,
             return_tensors="pt",
         ).input_features
-        return self._encode(features.to(self._model.device, self._model.dtype))
+        return (yield from self._encode(features.to(self._model.device, self._model.dtype)))
 
-    def _encode(self, features: Tensor) -> Tensor:
+    def _encode(self, features: Tensor) -> Generator[None, None, Tensor]:
         """`WhisperEncoder.forward` without its insistence on 30 s."""
         encoder = self._model.model.encoder
         states = nn.functional.gelu(encoder.conv1(features))
         states = nn.functional.gelu(encoder.conv2(states)).transpose(1, 2)
         states = states + encoder.embed_positions.weight[: states.shape[1]]
         for layer in encoder.layers:
+            yield
             states = layer(states, None)
+        yield
         heard: Tensor = encoder.layer_norm(states)
         return heard
 

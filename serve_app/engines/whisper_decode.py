@@ -6,130 +6,19 @@ transcript instead. The rules for timestamps are those of `ApplyTimestampRules` 
 `SuppressBlank` in openai/whisper's decoding.py.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration
 
 from serve_app.engines.base import Utterance
+from serve_app.engines.whisper_rows import TimedTranscript, Transcript
 from serve_app.engines.whisper_steps import DecoderSteps
+from serve_app.engines.whisper_tokens import Tokens
 
-ENGLISH = "en"
-_ENGLISH_ONLY_VOCABULARY = 51_864
-"""Tokens of an English-only Whisper; a multilingual one has more."""
-_STEP_S = 0.02
-"""Between two timestamp tokens."""
-_STOP_BEFORE_END_S = 0.5
-"""A timestamp this close to the end of the audio ends the transcript."""
-_FREE_TOKENS, _TOKENS_PER_SECOND = 12, 8
-"""More tokens than 12 and 8 a second mean that the decoder repeats itself; speech has 3 to 5."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """The special tokens of a checkpoint."""
-
-    prompts: Mapping[str, tuple[int, ...]]
-    """What a transcript begins with, by language (ISO 639-1); all are of one length."""
-    end_of_text: int
-    no_timestamps: int
-    suppressed: tuple[int, ...]
-    suppressed_first: tuple[int, ...]
-    """Also suppressed as the first token: the blank and end-of-text."""
-
-    @property
-    def first_timestamp(self) -> int:
-        """<|0.00|>; the timestamps are the end of the vocabulary."""
-        return self.no_timestamps + 1
-
-    @classmethod
-    def of(
-        cls, model: WhisperForConditionalGeneration, tokenizer: PreTrainedTokenizerBase
-    ) -> "Tokens":
-        config: Any = model.generation_config
-        ids = tokenizer.get_vocab()
-        start = ids["<|startoftranscript|>"]
-        prompts: dict[str, tuple[int, ...]] = {ENGLISH: (start,)}
-        if model.config.vocab_size > _ENGLISH_ONLY_VOCABULARY:
-            task = ids["<|transcribe|>"]
-            prompts = {
-                name.strip("<|>"): (start, token, task) for name, token in config.lang_to_id.items()
-            }
-        return cls(
-            prompts=prompts,
-            end_of_text=ids["<|endoftext|>"],
-            no_timestamps=ids["<|notimestamps|>"],
-            suppressed=tuple(config.suppress_tokens or ()),
-            suppressed_first=tuple(config.begin_suppress_tokens or ()),
-        )
-
-
-class Transcript:
-    """One row of a batch that is decoded without timestamps."""
-
-    def __init__(self, tokens: Tokens, utterance: Utterance, limit: int) -> None:
-        self._tokens = tokens
-        self._limit = limit
-        self._abandoned = utterance.abandoned
-        self.prompt = tokens.prompts[utterance.language]
-        self.written: list[int] = []
-        self.ended = False
-
-    @property
-    def capped(self) -> bool:
-        return not self.ended and len(self.written) >= self._limit
-
-    @property
-    def done(self) -> bool:
-        return self.ended or self.capped or self._abandoned.is_set()
-
-    @property
-    def text_tokens(self) -> list[int]:
-        return [token for token in self.written if token < self._tokens.end_of_text]
-
-    def restrict(self, logits: Tensor) -> None:
-        """Forbid, in place, what cannot come next. `logits`: float32, shape (vocabulary,)."""
-        logits[self._tokens.first_timestamp :] = -torch.inf
-
-    def add(self, token: int) -> None:
-        if not self.done:
-            self.written.append(token)
-            self.ended = self._ends(token)
-
-    def _ends(self, token: int) -> bool:
-        return token == self._tokens.end_of_text
-
-
-class TimedTranscript(Transcript):
-    """One row of a batch that is decoded with timestamps, from <|0.00|> on."""
-
-    def __init__(self, tokens: Tokens, utterance: Utterance) -> None:
-        limit = round(_FREE_TOKENS + _TOKENS_PER_SECOND * utterance.duration_s)
-        super().__init__(tokens, utterance, limit)
-        self._stop_at_s = utterance.duration_s - _STOP_BEFORE_END_S
-        self._last = tokens.first_timestamp
-
-    def restrict(self, logits: Tensor) -> None:
-        """Timestamps do not decrease and stand in pairs: end of a phrase, start of the next."""
-        first = self._tokens.first_timestamp
-        latest, before = [first, first, *self.written][-2:][::-1]
-        if latest < first:
-            logits[first : self._last + 1] = -torch.inf
-        elif before < first:
-            logits[: self._tokens.end_of_text] = -torch.inf
-            logits[first : self._last] = -torch.inf
-        else:
-            logits[first:] = -torch.inf
-
-    def _ends(self, token: int) -> bool:
-        first = self._tokens.first_timestamp
-        if token < first:
-            return super()._ends(token)
-        self._last = token
-        return (token - first) * _STEP_S >= self._stop_at_s
+Decoding = Generator[None, None, list[Transcript]]
+"""Stands still after each token."""
 
 
 class GreedyDecoder:
@@ -141,28 +30,73 @@ class GreedyDecoder:
         self._suppressed = torch.tensor([*tokens.suppressed, tokens.no_timestamps])
         self._suppressed_first = torch.tensor(tokens.suppressed_first, dtype=torch.long)
 
-    def timed(self, heard: Tensor, utterances: Sequence[Utterance]) -> list[Transcript]:
-        """`heard`: shape (batch, positions, width). A row may come out `capped`."""
+    def timed(
+        self, heard: Tensor, utterances: Sequence[Utterance], hint: Sequence[int] = ()
+    ) -> Decoding:
+        """`heard`: shape (batch, positions, width). A row may come out `capped`. `hint` is what
+        the only row probably begins with, in tokens of text: it changes the time, not the text."""
         rows = [TimedTranscript(self._tokens, utterance) for utterance in utterances]
-        return self._decode(heard, self._tokens.first_timestamp, rows)
+        return self._decode(heard, self._tokens.first_timestamp, rows, hint)
 
-    def plain(self, heard: Tensor, utterances: Sequence[Utterance]) -> list[Transcript]:
+    def plain(self, heard: Tensor, utterances: Sequence[Utterance]) -> Decoding:
         """As Whisper was trained: `heard` is the full window and there are no timestamps."""
         limit = self._model.config.max_target_positions // 2  # as in openai/whisper
         rows = [Transcript(self._tokens, utterance, limit) for utterance in utterances]
         return self._decode(heard, self._tokens.no_timestamps, rows)
 
-    def _decode(self, heard: Tensor, mode: int, rows: Sequence[Transcript]) -> list[Transcript]:
+    def _decode(
+        self, heard: Tensor, mode: int, rows: Sequence[Transcript], hint: Sequence[int] = ()
+    ) -> Decoding:
+        assert not hint or len(rows) == 1
         steps = DecoderSteps(self._model, heard, self._model.config.max_target_positions)
-        ids = torch.tensor([[*row.prompt, mode] for row in rows], device=heard.device)
+        prompts = torch.tensor([[*row.prompt, mode] for row in rows], device=heard.device)
+        logits = steps.step(_followed_by(prompts, hint))
+        yield
+        silences = logits[:, 0].softmax(-1)[:, self._tokens.no_speech].tolist()
+        for row, no_speech in zip(rows, silences, strict=True):
+            row.no_speech = no_speech
+        chosen, rest = self._check(logits[:, prompts.shape[1] - 1 :], rows, hint, steps)
         while not all(row.done for row in rows):
-            logits = steps.step(ids)
-            self._restrict(logits, rows)
-            chosen = logits.argmax(-1)
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                row.add(token)
-            ids = chosen.unsqueeze(1)
+            guess, rest = self._next_guess(chosen, rest)
+            logits = steps.step(_followed_by(chosen.unsqueeze(1), guess))
+            yield
+            chosen, unused = self._check(logits, rows, guess, steps)
+            rest = rest or unused
         return list(rows)
+
+    def _check(
+        self, logits: Tensor, rows: Sequence[Transcript], guess: Sequence[int], steps: DecoderSteps
+    ) -> tuple[Tensor, Sequence[int]]:
+        """Takes of a guess what would have been written anyway, all in one step of the decoder
+        (speculative decoding, arXiv:2211.17192, with a greedy target). Returns the token that
+        comes next, and the guess from there on if that is another one."""
+        chosen = self._choose(logits[:, 0], rows)
+        for place, expected in enumerate(guess):
+            if rows[0].done or int(chosen[0]) != expected:
+                steps.take_back(len(guess) - place)
+                return chosen, guess[place:]
+            chosen = self._choose(logits[:, place + 1], rows)
+        return chosen, ()
+
+    def _next_guess(
+        self, chosen: Tensor, rest: Sequence[int]
+    ) -> tuple[Sequence[int], Sequence[int]]:
+        """What follows `chosen`, and what is kept for later: the text goes on after timestamps,
+        which a hint does not have."""
+        if not rest or int(chosen[0]) >= self._tokens.first_timestamp:
+            return (), rest
+        return (rest[1:] if int(chosen[0]) == rest[0] else ()), ()
+
+    def _choose(self, logits: Tensor, rows: Sequence[Transcript]) -> Tensor:
+        """The likeliest next token of each row, also added to the row."""
+        self._restrict(logits, rows)
+        best, chosen = logits.max(-1)
+        log_probabilities = (best - logits.logsumexp(-1)).tolist()
+        for row, token, log_probability in zip(
+            rows, chosen.tolist(), log_probabilities, strict=True
+        ):
+            row.add(token, log_probability)
+        return chosen
 
     def _restrict(self, logits: Tensor, rows: Sequence[Transcript]) -> None:
         logits[:, self._suppressed] = -torch.inf
@@ -174,3 +108,10 @@ class GreedyDecoder:
         other, timestamps = logits.tensor_split([self._tokens.first_timestamp], dim=-1)
         due = timestamps.logsumexp(-1, keepdim=True) > other.amax(-1, keepdim=True)
         other.masked_fill_(due, -torch.inf)
+
+
+def _followed_by(ids: Tensor, guess: Sequence[int]) -> Tensor:
+    """`ids`, shape (batch, n), with the guess about the only row after them."""
+    if not guess:
+        return ids
+    return torch.cat([ids, ids.new_tensor([list(guess)])], dim=1)

@@ -7,6 +7,7 @@ int8, one thread). The layers are those of the checkpoint, quantised or not; the
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import gelu, scaled_dot_product_attention
 from transformers import WhisperForConditionalGeneration
@@ -29,8 +30,8 @@ class DecoderSteps:
         self._cache = [(heard.new_empty(shape), heard.new_empty(shape)) for _ in layers]
 
     def step(self, ids: Tensor) -> Tensor:
-        """Takes the next tokens, shape (batch, n); returns the logits after the last of them,
-        float32, shape (batch, vocabulary). Only the first step may have n above 1."""
+        """Takes the next tokens, shape (batch, n); returns the logits after each of them,
+        float32, shape (batch, n, vocabulary)."""
         start, self._length = self._length, self._length + ids.shape[1]
         positions = self._decoder.embed_positions.weight[start : self._length]
         states = self._decoder.embed_tokens(ids) + positions
@@ -41,8 +42,12 @@ class DecoderSteps:
             states = states + self._attend_to_speech(layer, states, crossed)
             hidden = gelu(layer.fc1(layer.final_layer_norm(states)))
             states = states + layer.fc2(hidden)
-        logits: Tensor = self._head(self._decoder.layer_norm(states[:, -1]))
+        logits: Tensor = self._head(self._decoder.layer_norm(states))
         return logits.float()
+
+    def take_back(self, count: int) -> None:
+        """Forgets the last `count` tokens."""
+        self._length -= count
 
     def _attend_to_text(
         self, layer: Any, states: Tensor, cache: tuple[Tensor, Tensor], start: int
@@ -52,20 +57,28 @@ class DecoderSteps:
         for kept, new in zip(cache, self._keys_and_values(attention, normed), strict=True):
             kept[:, :, start : self._length] = new
         keys, values = (kept[:, :, : self._length] for kept in cache)
-        return self._attend(attention, normed, keys, values, is_causal=start == 0)
+        count = self._length - start
+        seen = states.new_ones(count, self._length, dtype=torch.bool).tril(start)
+        return self._attend(attention, normed, keys, values, seen if count > 1 else None)
 
     def _attend_to_speech(
         self, layer: Any, states: Tensor, crossed: tuple[Tensor, Tensor]
     ) -> Tensor:
         normed = layer.encoder_attn_layer_norm(states)
-        return self._attend(layer.encoder_attn, normed, *crossed, is_causal=False)
+        return self._attend(layer.encoder_attn, normed, *crossed)
 
     def _attend(
-        self, attention: Any, states: Tensor, keys: Tensor, values: Tensor, is_causal: bool
+        self,
+        attention: Any,
+        states: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        seen: Tensor | None = None,
     ) -> Tensor:
+        """`seen`: which keys each state may look at, shape (n, keys); None is all."""
         queries = self._split(attention.q_proj(states))
-        seen = scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
-        joined: Tensor = attention.out_proj(seen.transpose(1, 2).flatten(2))
+        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
+        joined: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))
         return joined
 
     def _keys_and_values(self, attention: Any, states: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ Samples = npt.NDArray[np.float32]
 TOKEN_BYTES = 8
 """Every audio message starts with the token of its reply, in ASCII."""
 
-EVENTS = frozenset({"transcript", "state", "metrics", "error"})
+EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error"})
 """The extensions that a client can ask for in `open.events`."""
 
 
@@ -123,6 +123,15 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """Extension `partial`: what the user has said so far of a turn that goes on. Its words stay;
+    the transcript may still write them in another way."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """Extension `state`: closed, waiting, listening, transcribing or replying."""
 
@@ -153,4 +162,6 @@ class ErrorNotice:
     message: str
 
 
-ServerMessage = Token | AgentAudio | Interrupt | Transcript | StateChanged | Metrics | ErrorNotice
+ServerMessage = (
+    Token | AgentAudio | Interrupt | Transcript | Partial | StateChanged | Metrics | ErrorNotice
+)

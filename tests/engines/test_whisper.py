@@ -18,8 +18,8 @@ from serve_app.config import SttSettings
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.engines.base import Utterance
 from serve_app.engines.whisper import WhisperEngine
-from serve_app.engines.whisper_decode import Tokens
 from serve_app.engines.whisper_steps import DecoderSteps
+from serve_app.engines.whisper_tokens import Tokens
 from serve_app.errors import ConfigError, EngineError
 from serve_app.protocol.messages import Samples
 from tests.engines.speech import TRANSCRIPTS, clip, corpus_error_rate, transcript, word_error_rate
@@ -43,7 +43,7 @@ def exact() -> WhisperEngine:
 
 
 def texts_of(engine: WhisperEngine, *speech: Samples) -> list[str]:
-    return engine.transcribe([Utterance(samples) for samples in speech])
+    return engine.transcribe_now([Utterance(samples) for samples in speech])
 
 
 def test_single_utterances(engine: WhisperEngine) -> None:
@@ -96,8 +96,48 @@ def test_too_short_to_say_anything(engine: WhisperEngine) -> None:
 def test_an_abandoned_utterance_costs_no_decoding(engine: WhisperEngine) -> None:
     abandoned, wanted = Utterance(clip("librivox_0870")), Utterance(clip("go_forward"))
     abandoned.abandoned.set()
-    texts = engine.transcribe([abandoned, wanted])
+    texts = engine.transcribe_now([abandoned, wanted])
     assert texts[0] == "" and word_error_rate(transcript("go_forward"), texts[1]) == 0.0
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_a_hint_does_not_change_the_text(exact: WhisperEngine, name: str) -> None:
+    """Right, right but for its end, or wrong from the first word on."""
+    samples = clip(name)
+    (text,) = texts_of(exact, samples)
+    early = samples[: len(samples) * 2 // 3]
+    for hint in (text, texts_of(exact, early)[0], "Nothing of the kind.", f"{text} {text}"):
+        assert exact.transcribe_now([Utterance(samples, hint=hint)]) == [text], hint
+
+
+def test_a_right_hint_is_taken_in_one_step(exact: WhisperEngine) -> None:
+    def steps(hint: str) -> int:
+        under_way = exact.transcribe([Utterance(clip("librivox_0870"), hint=hint)])
+        return sum(1 for _ in under_way)
+
+    (text,) = texts_of(exact, clip("librivox_0870"))
+    assert steps(text) <= steps("") - 20, "24 words"
+
+
+def test_other_work_can_be_done_in_between(exact: WhisperEngine) -> None:
+    """Two transcriptions in turns give what each gives alone."""
+    names = ("librivox_0880", "cards_005")
+    alone = [texts_of(exact, clip(name))[0] for name in names]
+    under_way = {name: exact.transcribe([Utterance(clip(name))]) for name in names}
+    texts: dict[str, str] = {}
+    while under_way:
+        for name, steps in list(under_way.items()):
+            try:
+                next(steps)
+            except StopIteration as done:
+                (texts[name],) = done.value
+                del under_way[name]
+    assert [texts[name] for name in names] == alone
+
+
+def test_a_task_that_the_model_does_not_know() -> None:
+    with pytest.raises(ConfigError, match=r"stt\.task: .* knows English only; set transcribe"):
+        WhisperEngine(CPU.model_copy(update={"task": "translate"}))
 
 
 def test_too_long_for_the_window(engine: WhisperEngine) -> None:
@@ -139,6 +179,8 @@ def test_a_multilingual_checkpoint_is_told_the_language(tmp_path: Path) -> None:
     tokenizer = WhisperTokenizer.from_pretrained(tmp_path)
     languages = tokenizer.convert_tokens_to_ids(["<|en|>", "<|de|>"])
     model.generation_config.lang_to_id = dict(zip(["<|en|>", "<|de|>"], languages, strict=True))
+    translating = Tokens.of(model, tokenizer, "translate").prompts["de"]
+    assert tokenizer.convert_ids_to_tokens(list(translating))[-1] == "<|translate|>"
     prompts = Tokens.of(model, tokenizer).prompts
     assert {name: tokenizer.convert_ids_to_tokens(list(ids)) for name, ids in prompts.items()} == {
         "en": ["<|startoftranscript|>", "<|en|>", "<|transcribe|>"],
@@ -160,6 +202,8 @@ def test_decoder_steps_are_those_of_transformers(exact: WhisperEngine) -> None:
     ids = torch.randint(0, 50_000, (2, 9), generator=generator)
     expected = model.proj_out(model.model.decoder(ids, encoder_hidden_states=heard)[0])
     steps = DecoderSteps(model, heard, 448)
-    found = [steps.step(ids[:, :3]), *(steps.step(ids[:, i : i + 1]) for i in range(3, 9))]
-    for i, logits in enumerate(found):
-        torch.testing.assert_close(logits, expected[:, 2 + i], rtol=1e-4, atol=1e-3)
+    parts = [steps.step(ids[:, :3])]
+    steps.step(ids[:, :5])
+    steps.take_back(5)
+    parts += [steps.step(ids[:, start:end]) for start, end in ((3, 4), (4, 7), (7, 8), (8, 9))]
+    torch.testing.assert_close(torch.cat(parts, 1), expected, rtol=1e-4, atol=1e-3)

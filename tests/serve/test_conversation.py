@@ -65,7 +65,8 @@ async def test_the_loop_closes(server: Server) -> None:
         reply = await finish(session)
         voice = heard(bytes(session.playback.heard[before:]))
     assert error_rate(TRANSCRIPTS[SENTENCE], transcript) <= 0.1
-    back = WhisperEngine(SttSettings(device="cpu")).transcribe([Utterance(voice[: 30 * 16_000])])[0]
+    engine = WhisperEngine(SttSettings(device="cpu"))
+    (back,) = engine.transcribe_now([Utterance(voice[: 30 * 16_000])])
     assert error_rate(reply, back) <= 0.25, f"{reply!r} was heard as {back!r}"
 
 
@@ -122,7 +123,7 @@ async def test_a_typed_conversation_with_the_clients_own_greeting(server: Server
             pass
         at = session.received.index(interrupt)
     assert not tokens(session.received[at:], "audio")
-    (back,) = WhisperEngine(SttSettings(device="cpu")).transcribe([Utterance(voice)])
+    (back,) = WhisperEngine(SttSettings(device="cpu")).transcribe_now([Utterance(voice)])
     assert error_rate("welcome to the library", back) <= 0.25
 
 

@@ -217,6 +217,10 @@ class Score:
                 self._timers.pop(timer, None)
             case ef.Transcribe():
                 self._transcribe(effect)
+            case ef.TranscribePart(generation, segment, samples):
+                text = " ".join(self._words_in(samples))
+                part = ev.PartTranscribed(generation, segment, text)
+                self._later(self.models.stt_s, part)
             case ef.JudgeTurn():
                 self._judge(effect)
             case ef.Reply():

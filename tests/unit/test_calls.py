@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from serve_app.calls import _with_retry
 from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.handle_calls import ask_within
 
 
 def cancelled() -> "asyncio.Future[str]":
@@ -22,12 +22,12 @@ def answered(text: str) -> "asyncio.Future[str]":
 
 async def test_a_call_that_was_cancelled_over_there_is_made_again() -> None:
     responses = [cancelled(), answered("yes")]
-    assert await _with_retry("vad", 5, lambda: responses.pop(0)) == "yes"
+    assert await ask_within("vad", 5, lambda: responses.pop(0)) == "yes"
 
 
 async def test_a_call_that_is_cancelled_twice_is_an_error_and_not_our_own_end() -> None:
     with pytest.raises(EngineUnavailable):
-        await _with_retry("vad", 5, cancelled)
+        await ask_within("vad", 5, cancelled)
 
 
 async def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
@@ -38,7 +38,7 @@ async def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
         started.set()
         return pending
 
-    caller: asyncio.Task[str] = asyncio.create_task(_with_retry("stt", 5, call))
+    caller: asyncio.Task[str] = asyncio.create_task(ask_within("stt", 5, call))
     await started.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -49,5 +49,5 @@ async def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
 async def test_no_answer_in_time_is_a_timeout() -> None:
     pending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     with pytest.raises(EngineTimeout):
-        await _with_retry("stt", 0.01, lambda: pending)
+        await ask_within("stt", 0.01, lambda: pending)
     assert pending.cancelled()

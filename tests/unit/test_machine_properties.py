@@ -11,9 +11,10 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation, State
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
-from serve_app.protocol.messages import EVENTS, AgentAudio, Interrupt, Token, Transcript
+from serve_app.conversation.words import is_longer
+from serve_app.protocol.messages import EVENTS, AgentAudio, Interrupt, Partial, Token, Transcript
 
-SETTINGS = TurnSettings(max_utterance_ms=3200, hold_ms=600, idle_prompt_ms=4000)
+SETTINGS = TurnSettings(max_utterance_ms=3200, hold_ms=600, idle_prompt_ms=4000, partial_ms=400)
 TEXTS = st.sampled_from(["", "Yes.", "Go on.", "go on", "(noise)", "No, stop it."])
 OLDER = st.integers(0, 3)
 """Which of the last calls answers: late answers, and answers of the dead, come too."""
@@ -100,6 +101,12 @@ class Chaos(RuleBasedStateMachine):
             else:
                 self.do(ev.Transcribed(effect.generation, effect.segment, text))
 
+    @rule(number=OLDER, text=TEXTS)
+    def is_partly_transcribed(self, number: int, text: str) -> None:
+        asked = [e for e in self.effects if isinstance(e, ef.TranscribePart)]
+        for effect in asked[-1 - number :][:1]:
+            self.do(ev.PartTranscribed(effect.generation, effect.segment, text))
+
     @rule(number=OLDER, complete=st.sampled_from([None, 0.1, 0.9]))
     def is_judged(self, number: int, complete: float | None) -> None:
         asked = [e for e in self.effects if isinstance(e, ef.JudgeTurn)]
@@ -180,8 +187,17 @@ class Chaos(RuleBasedStateMachine):
     @invariant()
     def no_sample_is_lost(self) -> None:
         for effect in self.effects:
-            if isinstance(effect, ef.Transcribe):
+            if isinstance(effect, ef.Transcribe | ef.TranscribePart):
                 assert np.all(np.diff(effect.samples) == 1)
+
+    @invariant()
+    def what_the_client_is_told_early_only_grows(self) -> None:
+        told: dict[int, str] = {}
+        for effect in self.effects:
+            match effect:
+                case ef.Send(Partial(turn, text)):
+                    assert is_longer(text, told.get(turn, ""))
+                    told[turn] = text
 
     @invariant()
     def no_reply_ends_twice(self) -> None:
@@ -212,7 +228,7 @@ def _effects(audio: np.ndarray, cuts: list[int], voice: list[float]) -> list[obj
         for effect in machine.handle(event, judged * FRAME_SAMPLES / SAMPLE_RATE_HZ):
             if isinstance(effect, ef.Detect):
                 detected += len(effect.samples) // FRAME_SAMPLES
-            elif isinstance(effect, ef.Transcribe | ef.JudgeTurn):
+            elif isinstance(effect, ef.Transcribe | ef.TranscribePart | ef.JudgeTurn):
                 log.append((type(effect), effect.segment, effect.samples.tolist()))
                 answers.append(effect)
             else:
@@ -239,6 +255,8 @@ def _answer(do: object, effect: ef.Effect) -> None:
     match effect:
         case ef.Transcribe(generation, segment):
             do(ev.Transcribed(generation, segment, "Go on."))
+        case ef.TranscribePart(generation, segment):
+            do(ev.PartTranscribed(generation, segment, "Go on"))
         case ef.JudgeTurn(generation, segment):
             do(ev.TurnJudged(generation, segment, 0.9))
         case ef.Reply(generation, reply) | ef.Say(generation, reply):

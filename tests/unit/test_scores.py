@@ -15,6 +15,7 @@ from serve_app.protocol.messages import (
     ErrorNotice,
     Interrupt,
     Metrics,
+    Partial,
     StateChanged,
     Token,
 )
@@ -172,6 +173,29 @@ def test_a_draft_that_was_declined_is_over_and_needs_no_cancel() -> None:
     score = story(models=late)
     assert score.talk[:2] == ["user: Tell me a story.", f"agent: {STORY}"]
     assert not score.asked(ef.CancelReply)
+
+
+def test_the_text_so_far_is_told_to_clients_that_ask() -> None:
+    """Only what two successive transcripts agree on: nothing is taken back."""
+    score = Score([Says(1, 5, "One two three four five six seven eight.")], SETTINGS).play(8)
+    told = [message.text for _, message in score.sent(Partial)]
+    heard = ["One", "One two three", "One two three four five"]
+    assert told == heard, "asked for each second from 1.7 s on, told without the newest second"
+    assert all(at_s < 5 for at_s, _ in score.sent(Partial))
+    assert score.talk[0] == "user: One two three four five six seven eight."
+
+
+def test_the_final_text_is_checked_against_the_text_so_far() -> None:
+    score = Score([Says(1, 4, "One two three four five six.")], SETTINGS).play(8)
+    (final,) = [effect for _, effect in score.effects if isinstance(effect, ef.Transcribe)]
+    assert final.hint and "One two three four five six.".startswith(final.hint)
+
+
+def test_a_guess_is_due_when_the_turn_can_end_at_the_earliest() -> None:
+    """Until then it may wait for those whose turns have ended."""
+    score = Score([QUESTION], SETTINGS).play(5)
+    (guess,) = [effect for _, effect in score.effects if isinstance(effect, ef.Transcribe)]
+    assert guess.due_ms == SETTINGS.end_silence_ms - 64
 
 
 # --- barge-in ---

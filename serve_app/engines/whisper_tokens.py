@@ -1,0 +1,64 @@
+"""The special tokens of a Whisper checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
+
+ENGLISH = "en"
+_ENGLISH_ONLY_VOCABULARY = 51_864
+"""Tokens of an English-only Whisper; a multilingual one has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Ids that are no text."""
+
+    prompts: Mapping[str, tuple[int, ...]]
+    """What a transcript begins with, by language (ISO 639-1); all are of one length."""
+    end_of_text: int
+    no_timestamps: int
+    suppressed: tuple[int, ...]
+    suppressed_first: tuple[int, ...]
+    """Also suppressed as the first token: the blank and end-of-text."""
+
+    @property
+    def first_timestamp(self) -> int:
+        """<|0.00|>; the timestamps are the end of the vocabulary."""
+        return self.no_timestamps + 1
+
+    @property
+    def no_speech(self) -> int:
+        """<|nospeech|> or, in older vocabularies, <|nocaptions|>: always at this place."""
+        return self.no_timestamps - 1
+
+    @classmethod
+    def of(
+        cls,
+        model: WhisperForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerBase,
+        task: str = "transcribe",
+    ) -> "Tokens":
+        """`task` is `transcribe`, or `translate` into English, which only a multilingual
+        checkpoint can be told."""
+        config: Any = model.generation_config
+        ids = tokenizer.get_vocab()
+        start = ids["<|startoftranscript|>"]
+        prompts: dict[str, tuple[int, ...]] = {ENGLISH: (start,)}
+        if is_multilingual(model):
+            told = ids[f"<|{task}|>"]
+            prompts = {
+                name.strip("<|>"): (start, token, told) for name, token in config.lang_to_id.items()
+            }
+        return cls(
+            prompts=prompts,
+            end_of_text=ids["<|endoftext|>"],
+            no_timestamps=ids["<|notimestamps|>"],
+            suppressed=tuple(config.suppress_tokens or ()),
+            suppressed_first=tuple(config.begin_suppress_tokens or ()),
+        )
+
+
+def is_multilingual(model: WhisperForConditionalGeneration) -> bool:
+    return bool(model.config.vocab_size > _ENGLISH_ONLY_VOCABULARY)

@@ -1,0 +1,64 @@
+"""One call through a Serve handle: a deadline, one retry, one kind of error."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import BackPressureError, RayServeException
+
+from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
+
+T = TypeVar("T")
+
+
+async def ask_within(stage: str, timeout_s: float, call: Callable[[], Any]) -> T:
+    """The answer; a replica that dies or is too busy is followed by another. Both tries share the
+    deadline. Raises EngineError."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer: T = await ask(stage, call)
+            return answer
+    except TimeoutError:
+        raise EngineTimeout(stage, f"no answer within {timeout_s:g} s") from None
+
+
+async def ask(stage: str, call: Callable[[], Any], tries: int = 2) -> Any:
+    """The same without a deadline."""
+    while True:
+        tries -= 1
+        try:
+            return await _cancelling(stage, call())
+        except (RayError, RayServeException, EngineUnavailable) as error:
+            # Serve retries only until a replica has accepted; dying with it is ours.
+            if not tries or not _is_unavailable(error):
+                raise engine_error(stage, error) from None
+
+
+async def _cancelling(stage: str, response: Any) -> Any:
+    """Cancels the call with its caller. A call that Serve cancelled by itself, as it does with
+    those of a request that ended, must not look like that: it would end the caller's task."""
+    try:
+        return await response
+    except asyncio.CancelledError:
+        caller = asyncio.current_task()
+        if caller is not None and not caller.cancelling():
+            raise EngineUnavailable(stage, "the call was cancelled") from None
+        response.cancel()
+        raise
+
+
+def _is_unavailable(error: Exception) -> bool:
+    """Whether another replica may do better."""
+    cause = getattr(error, "cause", error)
+    return isinstance(error, RayActorError) or isinstance(cause, EngineUnavailable)
+
+
+def engine_error(stage: str, error: Exception) -> EngineError:
+    """Ray wraps what a replica raised; provider and user text stay out of the message."""
+    cause = getattr(error, "cause", error)
+    if isinstance(cause, EngineError):
+        return cause
+    if isinstance(error, RayActorError | BackPressureError):
+        return EngineUnavailable(stage, type(error).__name__)
+    return EngineError(stage, type(cause).__name__)
