@@ -7,8 +7,6 @@ are local servers with fixed delays. The users speak recordings in real time.
 import argparse
 import asyncio
 import json
-import os
-import platform
 import shlex
 import sys
 import tempfile
@@ -22,6 +20,7 @@ import psutil
 
 from bench import providers
 from bench.figures import Figures, summary, table
+from bench.machine import machine
 from bench.user import BargeIn, Turn, User
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
@@ -43,7 +42,7 @@ def main() -> int:
     print(*_header(), sep="\n", flush=True)
     rows = _measure(arguments.sessions, arguments.turns, arguments.barge_ins)
     print(*table(rows), sep="\n")
-    print(json.dumps({"machine": _machine(), "figures": [asdict(row) for row in rows]}))
+    print(json.dumps({"machine": machine(), "figures": [asdict(row) for row in rows]}))
     return int(any(row.has_failures for row in rows))
 
 
@@ -108,7 +107,7 @@ async def _interrupt(url: str, number: int, times: int) -> tuple[list[BargeIn | 
 
 
 def _header() -> Iterator[str]:
-    yield f"machine   {_machine()}, {psutil.cpu_percent(interval=1.0):.0f} % busy with other work"
+    yield f"machine   {machine()}, {psutil.cpu_percent(interval=1.0):.0f} % busy with other work"
     yield f"command   python -m bench.latency {shlex.join(sys.argv[1:])}".rstrip()
     yield "server    configs/serve.yaml behind HAProxy, packaged transcriber, on this machine too"
     yield (
@@ -125,19 +124,6 @@ def _header() -> Iterator[str]:
         " microphone"
     )
     yield ""
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {_cpu_model()}"
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
 
 
 def _parser() -> argparse.ArgumentParser:

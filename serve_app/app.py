@@ -25,8 +25,11 @@ _THREADS = {"GOMP_SPINCOUNT": "20000"}
 """OpenMP threads wait busily for each other. By default so long that processes which share few
 cores starve each other (on two cores, an utterance of 3 s took up to 6 s to transcribe); not at
 all, and a second thread gains nothing. This is about 50 us. Read when torch is loaded."""
-_LOAD_INTERVAL_S = 2.0
-"""Between two reports of a replica's load."""
+_LOOK_BACK_S = 15.0
+"""Whose load counts when the pool is scaled; replicas report it each 10 s (Serve's default)."""
+_RUNNING_BATCHES = 4
+"""Batches that may be under way, put aside for each other, and one to spare: so Serve does not
+hold requests back, whose order it does not know."""
 _SPARE_REQUESTS = 16
 """Above our own limit, so that a full replica still answers: Serve's own refusal of a
 WebSocket reaches the client as an HTTP 500."""
@@ -36,13 +39,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     """The application. Raises ConfigError with one line that says what to change."""
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
     vad = _deployment(VoiceActivity, config.vad, max_ongoing_requests=16).bind(config.vad)
-    stt = _deployment(
-        SpeechToText,
-        config.stt,
-        num_gpus=config.stt.num_gpus,
-        max_ongoing_requests=config.stt.max_waiting + 4 * config.stt.max_batch,
-        **_scaling(config.stt),
-    ).bind(config.stt)
+    stt = transcribers(config.stt)
     agent = _deployment(
         Agent,
         config.agent,
@@ -56,6 +53,18 @@ def build(args: dict[str, Any]) -> serve.Application:
         deployment_actors=_session_actors(config),
     )
     return ingress.bind(config, vad, stt, agent)
+
+
+def transcribers(stt: SttSettings) -> serve.Application:
+    """The pool of transcribers of a resolved configuration."""
+    deployment = _deployment(
+        SpeechToText,
+        stt,
+        num_gpus=stt.num_gpus,
+        max_ongoing_requests=stt.max_waiting + _RUNNING_BATCHES * stt.max_batch,
+        **_scaling(stt),
+    )
+    return deployment.bind(stt)
 
 
 def cluster_gpus() -> float:
@@ -85,8 +94,7 @@ def _scaling(stt: SttSettings) -> dict[str, Any]:
     scaling = AutoscalingConfig(
         min_replicas=stt.replicas,
         max_replicas=stt.max_replicas,
-        metrics_interval_s=_LOAD_INTERVAL_S,
-        look_back_period_s=3 * _LOAD_INTERVAL_S,
+        look_back_period_s=_LOOK_BACK_S,
         upscale_delay_s=stt.upscale_delay_s,
         downscale_delay_s=stt.downscale_delay_s,
         policy=AutoscalingPolicy(

@@ -2,8 +2,9 @@
 
 The thresholds were measured with tiny.en in int8 on recorded speech (whole clips, and what the VAD
 cuts out of them, at full and at a tenth of their loudness) and on 17 kinds of noise of 0.3 to 10 s
-(`tests/engines/test_whisper_guards.py`). No-speech probability: speech mostly below 0.25, noise
-from 0.26. Mean log probability: speech down to -2.0, noise up to -0.7, which is always "you".
+(`tests/engines/test_whisper_guards.py`). No-speech probability: speech mostly below 0.4, at most
+0.7; noise from 0.43. Mean log probability where both may be: speech down to -1.4; noise up to -0.4,
+but that is always "you", and up to -1.95 for several words.
 """
 
 import zlib
@@ -13,12 +14,14 @@ from serve_app.conversation.words import words
 _NO_SPEECH = 0.6
 _UNSURE = -0.9
 """Mean log probability. With both, nobody spoke (openai/whisper asks for -1.0)."""
-_PERHAPS_NO_SPEECH = 0.25
-_GUESSED, _GUESSED_WORD = -1.95, -1.5
+_PERHAPS_NO_SPEECH = 0.4
+_GUESSED, _GUESSED_WORD = -1.7, -1.5
 """Breath, coughs, tones: Whisper half believes that it is speech, but not what it wrote, least of
 all when that is a single word."""
 _REPETITIVE = 2.4
 """Bytes of text for each byte compressed (openai/whisper): the decoder went in circles."""
+_PHRASE_WORDS = 3
+"""Fewer may well be said twice."""
 _STOCK = frozenset(
     {
         "you", "thank you", "thanks for watching", "thank you for watching", "bye", "bye bye",
@@ -39,6 +42,13 @@ def is_said(text: str, no_speech: float, mean_log_probability: float) -> bool:
     said = words(text)
     guessed = _GUESSED_WORD if len(said) == 1 else _GUESSED
     return mean_log_probability >= guessed and " ".join(said) not in _STOCK
+
+
+def is_doubled(text: str) -> bool:
+    """Whether a phrase stands there twice and nothing else: a runaway that came to an end."""
+    said = words(text)
+    half = len(said) // 2
+    return half >= _PHRASE_WORDS and said[:half] == said[half:]
 
 
 def repeats_itself(text: str) -> bool:

@@ -57,9 +57,10 @@ class DecoderSteps:
         for kept, new in zip(cache, self._keys_and_values(attention, normed), strict=True):
             kept[:, :, start : self._length] = new
         keys, values = (kept[:, :, : self._length] for kept in cache)
-        count = self._length - start
+        if (count := self._length - start) == 1:
+            return self._attend(attention, normed, keys, values)
         seen = states.new_ones(count, self._length, dtype=torch.bool).tril(start)
-        return self._attend(attention, normed, keys, values, seen if count > 1 else None)
+        return self._attend(attention, normed, keys, values, seen)
 
     def _attend_to_speech(
         self, layer: Any, states: Tensor, crossed: tuple[Tensor, Tensor]

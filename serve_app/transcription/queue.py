@@ -3,9 +3,9 @@
 from serve_app.engines.base import Utterance
 from serve_app.transcription.job import Job, Urgency
 
-_WINDOWS_S = (9.0, 13.0, 19.0, 30.0)
-"""Utterances of one batch share the window of the longest, so only similar ones go together."""
-_SILENCE_AFTER_S = 3.0
+_LENGTHS_S = (4.0, 8.0, 16.0, 30.0)
+"""Utterances of one batch share the window of the longest, so only similar ones go together; up
+to 4 s, all have the shortest window."""
 
 
 class TranscriptionQueue:
@@ -41,13 +41,13 @@ class TranscriptionQueue:
         if not self._jobs:
             return []
         first = self._jobs[0]
-        urgency, window_s = first.urgency_at(now_s), _window_s(first.utterance)
+        urgency, length_s = first.urgency_at(now_s), _length_s(first.utterance)
         if above is not None and urgency >= above:
             return []
         alike = [
             job
             for job in self._jobs
-            if job.urgency_at(now_s) is urgency and _window_s(job.utterance) == window_s
+            if job.urgency_at(now_s) is urgency and _length_s(job.utterance) == length_s
         ]
         batch = alike[: self._max_batch]
         self._jobs = [job for job in self._jobs if job not in batch]
@@ -66,6 +66,6 @@ def _rank(job: Job, now_s: float) -> tuple[Urgency, float, float]:
     return job.urgency_at(now_s), job.due_at_s, job.asked_at_s
 
 
-def _window_s(utterance: Utterance) -> float:
-    wanted_s = utterance.duration_s + _SILENCE_AFTER_S
-    return next((window_s for window_s in _WINDOWS_S if wanted_s <= window_s), _WINDOWS_S[-1])
+def _length_s(utterance: Utterance) -> float:
+    fitting = (length_s for length_s in _LENGTHS_S if utterance.duration_s <= length_s)
+    return next(fitting, _LENGTHS_S[-1])

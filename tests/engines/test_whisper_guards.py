@@ -12,7 +12,7 @@ from serve_app.conversation.voice import VoiceTracker
 from serve_app.engines.base import Utterance
 from serve_app.engines.silero import SileroVad, VadJob, new_row
 from serve_app.engines.whisper import WhisperEngine
-from serve_app.engines.whisper_guards import is_said, repeats_itself
+from serve_app.engines.whisper_guards import is_doubled, is_said, repeats_itself
 from serve_app.protocol.messages import Samples
 from tests.engines.noise import noises
 from tests.engines.speech import TRANSCRIPTS, clip
@@ -83,11 +83,12 @@ def _runs(samples: Samples) -> list[Samples]:
         ("7 of clubs.", 0.04, -1.5, True),
         ("I'm not a fan.", 0.8, -2.1, False),
         ("Stop it.", 0.7, -0.3, True),
-        ("Thank you.", 0.4, -0.5, False),
+        ("Thank you.", 0.5, -0.5, False),
         ("Thank you.", 0.1, -0.5, True),
-        ("No.", 0.4, -1.7, False),
-        ("No.", 0.2, -1.7, True),
-        ("Five, five.", 0.28, -1.9, True),
+        ("No.", 0.5, -1.7, False),
+        ("No.", 0.3, -1.7, True),
+        ("Five, five.", 0.3, -1.9, True),
+        ("Five, five.", 0.5, -1.5, True),
         (". . . .", 0.1, -0.2, False),
         ("a bit of a bit of " * 10, 0.1, -0.3, False),
         ("", 0.0, 0.0, False),
@@ -103,3 +104,10 @@ def test_repetition() -> None:
     assert repeats_itself("five " * 40)
     assert not repeats_itself("No, no, no, no!")
     assert not repeats_itself(" ".join(TRANSCRIPTS.values()))
+
+
+def test_a_phrase_twice_over() -> None:
+    assert is_doubled("the air is cold. The air is cold.")
+    assert not is_doubled("Five five")
+    assert not is_doubled("No, no, no, no!")
+    assert not is_doubled("Ten of clubs, ten of hearts.")

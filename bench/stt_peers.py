@@ -1,0 +1,63 @@
+"""Three ways to transcribe with the same weights (Whisper tiny.en), on the CPU."""
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from serve_app import models
+from serve_app.config import SttSettings
+from serve_app.engines.base import Utterance
+from serve_app.engines.whisper import WhisperEngine
+from serve_app.protocol.messages import Samples
+
+Transcribe = Callable[[Samples], str]
+
+_MANIFEST = Path(__file__).with_name("stt_peers.json")
+
+
+def ours(threads: int) -> WhisperEngine:
+    """As `configs/serve.yaml` runs it: int8, a window as short as the speech."""
+    engine = WhisperEngine(SttSettings(device="cpu", threads=threads))
+    engine.warm_up()
+    return engine
+
+
+def alone(engine: WhisperEngine) -> Transcribe:
+    return lambda samples: engine.transcribe_now([Utterance(samples)])[0]
+
+
+def faster_whisper(threads: int) -> Transcribe:
+    """faster-whisper in int8, greedy and without fall-backs, which is its fastest."""
+    from faster_whisper import WhisperModel  # not installed for anything but this benchmark
+
+    manifest = TypeAdapter(dict[str, models.Artifact]).validate_json(_MANIFEST.read_bytes())
+    path = models.ModelStore(manifest, models.cache_dir()).path("whisper-tiny.en-ct2", print)
+    model = WhisperModel(str(path), device="cpu", compute_type="int8", cpu_threads=threads)
+
+    def transcribe(samples: Samples) -> str:
+        segments, _ = model.transcribe(samples, language="en", beam_size=1, temperature=0.0)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    return transcribe
+
+
+def stock_pipeline(threads: int) -> Transcribe:
+    """transformers' own pipeline, float32, as its documentation shows it."""
+    from transformers import pipeline
+
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    torch.set_num_threads(threads)
+    source = str(models.path("whisper-tiny.en"))
+    pipe: Any = pipeline("automatic-speech-recognition", model=source, device="cpu")
+
+    def transcribe(samples: Samples) -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return str(pipe(samples.copy())["text"]).strip()
+
+    return transcribe
