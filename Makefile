@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test lint types models bench-turns bench-latency lock clean
+.PHONY: run demo test lint types models bench-turns bench-latency bench-stt lock clean
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -32,6 +33,13 @@ bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Sm
 bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
 	@$(BIN)/python -m bench.latency
 
+bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
+	@$(BIN)/python -m bench.stt
+
+$(BENCH): $(INSTALLED) requirements-bench.lock
+	$(BIN)/python -m pip install --no-deps -r requirements-bench.lock
+	@touch $@
+
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +53,9 @@ PIP_COMPILE := $(BIN)/pip-compile -q --strip-extras --no-header --no-emit-index-
 lock:                   ## pin anew what pyproject.toml asks for
 	$(PIP_COMPILE) -o requirements.lock pyproject.toml
 	$(PIP_COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(PIP_COMPILE) --extra bench --extra dev -c requirements-dev.lock -o .bench.lock pyproject.toml
+	grep -E '^(av|ctranslate2|faster-whisper)==' .bench.lock > requirements-bench.lock
+	rm .bench.lock
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock requirements-dev.lock
 
 clean:
