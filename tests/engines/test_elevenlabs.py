@@ -11,8 +11,8 @@ from serve_app.config import TtsSettings
 from serve_app.engines.base import Speech
 from serve_app.engines.elevenlabs import ElevenLabsVoice
 from serve_app.errors import ConfigError, EngineError, EngineTimeout, EngineUnavailable
+from serve_app.fakes.elevenlabs import SECONDS_PER_CHAR, FakeElevenLabs, Script
 from serve_app.protocol.formats import parse_format
-from tests.fakes.elevenlabs_server import SECONDS_PER_CHAR, FakeElevenLabs, Script
 
 CLAUSES = ["Sure,", " I can help 😀", "!?", " What is it?\n"]
 SENT = ["Sure, ", "I can help 😀 ", "What is it? "]

@@ -10,7 +10,7 @@ from serve_app.config import LlmSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.openai_chat import OpenAiChat
 from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
-from tests.fakes.openai_server import FakeOpenAi, Script
+from serve_app.fakes.openai import FakeOpenAi, Script
 
 CHAT = [Message("system", "Be brief."), Message("user", "My secret is 4711.")]
 KEY = "sk-hush"

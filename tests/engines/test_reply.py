@@ -12,12 +12,12 @@ from serve_app.engines.base import Speech
 from serve_app.engines.elevenlabs import ElevenLabsVoice
 from serve_app.engines.openai_chat import OpenAiChat
 from serve_app.errors import EngineError
+from serve_app.fakes.elevenlabs import FakeElevenLabs
+from serve_app.fakes.elevenlabs import Script as VoiceScript
+from serve_app.fakes.openai import FakeOpenAi
+from serve_app.fakes.openai import Script as ChatScript
 from serve_app.protocol.formats import parse_format
 from serve_app.reply import Clause, Speaker, Spoken, pieces
-from tests.fakes.elevenlabs_server import FakeElevenLabs
-from tests.fakes.elevenlabs_server import Script as VoiceScript
-from tests.fakes.openai_server import FakeOpenAi
-from tests.fakes.openai_server import Script as ChatScript
 
 CHAT = [Message("user", "Hello!")]
 WIRE = parse_format("pcm_44100")

@@ -9,10 +9,11 @@ import pytest
 
 from serve_app.client.session import converse
 from serve_app.client.speech import trim
+from serve_app.fakes import elevenlabs as elevenlabs_server
+from serve_app.fakes import openai as openai_server
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
 from tests.engines.speech import clip
-from tests.fakes import elevenlabs_server, openai_server
 from tests.serve.conftest import START_S, Server, config_with, free_port, running
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
