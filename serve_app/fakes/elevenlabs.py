@@ -1,68 +1,28 @@
-"""A server that speaks ElevenLabs' stream-input WebSocket; its voice is a tone."""
+"""A server that speaks ElevenLabs' WebSockets, and fails in the ways that theirs does.
 
+`python -m serve_app.fakes.elevenlabs --port 8790 --first-audio-ms 120` runs one; give its
+address to Echo Serve as ELEVEN_LABS_API_URL, and any ELEVEN_LABS_API_KEY.
+"""
+
+import argparse
 import asyncio
-import base64
-import json
-import math
-from array import array
-from dataclasses import dataclass, field
-from functools import lru_cache
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-TONE_HZ = 440.0
-SECONDS_PER_CHAR = 0.05
+from serve_app.fakes import elevenlabs_contexts, elevenlabs_stream
+from serve_app.fakes.elevenlabs_http import FakeElevenLabsHttp
+from serve_app.fakes.elevenlabs_script import Connection, Script
+from serve_app.fakes.tone import SECONDS_PER_CHAR
 
+__all__ = ["SECONDS_PER_CHAR", "Connection", "FakeElevenLabs", "Script"]
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """How connections are answered."""
-
-    status: int = 101
-    """Anything else refuses the handshake."""
-    location: str = ""
-    """Where a refusal with status 3xx points."""
-    chunk_bytes: int = 4096
-    """Size of a message's audio; may be odd."""
-    extra_bytes: int = 0
-    """Added to the audio of each clause; an odd number makes its size odd."""
-    has_alignment: bool = True
-    stall_after: int | None = None
-    """After this many clauses their audio and everything else is withheld."""
-    fail_after: int | None = None
-    """After this many clauses `error` and `close_code` are sent in place of audio."""
-    error: dict[str, Any] | str = ""
-    """Sent as JSON; a string is sent as it is, an empty one not at all."""
-    close_code: int = 1008
-    close_reason: str = ""
-    sends_final: bool = True
-    """Whether `isFinal` comes before the connection is closed."""
-    chunk_delay_s: float = 0.0
-    """Pause before each message with audio."""
-    first_audio_delay_s: float = 0.0
-    """Pause before the first one of a connection, when it is the longer one."""
-
-
-@dataclass(slots=True)
-class Connection:
-    """What a client sent."""
-
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    clause_arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def texts(self) -> list[str]:
-        """The clauses, without the first and the last message."""
-        return [m["text"] for m in self.messages if m["text"].strip()]
+_MULTI_CONTEXT = "/multi-stream-input"
 
 
 class FakeElevenLabs:
@@ -79,6 +39,11 @@ class FakeElevenLabs:
     def url(self) -> str:
         """Stands where https://api.elevenlabs.io would."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def texts(self) -> list[str]:
+        """The clauses of all connections."""
+        return [text for connection in self.connections for text in connection.texts]
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
@@ -103,10 +68,13 @@ class FakeElevenLabs:
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         connection = _connection(socket.request)
+        connection.is_faulty = len(self.connections) < self.script.faulty_connections
         self.connections.append(connection)
         self.opened.set()
+        is_multi = connection.path.endswith(_MULTI_CONTEXT)
+        converse = elevenlabs_contexts.converse if is_multi else elevenlabs_stream.converse
         try:
-            await _converse(self.script, socket, connection)
+            await converse(self.script, socket, connection)
         except ConnectionClosed:
             pass
         finally:
@@ -120,73 +88,53 @@ def _connection(request: Request) -> Connection:
     return Connection(url.path, query, headers)
 
 
-async def _converse(script: Script, socket: ServerConnection, connection: Connection) -> None:
-    async for raw in socket:
-        message = json.loads(raw)
-        connection.messages.append(message)
-        clauses = len(connection.texts)
-        if script.fail_after is not None and clauses >= script.fail_after:
-            return await _fail(script, socket)
-        if script.stall_after is not None and clauses >= script.stall_after:
-            connection.clause_arrived.set()
-            continue
-        if message["text"].strip():
-            connection.clause_arrived.set()
-            await _speak(script, socket, connection)
-        if not message["text"]:
-            if script.sends_final:
-                await socket.send(json.dumps({"audio": None, "isFinal": True}))
-            return
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m serve_app.fakes.elevenlabs", description=__doc__.partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=8790, help="of the WebSockets")
+    add("--http-port", type=int, default=8791, help="of tts.transport http")
+    add("--first-audio-ms", type=float, default=0, help="delay of each reply's first audio")
+    add("--chunk-ms", type=float, default=0, help="delay of each further message")
+    add("--status", type=int, default=101, help="refuse with 401, 429, 500, ...")
+    add("--stall-after", type=int, metavar="CLAUSES", help="then send nothing any more")
+    add("--cut-after", type=int, metavar="CLAUSES", help="then lose the connection mid-sentence")
+    add("--fail-after", type=int, metavar="CLAUSES", help="then send --error and close with 1008")
+    add("--error", default="quota_exceeded", help="the error's code")
+    add("--faulty-connections", type=int, default=1_000_000, help="only the first so many fail")
+    add("--max-contexts", type=int, default=5, help="one more closes the connection with 1008")
+    add("--late-audio", action="store_true", help="closed contexts go on sending")
+    return parser
 
 
-async def _fail(script: Script, socket: ServerConnection) -> None:
-    if script.error:
-        text = script.error if isinstance(script.error, str) else json.dumps(script.error)
-        await socket.send(text)
-    await socket.close(script.close_code, script.close_reason)
+def _script(arguments: argparse.Namespace) -> Script:
+    return Script(
+        status=arguments.status,
+        stall_after=arguments.stall_after,
+        cut_after=arguments.cut_after,
+        fail_after=arguments.fail_after,
+        error={"message": "as the script says", "error": arguments.error, "code": 1008},
+        faulty_connections=arguments.faulty_connections,
+        first_audio_delay_s=arguments.first_audio_ms / 1000,
+        chunk_delay_s=arguments.chunk_ms / 1000,
+        max_contexts=arguments.max_contexts,
+        late_audio=arguments.late_audio,
+    )
 
 
-async def _speak(script: Script, socket: ServerConnection, connection: Connection) -> None:
-    """Says the last clause."""
-    text, is_first = connection.texts[-1], len(connection.texts) == 1
-    audio = _tone(len(text) * SECONDS_PER_CHAR, connection.query["output_format"])
-    audio += bytes(script.extra_bytes)
-    delay_s = max(script.first_audio_delay_s if is_first else 0.0, script.chunk_delay_s)
-    for start in range(0, len(audio), script.chunk_bytes):
-        await asyncio.sleep(delay_s)
-        delay_s = script.chunk_delay_s
-        end = min(start + script.chunk_bytes, len(audio))
-        chars = text[_position(text, audio, start) : _position(text, audio, end)]
-        message = {
-            "audio": base64.b64encode(audio[start:end]).decode(),
-            "isFinal": None,
-            "alignment": _alignment(chars) if script.has_alignment else None,
-            "normalizedAlignment": None,
-        }
-        await socket.send(json.dumps(message))
+async def main() -> None:
+    """Serves until it is cancelled."""
+    arguments = _parser().parse_args()
+    script = _script(arguments)
+    async with (
+        FakeElevenLabs(script, arguments.port) as server,
+        FakeElevenLabsHttp(script, arguments.http_port) as http,
+    ):
+        print(f"{server.url} (WebSocket), {http.url} (HTTP); Ctrl-C stops them", flush=True)
+        await asyncio.Event().wait()
 
 
-def _position(text: str, audio: bytes, offset: int) -> int:
-    return len(text) * offset // len(audio)
-
-
-def _alignment(chars: str) -> dict[str, Any]:
-    duration_ms = round(SECONDS_PER_CHAR * 1000)
-    return {
-        "chars": list(chars),
-        "charStartTimesMs": [i * duration_ms for i in range(len(chars))],
-        "charsDurationsMs": [duration_ms] * len(chars),
-    }
-
-
-@lru_cache(maxsize=64)
-def _tone(seconds: float, output_format: str) -> bytes:
-    """A sine for pcm; for other codecs as many bytes as their bit rate makes of it."""
-    codec, *numbers = output_format.split("_")
-    rate_hz = int(numbers[0])
-    if codec == "pcm":
-        step = 2 * math.pi * TONE_HZ / rate_hz
-        count = round(seconds * rate_hz)
-        return array("h", (round(8000 * math.sin(step * i)) for i in range(count))).tobytes()
-    bytes_per_second = int(numbers[1]) * 125 if numbers[1:] else rate_hz
-    return bytes(i % 251 for i in range(round(seconds * bytes_per_second)))
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())

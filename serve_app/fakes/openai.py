@@ -1,10 +1,30 @@
-"""A server that speaks OpenAI's chat completions, and fails in the ways that real ones do."""
+"""A server that speaks OpenAI's chat completions and speech, and fails in the ways of real ones.
 
+`python -m serve_app.fakes.openai --port 8780 --first-token-ms 150` runs one; give its address
+to Echo Serve as TEXT_GENERATION_API_URL or TEXT_TO_SPEECH_API_URL.
+"""
+
+import argparse
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Literal, get_args
+
+from serve_app.fakes.http import (
+    END_OF_STREAM,
+    HttpFake,
+    Request,
+    chunked,
+    response,
+    stream_head,
+    write,
+)
+from serve_app.fakes.openai_speech import SpeechScript, answer_speech
+
+__all__ = ["FakeOpenAi", "Request", "Script", "SpeechScript"]
 
 Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "error"]
 """What follows the last piece of text:
@@ -32,6 +52,8 @@ class Script:
     status: int = 200
     """Anything else is answered with an error whose message quotes the request."""
     error_code: str | None = None
+    retry_after_s: int | None = None
+    """What an error tells the client to wait."""
     drop_first: int = 0
     """Requests whose connection is closed without an answer."""
     first_token_delay_s: float = 0.0
@@ -40,109 +62,42 @@ class Script:
     """In place of `pieces`, for a chat whose first message is the key."""
 
 
-@dataclass(slots=True)
-class Request:
-    """What a client sent."""
-
-    connection: int
-    """Which connection it came on, counted from 0."""
-    path: str
-    headers: dict[str, str]
-    body: dict[str, Any]
-    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the client closes the connection before the answer is complete."""
-
-
-class FakeOpenAi:
+class FakeOpenAi(HttpFake):
     """Use as `async with FakeOpenAi(script) as server`; it listens on 127.0.0.1."""
 
-    def __init__(self, script: Script | None = None, port: int = 0) -> None:
+    def __init__(
+        self, script: Script | None = None, port: int = 0, speech: SpeechScript | None = None
+    ) -> None:
+        super().__init__(port)
         self.script = script or Script()
-        self.requests: list[Request] = []
-        self.arrived = asyncio.Event()
-        """Set by the first request."""
-        self._port = port
-        self._connections = 0
-        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self.speech = speech or SpeechScript()
 
     @property
     def url(self) -> str:
         """The base URL for clients."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for writer in self._open.values():
-            writer.close()
-        await asyncio.gather(*self._open)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open[task] = writer
-        connection, self._connections = self._connections, self._connections + 1
-        try:
-            while request := await _read_request(reader, connection):
-                self.requests.append(request)
-                self.arrived.set()
-                if len(self.requests) <= self.script.drop_first:
-                    break
-                if not await _answer_unless_gone(self.script, request, reader, writer):
-                    break
-        except ConnectionError:
-            pass
-        finally:
-            del self._open[task]
-            writer.close()
-
-
-async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request | None:
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return None
-    first, *lines = head.decode().strip().split("\r\n")
-    headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Request(connection, first.split()[1], headers, json.loads(body))
-
-
-async def _answer_unless_gone(
-    script: Script, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> bool:
-    """False when the connection is of no more use."""
-    answer = asyncio.create_task(_answer(script, request, writer))
-    # A client that waits for its answer sends nothing: reading ends when it hangs up.
-    hang_up = asyncio.create_task(reader.read(1))
-    try:
-        await asyncio.wait({answer, hang_up}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            request.disconnected.set()
+    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """By path: /chat/completions and /audio/speech."""
+        if len(self.requests) <= self.script.drop_first:
             return False
-        return await answer
-    finally:
-        answer.cancel()
-        hang_up.cancel()
-        await asyncio.gather(answer, hang_up, return_exceptions=True)
+        if request.path.endswith("/audio/speech"):
+            return await answer_speech(self.speech, request, len(self.requests), writer)
+        return await _answer(self.script, request, writer)
 
 
 async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter) -> bool:
     if script.status != 200:
         error = {"message": json.dumps(request.body), "code": script.error_code}
-        await _write(writer, _response(script.status, json.dumps({"error": error}).encode()))
+        body = json.dumps({"error": error}).encode()
+        await write(writer, response(script.status, body, script.retry_after_s))
         return True
-    await _write(writer, _STREAM_HEAD)
-    await _write(writer, _chunked(_event({"role": "assistant", "content": ""})))
+    await write(writer, stream_head("text/event-stream"))
+    await write(writer, chunked(_event({"role": "assistant", "content": ""})))
     delay_s = max(script.first_token_delay_s, script.piece_delay_s)
     for piece in _pieces(script, request):
         await asyncio.sleep(delay_s)
-        await _write(writer, _chunked(_event({"content": piece})))
+        await write(writer, chunked(_event({"content": piece})))
         delay_s = script.piece_delay_s
     return await _end(script, writer)
 
@@ -161,37 +116,22 @@ async def _end(script: Script, writer: asyncio.StreamWriter) -> bool:
         case "done":
             usage = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
             events = _event({}, finish_reason="stop") + usage + b"data: [DONE]\n\n"
-            await _write(writer, _chunked(events))
+            await write(writer, chunked(events))
         case "bad_json":
-            await _write(writer, _chunked(b"data: {oops\n\n"))
+            await write(writer, chunked(b"data: {oops\n\n"))
         case "bad_utf8":
-            await _write(writer, _chunked(b'data: {"\xff"}\n\n'))
+            await write(writer, chunked(b'data: {"\xff"}\n\n'))
         case "error":
-            await _write(writer, _chunked(b'data: {"error":{"code":"server_error"}}\n\n'))
-    await _write(writer, b"0\r\n\r\n")
+            await write(writer, chunked(b'data: {"error":{"code":"server_error"}}\n\n'))
+    await write(writer, END_OF_STREAM)
     return True
 
 
 async def _stall(script: Script, writer: asyncio.StreamWriter) -> None:
     while script.keep_alive_s:
         await asyncio.sleep(script.keep_alive_s)
-        await _write(writer, _chunked(b': ping\n\ndata: {"choices":[]}\n\n'))
+        await write(writer, chunked(b': ping\n\ndata: {"choices":[]}\n\n'))
     await asyncio.Event().wait()
-
-
-async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    writer.write(data)
-    await writer.drain()
-
-
-_STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-)
-
-
-def _response(status: int, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
@@ -199,5 +139,43 @@ def _event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
     return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
 
 
-def _chunked(data: bytes) -> bytes:
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m serve_app.fakes.openai", description=__doc__.partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=8780)
+    add("--text", default="Hello there.", help="every reply of the chat model")
+    add("--first-token-ms", type=float, default=0)
+    add("--token-ms", type=float, default=0, help="delay of each further word")
+    add("--first-audio-ms", type=float, default=0)
+    add("--ending", choices=get_args(Ending), default="done", help="what follows the text")
+    add("--status", type=int, default=200, help="refuse with 401, 429, 500, ...")
+    add("--retry-after", type=int, metavar="SECONDS", help="sent with --status")
+    return parser
+
+
+async def main() -> None:
+    """Serves until it is cancelled."""
+    arguments = _parser().parse_args()
+    chat = Script(
+        pieces=re.findall(r"\s*\S+", arguments.text),
+        ending=arguments.ending,
+        piece_delay_s=arguments.token_ms / 1000,
+        first_token_delay_s=arguments.first_token_ms / 1000,
+        status=arguments.status,
+        retry_after_s=arguments.retry_after,
+    )
+    speech = SpeechScript(
+        status=arguments.status,
+        retry_after_s=arguments.retry_after,
+        first_audio_delay_s=arguments.first_audio_ms / 1000,
+    )
+    async with FakeOpenAi(chat, arguments.port, speech) as server:
+        print(f"{server.url}; Ctrl-C stops it", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())
