@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.config import TtsSettings
 from serve_app.engines.base import Speech
-from serve_app.engines.elevenlabs import ElevenLabsVoice
+from serve_app.engines.elevenlabs.stream_input import StreamInputVoice
 from serve_app.errors import ConfigError, EngineError, EngineTimeout, EngineUnavailable
 from serve_app.fakes.elevenlabs import SECONDS_PER_CHAR, FakeElevenLabs, Script
 from serve_app.protocol.formats import parse_format
@@ -20,11 +20,11 @@ KEY = "xi-hush"
 DEADLINE_S = 5.0
 
 
-def voice(url: str, **settings: object) -> ElevenLabsVoice:
+def voice(url: str, **settings: object) -> StreamInputVoice:
     given = TtsSettings.model_validate(
         {"api_url": url, "output_format": "pcm_22050", "first_audio_timeout_s": 5, **settings}
     )
-    return ElevenLabsVoice(given, KEY, parse_format(given.output_format))
+    return StreamInputVoice(given, KEY, parse_format(given.output_format))
 
 
 async def say(*clauses: str) -> AsyncIterator[str]:
@@ -322,7 +322,7 @@ async def test_logs_hold_no_key_and_no_text(caplog: pytest.LogCaptureFixture) ->
     assert "help" not in str(ours)
 
 
-@pytest.mark.parametrize("url", ["", "api.elevenlabs.io", "ftp://x", "ws://x:port"])
+@pytest.mark.parametrize("url", ["api.elevenlabs.io", "ftp://x", "ws://x:port"])
 def test_bad_address_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigError, match="ELEVEN_LABS_API_URL must look like"):
         voice(url)

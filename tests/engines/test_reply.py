@@ -9,7 +9,7 @@ import pytest
 from serve_app.config import LlmSettings, TtsSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.base import Speech
-from serve_app.engines.elevenlabs import ElevenLabsVoice
+from serve_app.engines.elevenlabs.stream_input import StreamInputVoice
 from serve_app.engines.openai_chat import OpenAiChat
 from serve_app.errors import EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs
@@ -31,7 +31,7 @@ async def speaking(
         chat_settings = LlmSettings(provider="generic", model="m", api_url=openai.url)
         voice_settings = TtsSettings(api_url=elevenlabs.url, first_audio_timeout_s=1)
         async with aclosing(OpenAiChat(chat_settings, "")) as llm:
-            tts = ElevenLabsVoice(voice_settings, "k", parse_format("pcm_22050"))
+            tts = StreamInputVoice(voice_settings, "k", parse_format("pcm_22050"))
             yield Speaker(llm, tts, WIRE), openai, elevenlabs
 
 
