@@ -9,7 +9,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from serve_app.fakes.elevenlabs_script import Connection, Context, Script
-from serve_app.fakes.elevenlabs_stream import answers, audio_message, chunks
+from serve_app.fakes.elevenlabs_stream import answers, audio_message, chunks, stalls
 
 
 async def converse(script: Script, socket: ServerConnection, connection: Connection) -> None:
@@ -43,6 +43,8 @@ class _Voice:
 
     async def say(self, text: str) -> None:
         self.context.texts.append(text)
+        if self._connection.is_faulty and self._script.has_fault:
+            await self._texts.join()  # a fault comes after the audio before it
         if await answers(self._script, self._socket, self._connection, **self._named):
             self._texts.put_nowait(text)
 
@@ -53,6 +55,8 @@ class _Voice:
         """What was flushed is said to its end, everything else is cut off."""
         self.context.closed_at_s = asyncio.get_running_loop().time()
         self.context.closed.set()
+        if stalls(self._script, self._connection):
+            return
         self._texts.put_nowait(None)
         if not (self._is_flushed or self._script.late_audio):
             self.task.cancel()
@@ -65,6 +69,7 @@ class _Voice:
                 await asyncio.sleep(delay_s)
                 delay_s = self._script.chunk_delay_s
                 await self._send(audio_message(self._script, chunk, **self._named))
+            self._texts.task_done()
         await self._finish()
 
     async def _finish(self) -> None:

@@ -43,6 +43,11 @@ class Script:
     id_key: Literal["contextId", "context_id", ""] = "contextId"
     """How messages name their context; with an empty key they do not."""
 
+    @property
+    def has_fault(self) -> bool:
+        """Whether some clause is answered with a fault."""
+        return (self.stall_after, self.cut_after, self.fail_after) != (None, None, None)
+
 
 @dataclass(slots=True)
 class Context:

@@ -20,7 +20,7 @@ async def converse(script: Script, socket: ServerConnection, connection: Connect
             if not await answers(script, socket, connection):
                 continue
             await _speak(script, socket, connection)
-        if not message["text"] and not _stalls(script, connection):
+        if not message["text"] and not stalls(script, connection):
             if script.sends_final:
                 await socket.send(json.dumps({"audio": None, "isFinal": True}))
             return
@@ -40,7 +40,13 @@ async def answers(
     if script.cut_after is not None and clauses >= script.cut_after:
         await _cut(script, socket, connection, named)
         return False
-    return not _stalls(script, connection)
+    return not stalls(script, connection)
+
+
+def stalls(script: Script, connection: Connection) -> bool:
+    """Whether nothing is sent any more."""
+    after = script.stall_after
+    return connection.is_faulty and after is not None and len(connection.texts) >= after
 
 
 def audio_message(script: Script, chunk: Chunk, **named: str) -> str:
@@ -82,11 +88,6 @@ async def _cut(
     for chunk in all_chunks[: len(all_chunks) // 2]:
         await socket.send(audio_message(script, chunk, **named))
     socket.transport.close()  # what was written is sent, a closing frame is not
-
-
-def _stalls(script: Script, connection: Connection) -> bool:
-    after = script.stall_after
-    return connection.is_faulty and after is not None and len(connection.texts) >= after
 
 
 def _alignment(chars: str) -> dict[str, Any]:
