@@ -17,10 +17,10 @@ from websockets.http11 import Request, Response
 
 from serve_app.fakes import elevenlabs_contexts, elevenlabs_stream
 from serve_app.fakes.elevenlabs_http import FakeElevenLabsHttp
-from serve_app.fakes.elevenlabs_script import Connection, Script
+from serve_app.fakes.elevenlabs_script import Connection, Context, Script
 from serve_app.fakes.tone import SECONDS_PER_CHAR
 
-__all__ = ["SECONDS_PER_CHAR", "Connection", "FakeElevenLabs", "Script"]
+__all__ = ["SECONDS_PER_CHAR", "Connection", "Context", "FakeElevenLabs", "Script"]
 
 _MULTI_CONTEXT = "/multi-stream-input"
 

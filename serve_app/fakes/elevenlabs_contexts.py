@@ -75,7 +75,7 @@ class _Voice:
     async def _finish(self) -> None:
         if self._script.sends_final:
             await self._send(json.dumps({"audio": None, "isFinal": True, **self._named}))
-            self.context.is_final = True
+            self.context.final.set()
 
     async def _send(self, message: str) -> None:
         with suppress(ConnectionClosed):
@@ -102,7 +102,7 @@ async def _obey(
     if text.strip():
         await voice.say(text)
     elif text == "" and set(message) == {"text", "context_id"}:
-        voice.context.keep_alives += 1
+        voice.context.kept_alive.set()
     if message.get("flush"):
         voice.flush()
     if message.get("close_context"):

@@ -54,12 +54,13 @@ class Context:
     """One of a connection's contexts."""
 
     texts: list[str] = field(default_factory=list)
-    keep_alives: int = 0
+    kept_alive: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the client's close_context."""
     closed_at_s: float = 0.0
     """The same as time of the event loop."""
-    is_final: bool = False
+    final: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the client was sent isFinal."""
 
 
 @dataclass(slots=True)
@@ -83,4 +84,4 @@ class Connection:
     @property
     def unfinished(self) -> int:
         """Contexts that count against the limit."""
-        return sum(not context.is_final for context in self.contexts.values())
+        return sum(not context.final.is_set() for context in self.contexts.values())
