@@ -55,10 +55,14 @@ async def _request_ahead(
     slots: asyncio.Semaphore,
     queue: "asyncio.Queue[_Clause | Exception | None]",
 ) -> None:
+    clause: _Clause | None = None
     try:
         async for text in clauses:
             await slots.acquire()
-            queue.put_nowait(_Clause(text, request))
+            if clause is not None:
+                await clause.has_begun.wait()  # its first audio is more urgent
+            clause = _Clause(text, request)
+            queue.put_nowait(clause)
         queue.put_nowait(None)
     except Exception as error:  # handed to the reader, who raises it
         queue.put_nowait(error)
@@ -70,6 +74,8 @@ class _Clause:
     def __init__(self, text: str, request: Request) -> None:
         self._text = text
         self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(_CHUNKS)
+        self.has_begun = asyncio.Event()
+        """Set with its first audio, or its end."""
         self.task = asyncio.create_task(self._run(request))
 
     def cancel(self) -> None:
@@ -96,7 +102,11 @@ class _Clause:
             if any(map(str.isalnum, self._text)):
                 async with aclosing(request(self._text.strip())) as pieces:
                     async for piece in pieces:
-                        await self._messages.put(Message(piece))
-            await self._messages.put(Message(is_final=True))
+                        await self._put(Message(piece))
+            await self._put(Message(is_final=True))
         except Exception as error:  # handed to the reader, who raises it
-            await self._messages.put(error)
+            await self._put(error)
+
+    async def _put(self, item: Message | Exception) -> None:
+        self.has_begun.set()
+        await self._messages.put(item)

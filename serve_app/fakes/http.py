@@ -36,11 +36,23 @@ class HttpFake(ABC):
         """Set by the first request."""
         self.port = port
         self._connections = 0
+        self._changed = asyncio.Condition()
+        self._answering = 0
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @abstractmethod
     async def answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         """Writes the answer; False closes the connection after it."""
+
+    async def reached(self, count: int) -> None:
+        """Returns when so many requests have come."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.requests) >= count)
+
+    async def idle(self) -> None:
+        """Returns when no request is being answered."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._answering == 0)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -63,13 +75,22 @@ class HttpFake(ABC):
             while request := await _read_request(reader, connection):
                 self.requests.append(request)
                 self.arrived.set()
-                if not await self._answer_unless_gone(request, reader, writer):
-                    break
+                await self._count(1)
+                try:
+                    if not await self._answer_unless_gone(request, reader, writer):
+                        break
+                finally:
+                    await self._count(-1)
         except ConnectionError:
             pass
         finally:
             del self._open[task]
             writer.close()
+
+    async def _count(self, change: int) -> None:
+        async with self._changed:
+            self._answering += change
+            self._changed.notify_all()
 
     async def _answer_unless_gone(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -9,7 +9,7 @@ import pytest
 from serve_app.config import LlmSettings, TtsSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.base import Speech
-from serve_app.engines.elevenlabs.stream_input import StreamInputVoice
+from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
 from serve_app.engines.openai_chat import OpenAiChat
 from serve_app.errors import EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs
@@ -30,8 +30,10 @@ async def speaking(
     async with FakeOpenAi(chat) as openai, FakeElevenLabs(voice) as elevenlabs:
         chat_settings = LlmSettings(provider="generic", model="m", api_url=openai.url)
         voice_settings = TtsSettings(api_url=elevenlabs.url, first_audio_timeout_s=1)
-        async with aclosing(OpenAiChat(chat_settings, "")) as llm:
-            tts = StreamInputVoice(voice_settings, "k", parse_format("pcm_22050"))
+        async with (
+            aclosing(OpenAiChat(chat_settings, "")) as llm,
+            aclosing(MultiContextVoice(voice_settings, "k", parse_format("pcm_22050"))) as tts,
+        ):
             yield Speaker(llm, tts, WIRE), openai, elevenlabs
 
 
@@ -91,7 +93,8 @@ async def test_closing_a_reply_frees_both_providers() -> None:
         await parts.aclose()
         async with asyncio.timeout(2):
             await openai.requests[0].disconnected.wait()
-            await elevenlabs.connections[0].closed.wait()
+            (context,) = elevenlabs.connections[0].contexts.values()
+            await context.closed.wait()
 
 
 def test_pieces_share_the_text_in_proportion() -> None:

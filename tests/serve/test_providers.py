@@ -52,7 +52,7 @@ async def test_serve_run_with_providers(
     providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
     environment: dict[str, str],
 ) -> None:
-    """The keys choose the providers, and an interrupt closes both of their connections."""
+    """The keys choose the providers, and an interrupt frees both of them."""
     openai, elevenlabs = providers
     port = free_port()
     command = [
@@ -95,4 +95,5 @@ async def _interrupted(
         await session.next("interrupt")
         async with asyncio.timeout(5):
             await request.disconnected.wait()
-            await connection.closed.wait()
+            (context,) = connection.contexts.values()
+            await context.closed.wait()
