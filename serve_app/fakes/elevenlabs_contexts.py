@@ -39,6 +39,7 @@ class _Voice:
         self._script, self._socket, self._connection = script, socket, connection
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
         self._is_flushed = False
+        self._clock = asyncio.get_running_loop().time
         self.task = asyncio.create_task(self._run())
 
     async def say(self, text: str) -> None:
@@ -53,7 +54,7 @@ class _Voice:
 
     def close(self) -> None:
         """What was flushed is said to its end, everything else is cut off."""
-        self.context.closed_at_s = asyncio.get_running_loop().time()
+        self.context.closed_at_s = self._clock()
         self.context.closed.set()
         if stalls(self._script, self._connection):
             return
@@ -68,6 +69,7 @@ class _Voice:
             for chunk in chunks(self._script, self._connection, text):
                 await asyncio.sleep(delay_s)
                 delay_s = self._script.chunk_delay_s
+                self.context.first_audio_at_s = self.context.first_audio_at_s or self._clock()
                 await self._send(audio_message(self._script, chunk, **self._named))
             self._texts.task_done()
         await self._finish()

@@ -55,10 +55,12 @@ class Context:
 
     texts: list[str] = field(default_factory=list)
     kept_alive: asyncio.Event = field(default_factory=asyncio.Event)
+    first_audio_at_s: float = 0.0
+    """When its first audio was sent, in the event loop's time."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the client's close_context."""
     closed_at_s: float = 0.0
-    """The same as time of the event loop."""
+    """When that came."""
     final: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client was sent isFinal."""
 

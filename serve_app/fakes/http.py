@@ -23,6 +23,8 @@ class Request:
     """Time of the event loop."""
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client closes the connection before the answer is complete."""
+    disconnected_at_s: float = 0.0
+    """When that happened."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the answer is complete."""
 
@@ -102,6 +104,7 @@ class HttpFake(ABC):
         try:
             await asyncio.wait({answer, hang_up}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
+                request.disconnected_at_s = asyncio.get_running_loop().time()
                 request.disconnected.set()
                 return False
             request.answered.set()

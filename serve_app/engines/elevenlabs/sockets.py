@@ -191,7 +191,7 @@ class ContextSocket:
 
     def _end(self, task: "asyncio.Task[None]") -> None:
         shut_down = EngineUnavailable("tts", "the voice was shut down")
-        error = shut_down if task.cancelled() else task.exception() or shut_down
+        error = None if task.cancelled() else task.exception()
         reason = error if isinstance(error, Exception) else shut_down
         was_connected = self._socket is not None
         self._socket = None
