@@ -15,13 +15,17 @@ from serve_app.fakes.elevenlabs_stream import answers, audio_message, chunks, st
 async def converse(script: Script, socket: ServerConnection, connection: Connection) -> None:
     """Until the client closes the connection, or a fault."""
     voices: dict[str, _Voice] = {}
+    inactivity_s = script.inactivity_s or float(connection.query.get("inactivity_timeout", 20))
     try:
-        async for raw in socket:
-            message = json.loads(raw)
+        while True:
+            async with asyncio.timeout(inactivity_s):
+                message = json.loads(await socket.recv())
             connection.messages.append(message)
             if message.get("close_socket"):
                 return
             await _obey(message, voices, script, socket, connection)
+    except TimeoutError:
+        await _refuse(socket, "no text for too long", "input_timeout_exceeded")
     finally:
         for voice in voices.values():
             voice.task.cancel()

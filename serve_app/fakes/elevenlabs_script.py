@@ -38,6 +38,9 @@ class Script:
     """Pause before the first one of a connection or context, when it is the longer one."""
     max_contexts: int = 5
     """One more context that is not final yet, and the connection is closed with 1008."""
+    inactivity_s: float | None = None
+    """A connection with contexts is closed after so long without a message; None is what its
+    query says."""
     late_audio: bool = False
     """Whether a context that was closed before its end goes on sending, as if it were late."""
     id_key: Literal["contextId", "context_id", ""] = "contextId"

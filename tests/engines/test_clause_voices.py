@@ -1,6 +1,7 @@
 """Voices that are asked for one clause at a time: OpenAI's API and ElevenLabs' HTTP."""
 
 import asyncio
+import logging
 import pickle
 import socket
 from collections.abc import AsyncIterator
@@ -240,6 +241,17 @@ async def test_error_of_the_writer_comes_after_the_audio_before_it(kind: str) ->
         with pytest.raises(EngineTimeout, match="llm: no text"):
             await collect(tts.speak(breaks()), speeches)
     assert joined(speeches) == "Sure,"
+
+
+@voices
+async def test_logs_hold_no_key_and_no_text(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with VOICES[kind](Faults()) as (tts, _):
+        await collect(tts.speak(say("I can help.")), [])
+    logged = str([record.getMessage() for record in caplog.records])
+    assert caplog.records
+    assert KEY not in logged
+    assert "help" not in logged
 
 
 async def test_an_error_page_is_not_played() -> None:

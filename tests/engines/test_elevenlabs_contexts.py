@@ -1,7 +1,8 @@
 """Replies that share sockets: interrupts, faults, limits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Literal
 
 import pytest
 
@@ -121,10 +122,19 @@ async def test_an_interrupt_closes_the_context_and_keeps_the_socket(script: Scri
 
 
 @pytest.mark.parametrize("id_key", ["contextId", "context_id"])
-async def test_late_audio_of_an_interrupted_reply_is_dropped(id_key: str) -> None:
-    script = Script(late_audio=True, chunk_bytes=1_000, chunk_delay_s=0.001, id_key=id_key)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("written", "late_audio"),
+    [(say_and_wait, True), (say, False)],
+    ids=["while it is written", "when all text is sent: ElevenLabs speaks on"],
+)
+async def test_late_audio_of_an_interrupted_reply_is_dropped(
+    id_key: Literal["contextId", "context_id"],
+    written: Callable[..., AsyncIterator[str]],
+    late_audio: bool,
+) -> None:
+    script = Script(late_audio=late_audio, chunk_bytes=1_000, chunk_delay_s=0.001, id_key=id_key)
     async with FakeElevenLabs(script) as server, multi_context(server.url) as tts:
-        old = tts.speak(say_and_wait(*LONG))
+        old = tts.speak(written(*LONG))
         await anext(old)
         await old.aclose()
         speeches: list[Speech] = []
@@ -211,6 +221,20 @@ async def test_an_idle_socket_is_closed() -> None:
         async with asyncio.timeout(DEADLINE_S):
             await server.connections[0].closed.wait()
         await collect(tts.speak(say("Hi.")), [])
+    assert len(server.connections) == 2
+
+
+async def test_a_socket_that_elevenlabs_closed_between_replies_is_replaced() -> None:
+    async with (
+        FakeElevenLabs(Script(inactivity_s=0.3)) as server,
+        multi_context(server.url) as tts,
+    ):
+        for _ in range(2):
+            speeches: list[Speech] = []
+            await collect(tts.speak(say("Hi.")), speeches)
+            assert joined(speeches) == "Hi."
+            async with asyncio.timeout(DEADLINE_S):
+                await server.connections[-1].closed.wait()
     assert len(server.connections) == 2
 
 

@@ -167,6 +167,12 @@ async def test_busy_provider_is_unavailable(status: int) -> None:
     assert error.message == f"HTTP {status} insufficient_quota"
 
 
+async def test_retry_after_is_not_waited_for() -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        _, error = await fails(Script(status=429, retry_after_s=60))
+    assert isinstance(error, EngineUnavailable)
+
+
 async def test_refused_request_is_final() -> None:
     _, error = await fails(Script(status=400, error_code="My secret is 4711."))
     assert type(error) is EngineError
