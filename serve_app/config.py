@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from serve_app.conversation.settings import TurnSettings
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
-TtsProvider = Literal["auto", "elevenlabs", "local"]
+TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
 PACKAGED = "packaged"
 """Stands for the small model that the project fetches from the package index by itself."""
 Seconds = Annotated[float, Field(gt=0)]
@@ -102,17 +102,30 @@ class LlmSettings(Settings):
 
 class TtsSettings(Settings):
     provider: TtsProvider = "auto"
-    """`auto`: elevenlabs when ELEVEN_LABS_API_KEY is set, else local."""
-    api_url: str = "wss://api.elevenlabs.io"
+    """`auto`: generic when TEXT_TO_SPEECH_API_URL is set, elevenlabs when ELEVEN_LABS_API_KEY is,
+    else local. `generic` is any server with OpenAI's /v1/audio/speech, such as Kokoro-FastAPI or
+    speaches."""
+    api_url: str = ""
+    """Empty is the provider's own; `generic` needs one, such as http://localhost:8880/v1."""
+    transport: Literal["multi-context", "stream-input", "http"] = "multi-context"
+    """How ElevenLabs is spoken to. `multi-context`: warm WebSockets that replies share, the
+    lowest delay. `stream-input`: a WebSocket a reply, for servers and proxies without
+    multi-stream-input. `http`: a request a clause, where WebSockets do not get through or a
+    model (eleven_v3) has none; pauses between clauses are less natural."""
     voice_id: str = "21m00Tcm4TlvDq8ikWAM"
     model_id: str = "eleven_turbo_v2"
     optimize_streaming_latency: int = Field(2, ge=0, le=4)
     voice: str = PACKAGED
-    """The local voice: path of a Piper .onnx file, or `packaged`."""
+    """The local voice: path of a Piper .onnx file, or `packaged`. For `openai` and `generic`
+    the name of a voice."""
+    model: str = ""
+    """For `openai` and `generic`."""
+    sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
+    """Of the pcm that `openai` and `generic` return: nothing in their answer says it."""
     output_format: str = ""
     """What the client receives, and what ElevenLabs is asked for. Empty is pcm_44100 (what
     Echo's example client plays), for which ElevenLabs is asked for pcm_22050, open to every
-    plan, and resampled."""
+    plan, and resampled. `openai` and `generic`: pcm, or mp3 or opus with their true bit rate."""
     first_audio_timeout_s: Seconds = 10.0
     threads: int = Field(0, ge=0)
 

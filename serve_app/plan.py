@@ -10,7 +10,12 @@ from pydantic import ValidationError
 from serve_app.config import PACKAGED, AppConfig, LlmSettings, SttSettings, TtsSettings
 from serve_app.errors import ConfigError, ProtocolViolation
 from serve_app.protocol.codec import BAD_MESSAGE
-from serve_app.protocol.formats import AudioFormat, parse_format
+from serve_app.protocol.formats import (
+    ELEVEN_LABS_FORMATS,
+    NOT_OVER_WEBSOCKETS,
+    AudioFormat,
+    parse_format,
+)
 from serve_app.protocol.messages import Open
 
 OPENAI_MODEL = "gpt-4.1-mini"
@@ -27,13 +32,18 @@ _ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "TEXT_GENERATION_MAX_NEW_TOKENS": ("agent", "llm", "max_new_tokens"),
     "TEXT_GENERATION_MAX_SEQUENCE_LENGTH": ("agent", "llm", "max_sequence_length"),
     "SPEECH_TO_TEXT_MODEL": ("stt", "model"),
+    "TEXT_TO_SPEECH_PROVIDER": ("agent", "tts", "provider"),
+    "TEXT_TO_SPEECH_MODEL": ("agent", "tts", "model"),
+    "TEXT_TO_SPEECH_VOICE": ("agent", "tts", "voice"),
     "ELEVEN_LABS_API_URL": ("agent", "tts", "api_url"),
+    "TEXT_TO_SPEECH_API_URL": ("agent", "tts", "api_url"),
     "ELEVEN_LABS_VOICE_ID": ("agent", "tts", "voice_id"),
     "ELEVEN_LABS_MODEL_ID": ("agent", "tts", "model_id"),
     "ELEVEN_LABS_OPTIMIZE_STREAMING_LATENCY": ("agent", "tts", "optimize_streaming_latency"),
     "ELEVEN_LABS_OUTPUT_FORMAT": ("agent", "tts", "output_format"),
 }
-"""Echo's variables; each one that is set and not empty wins over the file."""
+"""Echo's variables, and ours where Echo has none. Each one that is set and not empty wins over
+the file; the last one wins where two are for the same setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,9 @@ def stages(config: AppConfig) -> list[StagePlan]:
     speech = ("elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider")
     if tts.provider == "local":
         speech = ("piper (onnx)", _shown(tts.voice, "en_US-joe-medium"), "cpu")
+    elif tts.provider != "elevenlabs":
+        host = tts.api_url or "api.openai.com"
+        speech = (f"openai api, {host}", f"{tts.model}, voice {tts.voice}", "provider")
     chat = (f"openai api, {llm.api_url or 'api.openai.com'}", llm.model, "provider")
     if llm.provider == "local":
         chat = ("transformers", _shown(llm.model, "SmolLM2-135M-Instruct"), llm.device)
@@ -166,15 +179,46 @@ def _resolve_tts(tts: TtsSettings, env: Mapping[str, str]) -> TtsSettings:
     provider = tts.provider
     if provider == "auto":
         provider = "elevenlabs" if env.get("ELEVEN_LABS_API_KEY") else "local"
+        if env.get("TEXT_TO_SPEECH_API_URL"):
+            provider = "generic"
     if provider == "elevenlabs" and not env.get("ELEVEN_LABS_API_KEY"):
         raise ConfigError("the voice is elevenlabs, but ELEVEN_LABS_API_KEY is not set")
+    resolved = tts.model_copy(update={"provider": provider})
+    if provider in ("openai", "generic"):
+        resolved = _resolve_openai_speech(resolved, env)
+    _check_codec(resolved)
+    return resolved
+
+
+def _resolve_openai_speech(tts: TtsSettings, env: Mapping[str, str]) -> TtsSettings:
+    missing = {
+        "OPENAI_API_KEY": tts.provider == "openai" and not env.get("OPENAI_API_KEY"),
+        "TEXT_TO_SPEECH_API_URL": tts.provider == "generic" and not tts.api_url,
+        "TEXT_TO_SPEECH_MODEL": not tts.model,
+        "TEXT_TO_SPEECH_VOICE": tts.voice == PACKAGED,
+    }
+    for variable, is_missing in missing.items():
+        if is_missing:
+            raise ConfigError(f"the voice is {tts.provider}, but {variable} is not set")
+    return tts.model_copy(update={"api_url": _base_url(tts.api_url)})
+
+
+def _check_codec(tts: TtsSettings) -> None:
+    """Whether the provider of a resolved voice has the format of the wire."""
     wire = wire_format(tts)
-    if provider == "local" and not wire.is_pcm:
-        raise ConfigError(
-            f"ELEVEN_LABS_OUTPUT_FORMAT is {wire.name}, but the local voice speaks pcm only"
-            " (such as pcm_44100)"
-        )
-    return tts.model_copy(update={"provider": provider})
+    if wire.is_pcm:
+        return
+    found = f"ELEVEN_LABS_OUTPUT_FORMAT is {wire.name}, but"
+    if tts.provider == "local":
+        raise ConfigError(f"{found} the local voice speaks pcm only (such as pcm_44100)")
+    if tts.provider != "elevenlabs":
+        if wire.codec not in ("mp3", "opus"):
+            raise ConfigError(f"{found} the {tts.provider} voice speaks pcm, mp3 and opus only")
+        return
+    if wire.name not in ELEVEN_LABS_FORMATS:
+        raise ConfigError(f"{found} ElevenLabs has no such format (take mp3_44100_128)")
+    if wire.name in NOT_OVER_WEBSOCKETS and tts.transport != "http":
+        raise ConfigError(f"{found} ElevenLabs has it over HTTP only (tts.transport: http)")
 
 
 def _device(device: str, gpus: float) -> str:
@@ -183,7 +227,7 @@ def _device(device: str, gpus: float) -> str:
 
 def _base_url(url: str) -> str:
     """Echo's users give a host, a base URL with /v1 or the whole endpoint: all three work."""
-    url = url.rstrip("/").removesuffix("/chat/completions")
+    url = url.rstrip("/").removesuffix("/chat/completions").removesuffix("/audio/speech")
     return url if not url or urlsplit(url).path else f"{url}/v1"
 
 

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 
 from serve_app.config import LlmSettings, TtsSettings
 from serve_app.engines.base import LlmEngine, TtsEngine
-from serve_app.protocol.formats import parse_format
+from serve_app.protocol.formats import (
+    ELEVEN_LABS_FORMATS,
+    NOT_OVER_WEBSOCKETS,
+    AudioFormat,
+    parse_format,
+)
 
 
 def build_llm(settings: LlmSettings, env: Mapping[str, str]) -> LlmEngine:
@@ -29,11 +34,33 @@ def build_tts(settings: TtsSettings, env: Mapping[str, str]) -> TtsEngine:
         voice = PiperVoice(settings)
         voice.warm_up()
         return voice
-    from serve_app.engines.elevenlabs import ElevenLabsVoice
+    if settings.provider == "elevenlabs":
+        return _build_eleven_labs(settings, env["ELEVEN_LABS_API_KEY"])
+    from serve_app.engines.openai_speech import OpenAiSpeech
 
-    asked = parse_format(settings.output_format or ELEVEN_LABS_FORMAT)
-    return ElevenLabsVoice(settings, env["ELEVEN_LABS_API_KEY"], asked)
+    key = "OPENAI_API_KEY" if settings.provider == "openai" else "TEXT_TO_SPEECH_API_KEY"
+    return OpenAiSpeech(settings, env.get(key, ""))
 
 
-ELEVEN_LABS_FORMAT = "pcm_22050"
-"""Asked for when the user chose no format: pcm_44100 needs one of the larger plans."""
+def _build_eleven_labs(settings: TtsSettings, api_key: str) -> TtsEngine:
+    format = eleven_labs_format(settings)
+    if settings.transport == "http":
+        from serve_app.engines.elevenlabs.http import HttpVoice
+
+        return HttpVoice(settings, api_key, format)
+    if settings.transport == "stream-input":
+        from serve_app.engines.elevenlabs.stream_input import StreamInputVoice
+
+        return StreamInputVoice(settings, api_key, format)
+    from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
+
+    return MultiContextVoice(settings, api_key, format)
+
+
+def eleven_labs_format(settings: TtsSettings) -> AudioFormat:
+    """What ElevenLabs is asked for: pcm at a rate that it does not offer is resampled."""
+    wire = parse_format(settings.output_format or "pcm_22050")
+    is_offered = wire.name in ELEVEN_LABS_FORMATS and (
+        settings.transport == "http" or wire.name not in NOT_OVER_WEBSOCKETS
+    )
+    return parse_format("pcm_24000") if wire.is_pcm and not is_offered else wire

@@ -1,16 +1,13 @@
 """Chat models behind OpenAI's API or any server that speaks it (vLLM, llama.cpp, ...)."""
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from typing import cast
 
 from httpx2 import Timeout
 from openai import (
     APIConnectionError,
-    APIError,
-    APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
     AsyncStream,
@@ -22,7 +19,8 @@ from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from serve_app.config import LlmSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.base import LlmEngine
-from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
+from serve_app.engines.openai_errors import engine_errors
+from serve_app.errors import EngineError, EngineTimeout
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0
@@ -30,7 +28,6 @@ _MAX_REPLY_CHARS = 20_000
 """Some servers ignore the limit on tokens; this much takes over 20 minutes to say."""
 _DONE_TIMEOUT_S = 0.2
 """After the last text the socket is worth this wait: it is reused when it ends with [DONE]."""
-_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class OpenAiChat(LlmEngine):
@@ -74,7 +71,7 @@ class OpenAiChat(LlmEngine):
         await self._client.close()
 
     async def _pieces(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
-        with _engine_errors(self._key_variable):
+        with engine_errors("llm", self._key_variable):
             async with await self._open(chat) as events:
                 finished = False
                 while not finished:
@@ -122,36 +119,3 @@ async def _read_to_end(events: AsyncStream[ChatCompletionChunk]) -> None:
         async with asyncio.timeout(_DONE_TIMEOUT_S):
             while await anext(events, None) is not None:
                 pass
-
-
-@contextmanager
-def _engine_errors(key_variable: str) -> Iterator[None]:
-    """The SDK's errors as ours. Bodies stay out of the messages: they may quote the chat."""
-    try:
-        yield
-    except APITimeoutError:
-        raise EngineTimeout("llm", "no connection in time") from None
-    except APIConnectionError as error:
-        raise EngineUnavailable("llm", type(error.__cause__ or error).__name__) from None
-    except APIStatusError as error:
-        raise _refusal(error, key_variable) from None
-    except APIError as error:
-        raise EngineError("llm", f"the provider failed{_code(error)}", retryable=True) from None
-    except (OpenAIError, ValueError) as error:
-        # ValueError: broken JSON or UTF-8, which the SDK does not wrap.
-        raise EngineError("llm", f"bad answer ({type(error).__name__})", True) from None
-
-
-def _refusal(error: APIStatusError, key_variable: str) -> EngineError:
-    status = error.status_code
-    if status in (401, 403):
-        return EngineError("llm", f"HTTP {status}{_code(error)}: check {key_variable}")
-    if status in (408, 429) or status >= 500:
-        return EngineUnavailable("llm", f"HTTP {status}{_code(error)}")
-    return EngineError("llm", f"HTTP {status}{_code(error)}")
-
-
-def _code(error: APIError) -> str:
-    """The provider's word for it, such as ` insufficient_quota`, if it is only that."""
-    code = error.code or ""
-    return f" {code}" if _SAFE_CODE.fullmatch(code) else ""

@@ -10,7 +10,7 @@ from serve_app.config import LlmSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.openai_chat import OpenAiChat
 from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
-from tests.fakes.openai_server import FakeOpenAi, Script
+from serve_app.fakes.openai import FakeOpenAi, Script
 
 CHAT = [Message("system", "Be brief."), Message("user", "My secret is 4711.")]
 KEY = "sk-hush"
@@ -165,6 +165,12 @@ async def test_busy_provider_is_unavailable(status: int) -> None:
     _, error = await fails(Script(status=status, error_code="insufficient_quota"))
     assert isinstance(error, EngineUnavailable)
     assert error.message == f"HTTP {status} insufficient_quota"
+
+
+async def test_retry_after_is_not_waited_for() -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        _, error = await fails(Script(status=429, retry_after_s=60))
+    assert isinstance(error, EngineUnavailable)
 
 
 async def test_refused_request_is_final() -> None:

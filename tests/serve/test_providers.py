@@ -9,10 +9,11 @@ import pytest
 
 from serve_app.client.session import converse
 from serve_app.client.speech import trim
+from serve_app.fakes import elevenlabs as elevenlabs_server
+from serve_app.fakes import openai as openai_server
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
 from tests.engines.speech import clip
-from tests.fakes import elevenlabs_server, openai_server
 from tests.serve.conftest import START_S, Server, config_with, free_port, running
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -51,7 +52,7 @@ async def test_serve_run_with_providers(
     providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
     environment: dict[str, str],
 ) -> None:
-    """The keys choose the providers, and an interrupt closes both of their connections."""
+    """The keys choose the providers, and an interrupt frees both of them."""
     openai, elevenlabs = providers
     port = free_port()
     command = [
@@ -94,4 +95,5 @@ async def _interrupted(
         await session.next("interrupt")
         async with asyncio.timeout(5):
             await request.disconnected.wait()
-            await connection.closed.wait()
+            (context,) = connection.contexts.values()
+            await context.closed.wait()

@@ -6,8 +6,10 @@ import pytest
 
 from serve_app import errors
 from serve_app.config import AppConfig
+from serve_app.engines.factory import eleven_labs_format
 from serve_app.errors import ConfigError, ProtocolViolation
 from serve_app.plan import check_options, load, packaged_models, resolve, stages, wire_format
+from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
 
 
@@ -70,6 +72,92 @@ def test_echos_variables_win_over_the_file() -> None:
     )  # fmt: skip
     assert tts.api_url == "ws://localhost:9"
     assert wire_format(tts).name == "mp3_22050_32"
+
+
+def test_an_address_of_a_speech_server_chooses_it() -> None:
+    config = plan(
+        TEXT_TO_SPEECH_API_URL="http://localhost:8880",
+        TEXT_TO_SPEECH_MODEL="kokoro",
+        TEXT_TO_SPEECH_VOICE="af_heart",
+        ELEVEN_LABS_API_KEY="k",
+    )
+    tts = config.agent.tts
+    assert (tts.provider, tts.api_url, tts.model, tts.voice) == (
+        "generic", "http://localhost:8880/v1", "kokoro", "af_heart",
+    )  # fmt: skip
+    assert stages(config)[3].engine == "openai api, http://localhost:8880/v1"
+    assert stages(config)[3].model == "kokoro, voice af_heart"
+
+
+def test_openai_speaks_when_it_is_chosen() -> None:
+    config = plan(
+        args={
+            "agent": {"tts": {"provider": "openai", "model": "gpt-4o-mini-tts", "voice": "coral"}}
+        },
+        OPENAI_API_KEY="k",
+    )
+    assert stages(config)[3].engine == "openai api, api.openai.com"
+    assert "piper-en-us-joe" not in packaged_models(config)
+
+
+@pytest.mark.parametrize(
+    ("tts", "message"),
+    [
+        ({"provider": "openai"}, "the voice is openai, but OPENAI_API_KEY is not set"),
+        ({"provider": "generic"}, "the voice is generic, but TEXT_TO_SPEECH_API_URL is not set"),
+        (
+            {"provider": "generic", "api_url": "http://x"},
+            "the voice is generic, but TEXT_TO_SPEECH_MODEL is not set",
+        ),
+        (
+            {"provider": "generic", "api_url": "http://x", "model": "m"},
+            "the voice is generic, but TEXT_TO_SPEECH_VOICE is not set",
+        ),
+        (
+            {
+                "provider": "generic",
+                "api_url": "http://x",
+                "model": "m",
+                "voice": "v",
+                "output_format": "ulaw_8000",
+            },
+            "is ulaw_8000, but the generic voice speaks pcm, mp3 and opus only",
+        ),
+    ],
+)
+def test_a_speech_server_needs_its_settings(tts: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(args={"agent": {"tts": tts}})
+
+
+@pytest.mark.parametrize("transport", ["multi-context", "stream-input", "http"])
+@pytest.mark.parametrize("name", sorted(ELEVEN_LABS_FORMATS))
+def test_each_format_of_elevenlabs_is_asked_for_where_it_is_offered(
+    name: str, transport: str
+) -> None:
+    args = {"agent": {"tts": {"output_format": name, "transport": transport}}}
+    if name == "mp3_24000_48" and transport != "http":
+        with pytest.raises(ConfigError, match="over HTTP only"):
+            plan(args=args, ELEVEN_LABS_API_KEY="k")
+        return
+    tts = plan(args=args, ELEVEN_LABS_API_KEY="k").agent.tts
+    is_resampled = name in ("pcm_32000", "pcm_48000") and transport != "http"
+    assert wire_format(tts).name == name
+    assert eleven_labs_format(tts).name == ("pcm_24000" if is_resampled else name)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("", "pcm_22050"), ("pcm_11025", "pcm_24000"), ("pcm_44100", "pcm_44100")]
+)
+def test_pcm_that_elevenlabs_does_not_offer_is_resampled(name: str, asked: str) -> None:
+    args = {"agent": {"tts": {"output_format": name}}}
+    assert eleven_labs_format(plan(args=args, ELEVEN_LABS_API_KEY="k").agent.tts).name == asked
+
+
+def test_other_formats_that_elevenlabs_does_not_offer_are_refused() -> None:
+    args = {"agent": {"tts": {"output_format": "opus_48000_33"}}}
+    with pytest.raises(ConfigError, match="ElevenLabs has no such format"):
+        plan(args=args, ELEVEN_LABS_API_KEY="k")
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
