@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "error"]
+Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "bad_shape", "error"]
 """What follows the last piece of text:
 
 done       finish_reason and [DONE]
@@ -15,6 +15,7 @@ no_finish  a clean end of the body, without finish_reason and [DONE]
 cut        the connection is gone in the middle of the body
 bad_json   an event that is no JSON
 bad_utf8   an event that is no text
+bad_shape  an event that is JSON, but no chunk of a reply
 error      an event with an error, as providers send when they fail half way
 """
 
@@ -38,6 +39,17 @@ class Script:
     """Pause before the first piece, when it is the longer one."""
     pieces_by_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """In place of `pieces`, for a chat whose first message is the key."""
+    retry_after_s: int = 0
+    """Sent with an error, as providers do when they want to be left alone."""
+    is_mute: bool = False
+    """Requests are read and not answered."""
+    tool_rounds: Sequence[Sequence[Mapping[str, Any]]] = ()
+    """Raw deltas, in place of `pieces`: the first for a request that declares tools, the next for
+    one that holds the results of that, and so on."""
+    tool_finish: str = "tool_calls"
+    """How these end: some servers say `stop`."""
+    heeds_tool_choice: bool = True
+    """Whether `tool_choice: none` is obeyed."""
 
 
 @dataclass(slots=True)
@@ -133,26 +145,38 @@ async def _answer_unless_gone(
 
 
 async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter) -> bool:
+    if script.is_mute:
+        await asyncio.Event().wait()
     if script.status != 200:
-        error = {"message": json.dumps(request.body), "code": script.error_code}
-        await _write(writer, _response(script.status, json.dumps({"error": error}).encode()))
+        await _write(writer, _refusal(script, request))
         return True
     await _write(writer, _STREAM_HEAD)
     await _write(writer, _chunked(_event({"role": "assistant", "content": ""})))
     delay_s = max(script.first_token_delay_s, script.piece_delay_s)
-    for piece in _pieces(script, request):
+    asked = _tool_round(script, request)
+    for delta in asked or _pieces(script, request):
         await asyncio.sleep(delay_s)
-        await _write(writer, _chunked(_event({"content": piece})))
+        await _write(writer, _chunked(_event(delta)))
         delay_s = script.piece_delay_s
-    return await _end(script, writer)
+    return await _end(script, writer, script.tool_finish if asked else "stop")
 
 
-def _pieces(script: Script, request: Request) -> Sequence[str]:
+def _pieces(script: Script, request: Request) -> Sequence[Mapping[str, Any]]:
     prompt = request.body["messages"][0]["content"]
-    return script.pieces_by_prompt.get(prompt, script.pieces)
+    pieces = script.pieces_by_prompt.get(prompt, script.pieces)
+    return [{"content": piece} for piece in pieces]
 
 
-async def _end(script: Script, writer: asyncio.StreamWriter) -> bool:
+def _tool_round(script: Script, request: Request) -> Sequence[Mapping[str, Any]]:
+    """What is asked of tools, if anything."""
+    rounds_so_far = sum("tool_calls" in message for message in request.body["messages"])
+    is_allowed = request.body.get("tool_choice") != "none" or not script.heeds_tool_choice
+    if "tools" not in request.body or not is_allowed or rounds_so_far >= len(script.tool_rounds):
+        return ()
+    return script.tool_rounds[rounds_so_far]
+
+
+async def _end(script: Script, writer: asyncio.StreamWriter, finish_reason: str) -> bool:
     match script.ending:
         case "stall":
             await _stall(script, writer)
@@ -160,12 +184,14 @@ async def _end(script: Script, writer: asyncio.StreamWriter) -> bool:
             return False
         case "done":
             usage = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
-            events = _event({}, finish_reason="stop") + usage + b"data: [DONE]\n\n"
+            events = _event({}, finish_reason) + usage + b"data: [DONE]\n\n"
             await _write(writer, _chunked(events))
         case "bad_json":
             await _write(writer, _chunked(b"data: {oops\n\n"))
         case "bad_utf8":
             await _write(writer, _chunked(b'data: {"\xff"}\n\n'))
+        case "bad_shape":
+            await _write(writer, _chunked(b'data: {"choices":[{"delta":null}]}\n\n'))
         case "error":
             await _write(writer, _chunked(b'data: {"error":{"code":"server_error"}}\n\n'))
     await _write(writer, b"0\r\n\r\n")
@@ -189,12 +215,16 @@ _STREAM_HEAD = (
 )
 
 
-def _response(status: int, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n"
+def _refusal(script: Script, request: Request) -> bytes:
+    error = {"message": json.dumps(request.body), "code": script.error_code}
+    body = json.dumps({"error": error}).encode()
+    head = f"HTTP/1.1 {script.status} -\r\ncontent-type: application/json\r\n"
+    if script.retry_after_s:
+        head += f"retry-after: {script.retry_after_s}\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+def _event(delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
 
