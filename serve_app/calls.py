@@ -71,7 +71,7 @@ class Calls:
         return self._stream(lambda: self._agent.say.remote(text, voice))
 
     async def _stream(self, call: Callable[[], Any]) -> AsyncGenerator[ReplyPart, None]:
-        """One streaming call a reply. Raises EngineError, and what the agent raises."""
+        """One streaming call a reply. Raises EngineError and DraftDeclined."""
         response = call()
         self._replies += 1
         try:
