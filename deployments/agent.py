@@ -1,8 +1,9 @@
 """The agent: an LLM and a voice, one streaming call a reply."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 from serve_app.config import AgentSettings
 from serve_app.conversation.history import Message
@@ -10,6 +11,7 @@ from serve_app.engines.factory import build_llm, build_tts
 from serve_app.plan import wire_format
 from serve_app.reply import ReplyPart, Speaker
 from serve_app.tools.factory import build_toolbox, with_tools
+from serve_app.tools.toolbox import Toolbox
 
 
 class Agent:
@@ -19,10 +21,12 @@ class Agent:
         llm = build_llm(settings.llm, os.environ)
         tts = build_tts(settings.tts, os.environ)
         wire = wire_format(settings.tts)
-        self._tools = build_toolbox(settings, os.environ)
-        writer, drafter = with_tools(llm, self._tools, settings)
+        tools = build_toolbox(settings, os.environ)
+        writer, drafter = with_tools(llm, tools, settings)
         self._speaker = Speaker(writer, tts, wire)
         self._drafting_speaker = Speaker(drafter, tts, wire)
+        # All else ends with the process.
+        self._to_be_told: Toolbox | None = tools if settings.mcp_servers else None
 
     async def reply(
         self, chat: list[Message], voice: str, is_draft: bool
@@ -42,6 +46,8 @@ class Agent:
             async for part in parts:
                 yield part
 
-    async def __del__(self) -> None:
-        """Serve awaits this when a replica ends: servers of tools are told, and end."""
-        await self._tools.aclose()
+    def __del__(self) -> Coroutine[Any, Any, None] | None:
+        """Serve awaits what this returns when a replica ends: MCP servers are told. Python, which
+        calls it once more, would not. A server that was started ends with its replica anyway."""
+        tools: Toolbox | None = self.__dict__.pop("_to_be_told", None)
+        return tools.aclose() if tools else None

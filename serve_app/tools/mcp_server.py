@@ -71,7 +71,8 @@ class McpServer(ToolSource):
         """End the connection; a server that was started is ended, too."""
         self._is_closing = True
         self._look.set()
-        await asyncio.wait({self._owner}, timeout=_CLOSE_TIMEOUT_S)
+        if self._client is not None:
+            await asyncio.wait({self._owner}, timeout=_CLOSE_TIMEOUT_S)
         self._owner.cancel()
         await asyncio.gather(self._owner, return_exceptions=True)
 

@@ -4,11 +4,13 @@ Serve's local testing mode runs the deployment in this process: no Ray is starte
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 import pytest
 from ray import serve
 from starlette.applications import Starlette
@@ -25,7 +27,7 @@ from serve_app.conversation.history import Message
 from serve_app.work import Work
 from tests.fakes.elevenlabs_server import FakeElevenLabs
 from tests.fakes.openai_server import FakeOpenAi, Script
-from tests.tools.local import CITY, DEADLINE_S, serving
+from tests.tools.local import CITY, DEADLINE_S, no_task_is_left, serving
 
 CHAT = (Message("system", "Be brief."), Message("user", "How is the weather in Rome?"))
 CALL = {"index": 0, "id": "a", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
@@ -142,3 +144,22 @@ async def test_an_interrupt_ends_the_call_of_a_tool(monkeypatch: pytest.MonkeyPa
             talk.work.cancel(ef.Cancel(1))
             await talk.weather.hung_up.wait()
         assert len(talk.openai.requests) == 1, "the model is not asked again"
+
+
+async def test_a_replica_that_ends_tells_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Serve does it: the constructor runs in the event loop, and `__del__` is awaited."""
+    monkeypatch.setenv("ELEVEN_LABS_API_KEY", "k")
+    server = {"name": "weather", "command": [sys.executable, "-m", "tests.tools.mcp_weather"]}
+    agent = {
+        "llm": {"provider": "generic", "model": "m", "api_url": "http://127.0.0.1:1/v1"},
+        "tts": {"provider": "elevenlabs", "api_url": "ws://127.0.0.1:1"},
+        "mcp_servers": [server],
+    }
+    replica = Agent(AppConfig.model_validate({"agent": agent}).agent)
+    closing = replica.__del__()
+    assert closing is not None
+    async with asyncio.timeout(2 * DEADLINE_S):
+        await closing
+    assert replica.__del__() is None
+    assert await no_task_is_left()
+    assert not [child for child in psutil.Process().children() if child.is_running()]

@@ -1,9 +1,11 @@
 """Real MCP servers, by stdio and by streamable HTTP."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -99,6 +101,19 @@ async def test_a_server_that_is_not_there_offers_nothing() -> None:
     assert tools.specs == ()
     async with asyncio.timeout(DEADLINE_S):
         await tools.aclose()
+    assert await no_task_is_left()
+
+
+async def test_a_server_that_never_answers_is_ended(tmp_path: Path) -> None:
+    os.mkfifo(here := tmp_path / "here")
+    program = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(60)"
+    command = (sys.executable, "-c", program, str(here))
+    server = McpServer(McpServerSettings(name="mute", command=command), {})
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.to_thread(here.read_bytes)  # ends when the program runs
+        (child,) = psutil.Process().children()
+        await server.aclose()
+    assert not child.is_running()
     assert await no_task_is_left()
 
 
