@@ -27,7 +27,7 @@ _LOOK_S = 60.0
 """So often the server is asked for its tools, which also shows whether it is there."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
-"""Between attempts to connect; each pause is twice the one before."""
+"""Between attempts to connect; each pause is twice the one before, until one has lasted."""
 _STREAM_TIMEOUT_S = 300.0
 """A streamable HTTP server may hold a stream open without a word; mcp's own default."""
 _MAX_PAGES = 100
@@ -77,16 +77,20 @@ class McpServer(ToolSource):
         await asyncio.gather(self._owner, return_exceptions=True)
 
     async def _stay_connected(self) -> None:
+        clock = asyncio.get_running_loop().time
         pause_s = _FIRST_PAUSE_S
         while not self._is_closing:
+            began_s = clock()
             try:
                 async with AsyncExitStack() as stack:
                     await self._use(await self._connect(stack))
             except Exception as error:
                 log.warning("MCP server %s: %s", self._settings.name, _kind(error))
-            pause_s = _FIRST_PAUSE_S if self._client else min(2 * pause_s, _LONGEST_PAUSE_S)
             self._withdraw()
+            if clock() - began_s > _LONGEST_PAUSE_S:
+                pause_s = _FIRST_PAUSE_S
             await self._pause(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connect(self, stack: AsyncExitStack) -> Client:
         settings = self._settings

@@ -43,7 +43,8 @@ class PythonTool(ToolSource):
         call = partial(self._function, **arguments)
         if inspect.iscoroutinefunction(self._function):
             return await call()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await result if inspect.isawaitable(result) else result
 
 
 def load_function(path: str) -> Callable[..., Any]:

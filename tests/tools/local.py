@@ -68,6 +68,11 @@ async def weather_soon(city: str) -> str:
     return f"Clear in {city}."
 
 
+class Station:
+    async def __call__(self, city: str) -> str:
+        return await weather_soon(city)
+
+
 def broken(city: str) -> str:
     raise ValueError(f"no such city: {city}")
 

@@ -229,6 +229,21 @@ async def test_closing_the_reply_cancels_its_tools() -> None:
     assert len(server.requests) == 1
 
 
+async def test_fifty_interrupts_of_tools_leave_nothing_behind() -> None:
+    script = replace(ANSWER, tool_rounds=[asks(("slow", "{}"), WEATHER)])
+    async with model(script) as (user, server, tools):
+        for _ in range(50):
+            tools.started.clear()
+            tools.cancelled.clear()
+            reader = asyncio.create_task(said(user))
+            async with asyncio.timeout(DEADLINE_S):
+                await tools.started.wait()
+                reader.cancel()
+                await asyncio.wait({reader})
+                await tools.cancelled.wait()
+    assert len(server.requests) == 50
+
+
 async def test_a_draft_uses_no_tool() -> None:
     script = replace(ANSWER, tool_rounds=[asks(WEATHER, text="Let me look.")])
     pieces: list[str] = []

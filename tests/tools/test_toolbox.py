@@ -22,12 +22,14 @@ from tests.tools.local import DEADLINE_S, NOTHING, rome, serving, spec, toolbox
 
 async def test_functions_and_coroutines_are_called_by_name() -> None:
     tools = toolbox(
-        PythonTool(spec("weather"), local.weather), PythonTool(spec("soon"), local.weather_soon)
+        PythonTool(spec("weather"), local.weather),
+        PythonTool(spec("soon"), local.weather_soon),
+        PythonTool(spec("station"), local.Station()),
     )
-    assert [s.name for s in tools.specs] == ["weather", "soon"]
-    results = await tools.call_all([rome("weather"), rome("soon")])
+    assert [s.name for s in tools.specs] == ["weather", "soon", "station"]
+    results = await tools.call_all([rome("weather"), rome("soon"), rome("station")])
     await tools.aclose()
-    assert results == ('{"city": "Rome", "sky": "clear"}', "Clear in Rome.")
+    assert results == ('{"city": "Rome", "sky": "clear"}', "Clear in Rome.", "Clear in Rome.")
 
 
 @pytest.mark.parametrize(
