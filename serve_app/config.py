@@ -2,11 +2,12 @@
 
 Secrets come from the environment only and are never stored here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from serve_app.conversation.settings import TurnSettings
+from serve_app.tools.schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
 TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
@@ -130,6 +131,71 @@ class TtsSettings(Settings):
     threads: int = Field(0, ge=0)
 
 
+ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""What OpenAI's API takes."""
+EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
+
+
+class ToolSettings(Settings):
+    """A tool that the chat model may use. Either `python` or `url` says what it is."""
+
+    name: ToolName
+    description: str = Field(min_length=1)
+    """For the model: what it does, and when to use it."""
+    parameters: Annotated[dict[str, Any], AfterValidator(checked_schema)]
+    """JSON schema of the arguments, `type: object`. They are validated before a call."""
+    python: str = Field("", pattern=r"^([\w.]+:[\w.]+)?$")
+    """`package.module:function`, called with the arguments by name, in a thread or as a
+    coroutine. What it returns, as text or JSON, is the result."""
+    url: str = Field("", pattern=r"^(https?://.+)?$")
+    """The arguments are posted here as JSON; the body of the answer is the result."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable whose value `url` gets as a bearer token."""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if bool(self.python) == bool(self.url):
+            raise ValueError("set either python or url")
+        return self
+
+
+class McpServerSettings(Settings):
+    """A server of tools (Model Context Protocol). Either `command` or `url` says where it is."""
+
+    name: ToolName
+    """For logs."""
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server that each agent replica starts, and talks to by stdio."""
+    url: str = Field("", pattern=r"^(https?://.+)?$")
+    """A server that speaks streamable HTTP, such as http://localhost:8000/mcp."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable whose value `url` gets as a bearer token."""
+    environment: tuple[EnvironmentVariable, ...] = ()
+    """Environment variables that `command` gets, beside PATH, HOME and the like."""
+    tools: tuple[str, ...] = ()
+    """Those of its tools that may be used, by the server's names; empty is all."""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("set either command or url")
+        return self
+
+
+class ToolUseSettings(Settings):
+    """How tools are used in a reply."""
+
+    timeout_s: Seconds = 10.0
+    """Of one call."""
+    max_steps: int = Field(3, ge=1, le=10)
+    """Rounds of calls in a reply; after the last the model has to answer with what it has."""
+    max_result_chars: int = Field(8000, ge=100)
+    """What is longer is cut."""
+    filler: str = "One moment, please."
+    """Said once a reply when a tool takes longer than `filler_after_s`; empty is nothing said."""
+    filler_after_s: Seconds = 1.0
+
+
 class AgentSettings(Replicas):
     num_gpus: float = Field(0.0, ge=0)
     """For an LLM that runs in this deployment."""
@@ -138,6 +204,13 @@ class AgentSettings(Replicas):
     """With so many replies going, for each replica, none is begun before its turn has ended."""
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    tools: tuple[ToolSettings, ...] = ()
+    mcp_servers: tuple[McpServerSettings, ...] = ()
+    tool_use: ToolUseSettings = ToolUseSettings()
+
+    @property
+    def uses_tools(self) -> bool:
+        return bool(self.tools or self.mcp_servers)
 
 
 class AppConfig(Settings):

@@ -6,6 +6,8 @@
     │                              1009, 4400
     ├── AtCapacity                 1013         yes, after a pause
     ├── TooSlow                    4508         yes: the client does not keep up
+    ├── DraftDeclined              (inside)     yes: when the user's turn has ended
+    ├── ToolFailed                 (inside)     the chat model decides
     └── EngineError                1011         as `retryable` says
         ├── EngineTimeout          1011         yes
         └── EngineUnavailable      1011         yes
@@ -51,6 +53,15 @@ class TooSlow(VoiceError):
 
     close_code = 4508
     retryable = True
+
+
+class DraftDeclined(VoiceError):
+    """A reply that was begun before the user's turn has ended needs a tool, which is not used
+    before. What was written until then has been given out."""
+
+
+class ToolFailed(VoiceError):
+    """A tool did not do what it was asked. The message is for the chat model."""
 
 
 class EngineError(VoiceError):

@@ -17,6 +17,7 @@ from serve_app.protocol.formats import (
     parse_format,
 )
 from serve_app.protocol.messages import Open
+from serve_app.tools.factory import check_tools
 
 OPENAI_MODEL = "gpt-4.1-mini"
 """A default without a reasoning phase: that would be silence in a conversation."""
@@ -77,18 +78,20 @@ def load(args: Mapping[str, Any], env: Mapping[str, str]) -> AppConfig:
 def resolve(config: AppConfig, env: Mapping[str, str], gpus: float) -> AppConfig:
     """The same settings with every `auto` decided. `gpus`: what the cluster has.
 
-    Raises ConfigError when a chosen provider lacks its key or an address.
+    Raises ConfigError when a chosen provider lacks its key or an address, and for tools that
+    cannot be used.
     """
-    agent = config.agent
+    agent = config.agent.model_copy(
+        update={
+            "llm": _resolve_llm(config.agent.llm, env, config.agent.num_gpus),
+            "tts": _resolve_tts(config.agent.tts, env),
+        }
+    )
+    check_tools(agent, env)
     return config.model_copy(
         update={
             "stt": _resolve_stt(config.stt, gpus),
-            "agent": agent.model_copy(
-                update={
-                    "llm": _resolve_llm(agent.llm, env, agent.num_gpus),
-                    "tts": _resolve_tts(agent.tts, env),
-                }
-            ),
+            "agent": agent,
         }
     )
 

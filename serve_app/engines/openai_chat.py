@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from typing import cast
 
 from httpx2 import Timeout
 from openai import (
@@ -14,12 +13,14 @@ from openai import (
     OpenAIError,
     omit,
 )
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionChunk
 
 from serve_app.config import LlmSettings
 from serve_app.conversation.history import Message
-from serve_app.engines.base import LlmEngine
+from serve_app.engines import openai_wire
 from serve_app.engines.openai_errors import engine_errors
+from serve_app.engines.openai_wire import Request
+from serve_app.engines.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
 from serve_app.errors import EngineError, EngineTimeout
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -30,7 +31,7 @@ _DONE_TIMEOUT_S = 0.2
 """After the last text the socket is worth this wait: it is reused when it ends with [DONE]."""
 
 
-class OpenAiChat(LlmEngine):
+class OpenAiChat(ToolLlm):
     """Streams chat completions, the part of the API that all compatible servers share."""
 
     def __init__(self, settings: LlmSettings, api_key: str) -> None:
@@ -52,63 +53,83 @@ class OpenAiChat(LlmEngine):
         )
 
     async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
-        """See LlmEngine.
+        """See LlmEngine. Raises what `step` does."""
+        async with aclosing(self.step(chat)) as parts:
+            async for part in parts:
+                if isinstance(part, str):
+                    yield part
+
+    async def step(
+        self,
+        chat: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        steps: Sequence[ToolStep] = (),
+        may_call: bool = True,
+    ) -> AsyncGenerator[str | ToolCallDelta, None]:
+        """See ToolLlm.
 
         Raises EngineTimeout, EngineUnavailable, or EngineError when the request is refused or
         the reply ends early; what came of it has been yielded by then.
         """
         limit_s, written = self._first_timeout_s, 0
-        async with aclosing(self._pieces(chat)) as pieces:
-            while (piece := await _next_within(limit_s, pieces)) is not None:
-                written += len(piece)
+        request = openai_wire.request(chat, tools, steps, may_call)
+        async with aclosing(self._parts(request)) as parts:
+            while (part := await _next_within(limit_s, parts)) is not None:
+                written += _length(part)
                 if written > _MAX_REPLY_CHARS:
                     raise EngineError("llm", f"the reply exceeds {_MAX_REPLY_CHARS} characters")
-                yield piece
+                yield part
                 limit_s = self._next_timeout_s
 
     async def aclose(self) -> None:
         """Close the pool of connections."""
         await self._client.close()
 
-    async def _pieces(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def _parts(self, request: Request) -> AsyncGenerator[str | ToolCallDelta, None]:
         with engine_errors("llm", self._key_variable):
-            async with await self._open(chat) as events:
+            async with await self._open(request) as events:
                 finished = False
                 while not finished:
                     chunk = await anext(events, None)
                     if chunk is None:
                         raise EngineError("llm", "the stream ended early", retryable=True)
                     for choice in chunk.choices[:1]:  # none in a chunk of usage or keep-alive
-                        if choice.delta.content:
-                            yield choice.delta.content
+                        for part in openai_wire.new_parts(choice.delta):
+                            yield part
                         finished = choice.finish_reason is not None
                 await _read_to_end(events)
 
-    async def _open(self, chat: Sequence[Message]) -> AsyncStream[ChatCompletionChunk]:
+    async def _open(self, request: Request) -> AsyncStream[ChatCompletionChunk]:
         try:
-            return await self._create(chat)
+            return await self._create(request)
         except APITimeoutError:
             raise
         except APIConnectionError:
             # Likely a kept-alive connection that the server closed just now.
-            return await self._create(chat)
+            return await self._create(request)
 
-    async def _create(self, chat: Sequence[Message]) -> AsyncStream[ChatCompletionChunk]:
-        messages = [{"role": m.role, "content": m.content} for m in chat]
-        return await self._client.chat.completions.create(
+    async def _create(self, request: Request) -> AsyncStream[ChatCompletionChunk]:
+        stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
             model=self._model,
-            messages=cast(list[ChatCompletionMessageParam], messages),
             stream=True,
             # OpenAI's newer models refuse max_tokens; most other servers know nothing else.
             max_completion_tokens=self._max_tokens if self._is_openai else omit,
             max_tokens=omit if self._is_openai else self._max_tokens,
+            **request,
         )
+        return stream
 
 
-async def _next_within(limit_s: float, pieces: AsyncGenerator[str, None]) -> str | None:
+def _length(part: str | ToolCallDelta) -> int:
+    return len(part) if isinstance(part, str) else len(part.name) + len(part.arguments)
+
+
+async def _next_within(
+    limit_s: float, parts: AsyncGenerator[str | ToolCallDelta, None]
+) -> str | ToolCallDelta | None:
     try:
         async with asyncio.timeout(limit_s):
-            return await anext(pieces, None)
+            return await anext(parts, None)
     except TimeoutError:
         raise EngineTimeout("llm", f"no text within {limit_s:g} s") from None
 

@@ -30,8 +30,8 @@ def engine_errors(stage: str, key_variable: str) -> Iterator[None]:
         raise EngineError(stage, f"the provider failed{_code(error)}", retryable=True) from None
     except HTTPError as error:  # of a body that is not server-sent events
         raise EngineUnavailable(stage, type(error).__name__) from None
-    except (OpenAIError, ValueError) as error:
-        # ValueError: broken JSON or UTF-8, which the SDK does not wrap.
+    except (OpenAIError, ValueError, TypeError, AttributeError) as error:
+        # The SDK lets broken JSON and UTF-8 through as ValueError, and checks no shapes.
         raise EngineError(stage, f"bad answer ({type(error).__name__})", True) from None
 
 

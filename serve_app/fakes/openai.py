@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from serve_app.fakes.http import (
     END_OF_STREAM,
@@ -26,7 +26,7 @@ from serve_app.fakes.openai_speech import SpeechScript, answer_speech
 
 __all__ = ["FakeOpenAi", "Request", "Script", "SpeechScript"]
 
-Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "error"]
+Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "bad_shape", "error"]
 """What follows the last piece of text:
 
 done       finish_reason and [DONE]
@@ -35,6 +35,7 @@ no_finish  a clean end of the body, without finish_reason and [DONE]
 cut        the connection is gone in the middle of the body
 bad_json   an event that is no JSON
 bad_utf8   an event that is no text
+bad_shape  an event that is JSON, but no chunk of a reply
 error      an event with an error, as providers send when they fail half way
 """
 
@@ -60,6 +61,15 @@ class Script:
     """Pause before the first piece, when it is the longer one."""
     pieces_by_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """In place of `pieces`, for a chat whose first message is the key."""
+    is_mute: bool = False
+    """Requests are read and not answered."""
+    tool_rounds: Sequence[Sequence[Mapping[str, Any]]] = ()
+    """Raw deltas, in place of `pieces`: the first for a request that declares tools, the next for
+    one that holds the results of that, and so on."""
+    tool_finish: str = "tool_calls"
+    """How these end: some servers say `stop`."""
+    heeds_tool_choice: bool = True
+    """Whether `tool_choice: none` is obeyed."""
 
 
 class FakeOpenAi(HttpFake):
@@ -87,6 +97,8 @@ class FakeOpenAi(HttpFake):
 
 
 async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter) -> bool:
+    if script.is_mute:
+        await asyncio.Event().wait()
     if script.status != 200:
         error = {"message": json.dumps(request.body), "code": script.error_code}
         body = json.dumps({"error": error}).encode()
@@ -95,19 +107,30 @@ async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter
     await write(writer, stream_head("text/event-stream"))
     await write(writer, chunked(_event({"role": "assistant", "content": ""})))
     delay_s = max(script.first_token_delay_s, script.piece_delay_s)
-    for piece in _pieces(script, request):
+    asked = _tool_round(script, request)
+    for delta in asked or _pieces(script, request):
         await asyncio.sleep(delay_s)
-        await write(writer, chunked(_event({"content": piece})))
+        await write(writer, chunked(_event(delta)))
         delay_s = script.piece_delay_s
-    return await _end(script, writer)
+    return await _end(script, writer, script.tool_finish if asked else "stop")
 
 
-def _pieces(script: Script, request: Request) -> Sequence[str]:
+def _pieces(script: Script, request: Request) -> Sequence[Mapping[str, Any]]:
     prompt = request.body["messages"][0]["content"]
-    return script.pieces_by_prompt.get(prompt, script.pieces)
+    pieces = script.pieces_by_prompt.get(prompt, script.pieces)
+    return [{"content": piece} for piece in pieces]
 
 
-async def _end(script: Script, writer: asyncio.StreamWriter) -> bool:
+def _tool_round(script: Script, request: Request) -> Sequence[Mapping[str, Any]]:
+    """What is asked of tools, if anything."""
+    rounds_so_far = sum("tool_calls" in message for message in request.body["messages"])
+    is_allowed = request.body.get("tool_choice") != "none" or not script.heeds_tool_choice
+    if "tools" not in request.body or not is_allowed or rounds_so_far >= len(script.tool_rounds):
+        return ()
+    return script.tool_rounds[rounds_so_far]
+
+
+async def _end(script: Script, writer: asyncio.StreamWriter, finish_reason: str) -> bool:
     match script.ending:
         case "stall":
             await _stall(script, writer)
@@ -115,12 +138,14 @@ async def _end(script: Script, writer: asyncio.StreamWriter) -> bool:
             return False
         case "done":
             usage = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
-            events = _event({}, finish_reason="stop") + usage + b"data: [DONE]\n\n"
+            events = _event({}, finish_reason) + usage + b"data: [DONE]\n\n"
             await write(writer, chunked(events))
         case "bad_json":
             await write(writer, chunked(b"data: {oops\n\n"))
         case "bad_utf8":
             await write(writer, chunked(b'data: {"\xff"}\n\n'))
+        case "bad_shape":
+            await write(writer, chunked(b'data: {"choices":[{"delta":null}]}\n\n'))
         case "error":
             await write(writer, chunked(b'data: {"error":{"code":"server_error"}}\n\n'))
     await write(writer, END_OF_STREAM)
@@ -134,7 +159,7 @@ async def _stall(script: Script, writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
 
-def _event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+def _event(delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
 

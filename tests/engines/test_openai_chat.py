@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 import pickle
 import socket
 from collections.abc import AsyncGenerator
@@ -122,6 +123,36 @@ async def test_cancelling_the_reader_hangs_up(pieces: tuple[str, ...]) -> None:
         await llm.aclose()
 
 
+async def test_a_request_that_is_not_answered_is_hung_up() -> None:
+    async with FakeOpenAi(Script(is_mute=True)) as server:
+        llm = chat_model(server.url)
+        reader = asyncio.create_task(collect(llm.stream(CHAT), []))
+        async with asyncio.timeout(DEADLINE_S):
+            await server.arrived.wait()
+            reader.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reader
+            await server.requests[0].disconnected.wait()
+        await llm.aclose()
+
+
+async def test_two_hundred_interrupts_leave_no_socket_and_no_task() -> None:
+    open_files = len(os.listdir("/proc/self/fd"))
+    async with FakeOpenAi(Script(ending="stall")) as server:
+        llm = chat_model(server.url)
+        for _ in range(200):
+            stream = llm.stream(CHAT)
+            await anext(stream)
+            await stream.aclose()
+        async with asyncio.timeout(DEADLINE_S):
+            for request in server.requests:
+                await request.disconnected.wait()
+    assert len(server.requests) == 200
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(os.listdir("/proc/self/fd")) == open_files
+    await llm.aclose()
+
+
 async def test_cut_stream_keeps_what_came() -> None:
     pieces, error = await fails(Script(ending="no_finish"))
     assert pieces == ["Hello", " there", "."]
@@ -139,6 +170,7 @@ async def test_lost_connection() -> None:
     [
         ("bad_json", "bad answer (JSONDecodeError)"),
         ("bad_utf8", "bad answer (UnicodeDecodeError)"),
+        ("bad_shape", "bad answer (AttributeError)"),
         ("error", "the provider failed server_error"),
     ],
 )
@@ -167,9 +199,10 @@ async def test_busy_provider_is_unavailable(status: int) -> None:
     assert error.message == f"HTTP {status} insufficient_quota"
 
 
-async def test_retry_after_is_not_waited_for() -> None:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_nobody_waits_for_two_minutes_because_a_provider_says_so(status: int) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        _, error = await fails(Script(status=429, retry_after_s=60))
+        _, error = await fails(Script(status=status, retry_after_s=120))
     assert isinstance(error, EngineUnavailable)
 
 
@@ -179,8 +212,9 @@ async def test_refused_request_is_final() -> None:
     assert (error.message, error.retryable) == ("HTTP 400", False)
 
 
-async def test_first_token_has_a_deadline() -> None:
-    pieces, error = await fails(Script((), "stall"), first_token_timeout_s=0.1)
+@pytest.mark.parametrize("script", [Script((), "stall"), Script(is_mute=True)])
+async def test_first_token_has_a_deadline(script: Script) -> None:
+    pieces, error = await fails(script, first_token_timeout_s=0.1)
     assert pieces == []
     assert isinstance(error, EngineTimeout)
     assert error.message == "no text within 0.1 s"
@@ -228,6 +262,15 @@ async def test_nobody_listens() -> None:
         with pytest.raises(EngineUnavailable, match="ConnectError"):
             await collect(llm.stream(CHAT), [])
         await llm.aclose()
+
+
+async def test_host_that_has_no_address() -> None:
+    llm = chat_model("http://no-such-host.invalid/v1")
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(EngineError) as caught:
+            await collect(llm.stream(CHAT), [])
+    assert isinstance(caught.value, EngineUnavailable | EngineTimeout)
+    await llm.aclose()
 
 
 async def test_host_that_does_not_answer_is_a_timeout() -> None:
