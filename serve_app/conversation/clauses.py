@@ -27,10 +27,18 @@ class ClauseLengths:
     """Between any two words; in a word if there is but one."""
 
 
-FIRST_CLAUSE = ClauseLengths(comma=1, phrase=30, longest=120)
-"""Decides when the agent is heard, so a "Yes, " is enough."""
-LATER_CLAUSES = ClauseLengths(comma=40, phrase=110, longest=180)
-"""Spoken while the clauses before them play: prosody first."""
+@dataclass(frozen=True, slots=True)
+class ReplyLengths:
+    """The lengths of a reply's clauses, measured by `make bench-speech`."""
+
+    first: ClauseLengths = ClauseLengths(comma=1, phrase=30, longest=120)
+    """Decides when the agent is heard, so a "Yes, " is enough."""
+    early: ClauseLengths = ClauseLengths(comma=20, phrase=50, longest=120)
+    """While so little plays that it may run dry before a long clause is written and spoken."""
+    later: ClauseLengths = ClauseLengths(comma=40, phrase=110, longest=180)
+    """Spoken while others play: prosody first."""
+    head_start: int = 30
+    """After so many letters clauses are no longer early."""
 
 
 class ClauseSplitter:
@@ -42,11 +50,10 @@ class ClauseSplitter:
     an abbreviation waits for the next word.
     """
 
-    def __init__(
-        self, first: ClauseLengths = FIRST_CLAUSE, later: ClauseLengths = LATER_CLAUSES
-    ) -> None:
-        self._lengths = first
-        self._later = later
+    def __init__(self, lengths: ReplyLengths | None = None) -> None:
+        self._all_lengths = lengths or ReplyLengths()
+        self._lengths = self._all_lengths.first
+        self._letters_done = 0
         self._done: list[str] = []
         self._begin("")
 
@@ -81,7 +88,9 @@ class ClauseSplitter:
         if cut := self._cut(char, after_space):
             clause, rest = self._text[:cut], self._text[cut:]
             self._done.append(clause)
-            self._lengths = self._later
+            self._letters_done += cut
+            is_early = self._letters_done < self._all_lengths.head_start
+            self._lengths = self._all_lengths.early if is_early else self._all_lengths.later
             self._begin(rest)
         elif char.isalnum():
             self._has_words = True

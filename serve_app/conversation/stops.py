@@ -64,7 +64,7 @@ _SENTENCE_STARTER = re.compile(
 """What sentences begin with after an abbreviation. A sentence that begins with another word is
 spoken in one breath with the one before it, which costs nothing but length."""
 _PHRASE_STARTER = re.compile(
-    r"and|but|or|because|which|who|where|while|when|if|since|although|though|until|unless"
+    r"and|but|or|because|which|who|where|while|when|if|since|although|though|until|unless|before|after"
     r"|und|aber|oder|weil|wenn|et|mais|ou|parce|pero|porque",
     re.IGNORECASE,
 )
