@@ -46,10 +46,10 @@ REPLIES = {
     " hill behind his house, looked at the stars for a long while, and wrote something into a"
     " small black book.",
     "explanation": "That's a great question! The sky is blue because the air scatters short waves"
-    " of light more than long ones, so the blue part of the sunlight reaches us from all directions."
-    " In the evening, the light has a longer way through the air, and what is left is red.",
-    "regret": "I'm sorry, but I could not find a booking under that name. Could you spell it for me,"
-    " or give me the number from the confirmation e-mail that we sent you?",
+    " of light more than long ones, so the blue part of the sunlight reaches us from all"
+    " directions. In the evening, the light has a longer way through the air, and red is left.",
+    "regret": "I'm sorry, but I could not find a booking under that name. Could you spell it,"
+    " or tell me the number in the confirmation that we sent you?",
 }
 FIRST_TOKEN_S = 0.15
 _TOKEN_LETTERS = 4
