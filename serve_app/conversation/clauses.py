@@ -99,7 +99,7 @@ class ClauseSplitter:
         """Where the clause ends, now that `char` has come; 0 if it goes on."""
         if not self._has_words:
             self._word_at = len(self._text) - 1 if after_space else self._word_at
-            return 0
+            return 0 if char.isspace() else self._too_long()
         if char.isspace():
             cut = 0 if after_space else self._word_ends()
             return len(self._text) if char == "\n" and not cut else cut
@@ -137,4 +137,5 @@ class ClauseSplitter:
     def _too_long(self) -> int:
         if self._size <= self._lengths.longest:
             return 0
-        return self._word_at or len(self._text) - 1
+        has_words_before = any(map(str.isalnum, self._text[: self._word_at]))
+        return self._word_at if has_words_before else len(self._text) - 1

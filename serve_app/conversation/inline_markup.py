@@ -11,7 +11,7 @@ _ESCAPABLE = "\\`*_{}[]()<>#+-.!|~$"
 _URL_STARTS = ("http://", "https://", "www.")
 _URL_END = re.compile(r"[\s<>\"'`|*\]\u2e80-\uffff]")
 """What no address contains; Chinese and Japanese text follows one without a space."""
-_HOST = re.compile(r"(?:https?://)?(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)", re.IGNORECASE)
+_HOST = re.compile(r"(https?://)?+(?:[^/?#@]*@)?(?:www\.)?+([^/?#:]+)", re.IGNORECASE)
 _AFTER_URL = ".,;:!?)"
 _WORD_STARTS = "([{\"'“«*_~>"
 _NOTE_OR_BOX = re.compile(r"\[(?:\^\w+|\d{1,3}|[ xX])\]")
@@ -205,9 +205,9 @@ def _url(held: str) -> tuple[str, str]:
     """The host: "example.com" of "https://www.example.com/x?y=1"."""
     url = held.rstrip(_AFTER_URL)
     host = _HOST.match(url)
-    if not held.lower().startswith(_URL_STARTS) or host is None or "." not in host[1]:
+    if host is None or not (host[1] or "." in host[2]):
         return _literal(held)
-    return host[1], held[len(url) :]
+    return host[2], held[len(url) :]
 
 
 def plain(text: str) -> str:

@@ -15,6 +15,8 @@ _MARKER = re.compile(
 )
 _PAUSES = ".!?…:;,。！？：、"  # noqa: RUF001
 _NO_SPACE_BEFORE = ",!?;:，。！？：；"  # noqa: RUF001
+_SPACED_STOP = " ."
+"""The space is what an emoji left ("Fine 😀."), or one before a number (".5") and then kept."""
 _TAIL = 8
 """Characters that are remembered of what was said."""
 
@@ -112,9 +114,13 @@ class _Said:
         return ready
 
     def put(self, char: str) -> None:
+        if self._gap == _SPACED_STOP:
+            self._settle_stop(char)
         is_fresh = not self._tail or self._tail[-1].isspace()
         if char == "|":
             self._gap = "" if is_fresh or self._has_pause() else ", "
+        elif char == "." and self._gap == " ":
+            self._gap = _SPACED_STOP
         elif not char.isspace():
             self._emit("" if self._gap == " " and char in _NO_SPACE_BEFORE else self._gap)
             self._gap = ""
@@ -127,6 +133,7 @@ class _Said:
 
     def end_line(self, is_sentence: bool) -> None:
         """A blank line makes a sentence of the line before it."""
+        self._settle_stop("\n")
         has_ended = self._gap == "\n"
         self._gap = ""
         if not self._tail or self._tail[-1] == "\n":
@@ -140,9 +147,15 @@ class _Said:
 
     def end(self, is_sentence: bool) -> None:
         """The end of the reply."""
+        self._settle_stop("\n")
         self._gap = ""
         if is_sentence and self._tail.strip() and self._tail[-1] != "\n" and not self._has_pause():
             self._emit(self._stop())
+
+    def _settle_stop(self, after: str) -> None:
+        if self._gap == _SPACED_STOP:
+            self._gap = ""
+            self._emit(_SPACED_STOP if after.isalnum() else ".")
 
     def _emit(self, text: str) -> None:
         self._ready.append(text)
