@@ -118,7 +118,7 @@ class _Said:
             self._settle_stop(char)
         is_fresh = not self._tail or self._tail[-1].isspace()
         if char == "|":
-            self._gap = "" if is_fresh or self._has_pause() else ", "
+            self._gap = "" if is_fresh else " " if self._has_pause() else ", "
         elif char == "." and self._gap == " ":
             self._gap = _SPACED_STOP
         elif not char.isspace():

@@ -10,8 +10,8 @@ from serve_app.conversation.clauses import ClauseLengths, ClauseSplitter, ReplyL
 NEVER = ClauseLengths(comma=10**6, phrase=10**6, longest=10**6)
 SENTENCES = ReplyLengths(NEVER, NEVER, NEVER)
 WORDS = """
-yes Yes. no, and because U.S. Mr. e.g. 3.5 1,000 1. 3. J. ... … ! ? ) " 'Go.' (so.) — – 。 、 はい 「
-」 a@b.io https://a.io/x.y?z=1 averyveryverylongwordindeed
+yes Yes. no, and because U.S. Mr. e.g. 3.5 1,000 1. 3. J. ... … ! ? ) " 'Go.' (so.) — – 。 、 はい
+「 」 a@b.io https://a.io/x.y?z=1 averyveryverylongwordindeed
 """
 PROSE = st.lists(st.sampled_from([*WORDS.split(), "\n"]), max_size=60).map(" ".join) | st.text(
     alphabet='abA ,.!?;:\n-1é。はい」"…—', max_size=200
