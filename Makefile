@@ -32,7 +32,7 @@ bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Sm
 bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
 	@$(BIN)/python -m bench.latency
 
-bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sentences; 6 minutes
+bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sentences; 2 minutes
 	@$(BIN)/python -m bench.speech
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
