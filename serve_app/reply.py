@@ -1,12 +1,18 @@
-"""A reply: the LLM writes, the voice speaks clause by clause, both at the same time."""
+"""A reply: the LLM writes, the voice speaks clause by clause, both at the same time.
+
+What the LLM writes is made speakable before it is cut, and what the voice gets is what `Clause` and
+`Spoken` carry. So captions and the history hold the words as they were said, without markdown, and
+their place in the audio is known.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from serve_app.conversation.clauses import ClauseSplitter
 from serve_app.conversation.history import Message
+from serve_app.conversation.speakable import Speakable
 from serve_app.engines.base import LlmEngine, Speech, TtsEngine
 from serve_app.engines.resample import PcmResampler
 from serve_app.protocol.formats import AudioFormat
@@ -41,10 +47,17 @@ _Queue = asyncio.Queue[ReplyPart | Exception | None]
 class Speaker:
     """Puts an LLM and a voice together."""
 
-    def __init__(self, llm: LlmEngine, tts: TtsEngine, wire: AudioFormat) -> None:
+    def __init__(
+        self,
+        llm: LlmEngine,
+        tts: TtsEngine,
+        wire: AudioFormat,
+        splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
+    ) -> None:
         self._llm = llm
         self._tts = tts
         self._wire = wire
+        self._splitter = splitter
 
     def reply(self, chat: Sequence[Message], voice: str = "") -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come. Closing the iterator stops LLM and voice.
@@ -86,15 +99,15 @@ class Speaker:
         clauses: asyncio.Queue[str | None],
         parts: _Queue,
     ) -> None:
-        splitter = ClauseSplitter()
+        speakable, splitter = Speakable(), self._splitter()
         try:
             async with aclosing(stream):
                 async for text in stream:
-                    for clause in splitter.push(text):
+                    for clause in splitter.push(speakable.push(text)):
                         await _hand_over(clause, clauses, parts)
         except Exception as error:  # handed to the caller, who raises it
             await parts.put(error)
-        for clause in splitter.flush():
+        for clause in (*splitter.push(speakable.flush()), *splitter.flush()):
             await _hand_over(clause, clauses, parts)
         await clauses.put(None)
 

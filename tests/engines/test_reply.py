@@ -49,6 +49,18 @@ async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() ->
     assert all(len(piece.audio) % 2 == 0 and piece.duration_s <= 0.5 for piece in spoken)
 
 
+async def test_what_is_recorded_of_markdown_is_what_was_said() -> None:
+    chat = ChatScript(
+        ["See [the do", "cs](https://a.io/x), **pl", "ease** 😀. \n\n- O", "ne\n- Two"]
+    )
+    async with speaking(chat) as (speaker, _, elevenlabs):
+        parts = [part async for part in speaker.reply(CHAT)]
+    said = "".join(part.text for part in parts if isinstance(part, Clause))
+    assert said == "See the docs, please. \nOne.\nTwo."
+    assert "".join(part.text for part in parts if isinstance(part, Spoken)) == said
+    assert "".join(elevenlabs.connections[0].texts).split() == said.split()
+
+
 async def test_the_voice_begins_while_the_llm_still_writes() -> None:
     chat = ChatScript(["First things first. ", "Then"], ending="stall")
     async with (
