@@ -1,32 +1,35 @@
 """The agent: an LLM and a voice, one streaming call a reply."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
+from deployments.engine_metrics import EngineMetrics
 from serve_app.config import AgentSettings
 from serve_app.conversation.history import Message
-from serve_app.engines.factory import build_llm, build_tts
-from serve_app.plan import wire_format
+from serve_app.engines.factory import build_llm_chain, build_tts_chain
 from serve_app.reply import ReplyPart, Speaker
+from serve_app.resolve import wire_format
 from serve_app.tools.factory import build_toolbox, with_tools
-from serve_app.tools.toolbox import Toolbox
 
 
 class Agent:
     """Holds the provider clients or the local models, and the tools."""
 
     def __init__(self, settings: AgentSettings) -> None:
-        llm = build_llm(settings.llm, os.environ)
-        tts = build_tts(settings.tts, os.environ)
+        """In the event loop: sockets and MCP servers are connected to ahead."""
+        watcher = EngineMetrics()
+        self._llm = build_llm_chain(settings, os.environ, watcher)
         wire = wire_format(settings.tts)
-        tools = build_toolbox(settings, os.environ)
-        writer, drafter = with_tools(llm, tools, settings)
-        self._speaker = Speaker(writer, tts, wire)
-        self._drafting_speaker = Speaker(drafter, tts, wire)
-        # All else ends with the process.
-        self._to_be_told: Toolbox | None = tools if settings.mcp_servers else None
+        self._tts = build_tts_chain(settings, os.environ, wire, watcher)
+        self._tts.warm_up()
+        self._tools = build_toolbox(settings, os.environ)
+        writer, drafter = with_tools(self._llm, self._tools, settings)
+        self._speaker = Speaker(writer, self._tts, wire)
+        self._drafting_speaker = Speaker(drafter, self._tts, wire)
+        self._loop = asyncio.get_running_loop()
 
     async def reply(
         self, chat: list[Message], voice: str, is_draft: bool
@@ -47,7 +50,15 @@ class Agent:
                 yield part
 
     def __del__(self) -> Coroutine[Any, Any, None] | None:
-        """Serve awaits what this returns when a replica ends: MCP servers are told. Python, which
-        calls it once more, would not. A server that was started ends with its replica anyway."""
-        tools: Toolbox | None = self.__dict__.pop("_to_be_told", None)
-        return tools.aclose() if tools else None
+        """Serve awaits what this returns when a replica ends, in the constructor's loop. Python,
+        which calls it too, does not: then all ends with the process."""
+        loop = self.__dict__.pop("_loop", None)
+        try:
+            return self._aclose() if loop is asyncio.get_running_loop() else None
+        except RuntimeError:  # no loop is running
+            return None
+
+    async def _aclose(self) -> None:
+        await asyncio.gather(
+            self._tools.aclose(), self._llm.aclose(), self._tts.aclose(), return_exceptions=True
+        )

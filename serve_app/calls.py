@@ -91,7 +91,9 @@ class Calls:
 
 
 def _longest_silence_s(agent: AgentSettings) -> float:
-    """Of the engines: while tools are used, the chat model is asked again and again."""
+    """Of the engines: while tools are used, the chat model is asked again and again, and each time
+    all of its chain may have to be."""
     steps = agent.tool_use.max_steps if agent.uses_tools else 0
-    a_round_s = agent.llm.first_token_timeout_s + agent.tool_use.timeout_s
-    return steps * a_round_s + agent.llm.first_token_timeout_s + agent.tts.first_audio_timeout_s
+    text_s = sum(llm.first_token_timeout_s for llm in agent.llms)
+    audio_s = sum(voice.first_audio_timeout_s for voice in agent.voices)
+    return steps * (text_s + agent.tool_use.timeout_s) + text_s + audio_s

@@ -14,6 +14,7 @@ TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
 PACKAGED = "packaged"
 """Stands for the small model that the project fetches from the package index by itself."""
 Seconds = Annotated[float, Field(gt=0)]
+EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
 
 
 class Settings(BaseModel):
@@ -91,6 +92,9 @@ class LlmSettings(Settings):
     """Empty is the provider's default; for `local` a Hugging Face id, a path or `packaged`."""
     api_url: str = ""
     """Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable with the provider's key. Empty is OPENAI_API_KEY for `openai`; for
+    `generic` it is TEXT_GENERATION_API_KEY, in llm_fallbacks no key: it is another's."""
     max_new_tokens: int = Field(400, ge=1)
     max_sequence_length: int = Field(2048, ge=64)
     """Of a local model: prompt, history and reply, in tokens."""
@@ -108,6 +112,9 @@ class TtsSettings(Settings):
     speaches."""
     api_url: str = ""
     """Empty is the provider's own; `generic` needs one, such as http://localhost:8880/v1."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable with the provider's key. Empty is ELEVEN_LABS_API_KEY or OPENAI_API_KEY;
+    for `generic` it is TEXT_TO_SPEECH_API_KEY, in tts_fallbacks no key: it is another's."""
     transport: Literal["multi-context", "stream-input", "http"] = "multi-context"
     """How ElevenLabs is spoken to. `multi-context`: warm WebSockets that replies share, the
     lowest delay. `stream-input`: a WebSocket a reply, for servers and proxies without
@@ -133,7 +140,6 @@ class TtsSettings(Settings):
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """What OpenAI's API takes."""
-EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
 
 
 class ToolSettings(Settings):
@@ -196,6 +202,15 @@ class ToolUseSettings(Settings):
     filler_after_s: Seconds = 1.0
 
 
+class BreakerSettings(Settings):
+    """When an engine that has an alternative is left out for a while."""
+
+    failures: int = Field(3, ge=1)
+    """In a row. A refusal that concerns every request, such as HTTP 401, is enough by itself."""
+    cool_down_s: Seconds = 30.0
+    """After this one reply tries it again."""
+
+
 class AgentSettings(Replicas):
     num_gpus: float = Field(0.0, ge=0)
     """For an LLM that runs in this deployment."""
@@ -204,9 +219,25 @@ class AgentSettings(Replicas):
     """With so many replies going, for each replica, none is begun before its turn has ended."""
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    llm_fallbacks: tuple[LlmSettings, ...] = ()
+    """Asked in this order when those before do not begin to answer within their
+    `first_token_timeout_s`. Each names its provider; environment variables set `llm` only."""
+    tts_fallbacks: tuple[TtsSettings, ...] = ()
+    """The same for voices, with `first_audio_timeout_s`. Clients receive the format of `tts`."""
+    breaker: BreakerSettings = BreakerSettings()
     tools: tuple[ToolSettings, ...] = ()
     mcp_servers: tuple[McpServerSettings, ...] = ()
     tool_use: ToolUseSettings = ToolUseSettings()
+
+    @property
+    def llms(self) -> tuple[LlmSettings, ...]:
+        """In the order in which they are asked."""
+        return (self.llm, *self.llm_fallbacks)
+
+    @property
+    def voices(self) -> tuple[TtsSettings, ...]:
+        """In the order in which they are asked."""
+        return (self.tts, *self.tts_fallbacks)
 
     @property
     def uses_tools(self) -> bool:

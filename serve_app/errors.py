@@ -9,6 +9,7 @@
     ├── DraftDeclined              (inside)     yes: when the user's turn has ended
     ├── ToolFailed                 (inside)     the chat model decides
     └── EngineError                1011         as `retryable` says
+        ├── EngineRefused          1011         no: somebody has to change a key or an account
         ├── EngineTimeout          1011         yes
         └── EngineUnavailable      1011         yes
 
@@ -75,6 +76,11 @@ class EngineError(VoiceError):
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.message}"
+
+
+class EngineRefused(EngineError):
+    """A provider does not work for us at all, whatever it is asked: a key, an account or a model
+    is wrong. Other errors that no retry mends may be about the one request."""
 
 
 class EngineTimeout(EngineError):

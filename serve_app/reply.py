@@ -14,7 +14,7 @@ from serve_app.conversation.clauses import ClauseSplitter
 from serve_app.conversation.history import Message
 from serve_app.conversation.speakable import Speakable
 from serve_app.engines.base import LlmEngine, Speech, TtsEngine
-from serve_app.engines.resample import PcmResampler
+from serve_app.engines.voices import resampled
 from serve_app.protocol.formats import AudioFormat
 
 _PIECE_S = 0.5
@@ -55,7 +55,7 @@ class Speaker:
         splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
     ) -> None:
         self._llm = llm
-        self._tts = tts
+        self._tts = resampled(tts, wire)
         self._wire = wire
         self._splitter = splitter
 
@@ -112,21 +112,14 @@ class Speaker:
         await clauses.put(None)
 
     async def _speak(self, clauses: asyncio.Queue[str | None], voice: str, parts: _Queue) -> None:
-        resampler = _resampler(self._tts.format, self._wire)
         try:
             async with aclosing(self._tts.speak(_until_none(clauses), voice)) as speeches:
                 async for speech in speeches:
-                    audio = resampler.push(speech.audio) if resampler else speech.audio
-                    await self._put_pieces(Speech(audio, speech.text), parts)
-            if resampler and (rest := resampler.push(b"", last=True)):
-                await self._put_pieces(Speech(rest, ""), parts)
+                    for piece in pieces(speech, self._wire):
+                        await parts.put(piece)
         except Exception as error:  # handed to the caller, who raises it
             await parts.put(error)
         await parts.put(None)
-
-    async def _put_pieces(self, speech: Speech, parts: _Queue) -> None:
-        for piece in pieces(speech, self._wire):
-            await parts.put(piece)
 
 
 def pieces(speech: Speech, wire: AudioFormat) -> list[Spoken]:
@@ -155,9 +148,3 @@ async def _one(text: str) -> AsyncGenerator[str, None]:
 async def _until_none(queue: asyncio.Queue[str | None]) -> AsyncIterator[str]:
     while (item := await queue.get()) is not None:
         yield item
-
-
-def _resampler(voice: AudioFormat, wire: AudioFormat) -> PcmResampler | None:
-    if voice.is_pcm and wire.is_pcm and voice.rate_hz != wire.rate_hz:
-        return PcmResampler(voice.rate_hz, wire.rate_hz)
-    return None

@@ -41,7 +41,7 @@ class OpenAiChat(ToolLlm):
         self._first_timeout_s = settings.first_token_timeout_s
         self._next_timeout_s = settings.next_token_timeout_s
         self._is_openai = settings.provider == "openai"
-        self._key_variable = "OPENAI_API_KEY" if self._is_openai else "TEXT_GENERATION_API_KEY"
+        self._key_variable = settings.api_key_variable or "api_key_variable"
         self._client = AsyncOpenAI(
             # Without a key the SDK would take OPENAI_API_KEY and send it to a stranger.
             api_key=api_key or "none",

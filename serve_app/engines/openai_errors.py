@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from httpx2 import HTTPError
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, OpenAIError
 
-from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
+from serve_app.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 
 _SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
@@ -38,7 +38,9 @@ def engine_errors(stage: str, key_variable: str) -> Iterator[None]:
 def _refusal(stage: str, error: APIStatusError, key_variable: str) -> EngineError:
     status = error.status_code
     if status in (401, 403):
-        return EngineError(stage, f"HTTP {status}{_code(error)}: check {key_variable}")
+        return EngineRefused(stage, f"HTTP {status}{_code(error)}: check {key_variable}")
+    if status in (402, 404):  # no money; no such model or address
+        return EngineRefused(stage, f"HTTP {status}{_code(error)}")
     if status in (408, 429) or status >= 500:
         return EngineUnavailable(stage, f"HTTP {status}{_code(error)}")
     return EngineError(stage, f"HTTP {status}{_code(error)}")

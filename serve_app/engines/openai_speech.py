@@ -28,8 +28,7 @@ class OpenAiSpeech(TtsEngine):
         wire = parse_format(settings.output_format or "pcm_44100")
         self.format = parse_format(f"pcm_{settings.sample_rate_hz}") if wire.is_pcm else wire
         self._settings = settings
-        is_openai = settings.provider == "openai"
-        self._key_variable = "OPENAI_API_KEY" if is_openai else "TEXT_TO_SPEECH_API_KEY"
+        self._key_variable = settings.api_key_variable or "api_key_variable"
         self._client = AsyncOpenAI(
             # Without a key the SDK would take OPENAI_API_KEY and send it to a stranger.
             api_key=api_key or "none",

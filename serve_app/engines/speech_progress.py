@@ -94,7 +94,8 @@ class Progress:
         self.waiting_since = None
         self._update_waiting()
         self._moved.set()
-        return Speech(audio, text) if audio or text else None
+        is_exact = self.finished or self.knows_what_is_left
+        return Speech(audio, text, is_exact) if audio or text else None
 
     def _advance(self, message: Message) -> str:
         rest = self._text[self._said :]
@@ -103,7 +104,9 @@ class Progress:
             return _first_letters(rest, sum(map(str.isalnum, message.chars)))
         if self._is_aligned:
             return ""
-        return rest[: round(self._format.seconds(len(message.audio)) * _CHARS_PER_SECOND)]
+        chars = round(self._format.seconds(len(message.audio)) * _CHARS_PER_SECOND)
+        # The last letter waits for the end: that alone says that all of it was heard.
+        return rest[: min(chars, len(rest) - 1)] if rest else ""
 
     def _update_waiting(self) -> None:
         is_waiting = self.has_all_text or (self.knows_what_is_left and self._has_letters_left)

@@ -14,13 +14,13 @@ from serve_app.tools.toolbox import Toolbox
 
 _NO_TOOLS = (
     "args.agent.tools: the local chat model cannot use tools; choose a provider"
-    " (args.agent.llm.provider) or leave out tools and mcp_servers"
+    " (args.agent.llm.provider, llm_fallbacks) or leave out tools and mcp_servers"
 )
 
 
 def check_tools(agent: AgentSettings, env: Mapping[str, str]) -> None:
     """Whether the tools of resolved settings can be used. Raises ConfigError."""
-    if agent.uses_tools and agent.llm.provider == "local":
+    if agent.uses_tools and any(llm.provider == "local" for llm in agent.llms):
         raise ConfigError(_NO_TOOLS)
     _no_two(".tools", [tool.name for tool in agent.tools])
     _no_two(".mcp_servers", [server.name for server in agent.mcp_servers])
@@ -42,15 +42,10 @@ def build_toolbox(agent: AgentSettings, env: Mapping[str, str]) -> Toolbox:
     return Toolbox(sources, agent.tool_use)
 
 
-def with_tools(llm: LlmEngine, tools: Toolbox, agent: AgentSettings) -> tuple[LlmEngine, LlmEngine]:
-    """The model for replies and the one for drafts, which must not use tools.
-
-    Raises ConfigError when there are tools and the model knows none.
-    """
+def with_tools(llm: ToolLlm, tools: Toolbox, agent: AgentSettings) -> tuple[LlmEngine, LlmEngine]:
+    """The model for replies and the one for drafts, which must not use tools."""
     if not agent.uses_tools:
         return llm, llm
-    if not isinstance(llm, ToolLlm):
-        raise ConfigError(_NO_TOOLS)
     return (
         ToolUser(llm, tools, agent.tool_use),
         ToolUser(llm, tools, agent.tool_use, for_drafts=True),

@@ -178,8 +178,9 @@ async def test_two_hundred_interrupts_leave_nothing_behind(kind: str) -> None:
 @voices
 @pytest.mark.parametrize("status", [401, 403])
 async def test_wrong_key_names_the_variable(kind: str, status: int) -> None:
-    speeches, error = await fails(kind, Faults(status=status))
-    variable = {"openai": "TEXT_TO_SPEECH_API_KEY", "elevenlabs": "ELEVEN_LABS_API_KEY"}[kind]
+    given = {"openai": {"api_key_variable": "MY_KEY"}, "elevenlabs": {}}[kind]
+    speeches, error = await fails(kind, Faults(status=status), **given)
+    variable = {"openai": "MY_KEY", "elevenlabs": "ELEVEN_LABS_API_KEY"}[kind]
     assert error.message == f"HTTP {status}: check {variable}"
     assert not error.retryable
     assert speeches == []

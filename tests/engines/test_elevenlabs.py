@@ -156,7 +156,7 @@ async def test_nobody_listens() -> None:
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [("quota_exceeded", EngineError), ("too_many_concurrent_requests", EngineUnavailable)],
+    [("quota_exceeded", EngineRefused), ("too_many_concurrent_requests", EngineUnavailable)],
 )
 async def test_error_of_the_provider(code: str, kind: type[EngineError]) -> None:
     said = {"message": "cannot say: I can help", "error": code, "code": 1008}

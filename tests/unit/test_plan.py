@@ -8,9 +8,10 @@ from serve_app import errors
 from serve_app.config import AppConfig
 from serve_app.engines.factory import eleven_labs_format
 from serve_app.errors import ConfigError, ProtocolViolation
-from serve_app.plan import check_options, load, packaged_models, resolve, stages, wire_format
+from serve_app.plan import check_options, load, packaged_models, stages
 from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
+from serve_app.resolve import resolve, wire_format
 
 
 def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> AppConfig:

@@ -7,7 +7,8 @@ import pytest
 from serve_app.config import AgentSettings, AppConfig, LlmSettings
 from serve_app.engines.factory import build_llm
 from serve_app.errors import ConfigError
-from serve_app.plan import load, resolve
+from serve_app.plan import load
+from serve_app.resolve import resolve
 from serve_app.tools.factory import build_toolbox, with_tools
 from serve_app.tools.tool_user import ToolUser
 

@@ -38,6 +38,10 @@ class MultiContextVoice(TtsEngine):
         self._sockets: list[ContextSocket] = []
         self._is_closed = False
 
+    def warm_up(self) -> None:
+        """Opens the first reply's socket. What becomes of it, that reply is told."""
+        self.socket(self._settings.voice_id)
+
     async def speak(
         self, clauses: AsyncIterator[str], voice: str = ""
     ) -> AsyncGenerator[Speech, None]:

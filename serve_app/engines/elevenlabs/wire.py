@@ -16,7 +16,13 @@ from websockets.uri import parse_uri
 
 from serve_app.config import TtsSettings
 from serve_app.engines.speech_progress import Message
-from serve_app.errors import ConfigError, EngineError, EngineTimeout, EngineUnavailable
+from serve_app.errors import (
+    ConfigError,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+)
 from serve_app.protocol.formats import AudioFormat
 
 API_URL = "wss://api.elevenlabs.io"
@@ -33,6 +39,7 @@ _BUSY = {
     "system_busy",
     "too_many_concurrent_requests",
 }
+_REFUSED = {"invalid_api_key", "missing_permissions", "quota_exceeded"}
 _SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
@@ -126,7 +133,8 @@ def reported(code: str) -> EngineError:
     shown = code if _SAFE_CODE.fullmatch(code) else "without a code"
     if code in _BUSY:
         return EngineUnavailable("tts", f"ElevenLabs is busy ({shown})")
-    return EngineError("tts", f"ElevenLabs reported an error ({shown})")
+    kind = EngineRefused if code in _REFUSED else EngineError
+    return kind("tts", f"ElevenLabs reported an error ({shown})")
 
 
 def closed_by(closed: ConnectionClosed) -> EngineError:
@@ -145,7 +153,7 @@ def bad_answer(error: ValueError) -> EngineError:
 def refusal(status: int) -> EngineError:
     """For an HTTP status that is no success."""
     if status in (401, 403):
-        return EngineError("tts", f"HTTP {status}: check ELEVEN_LABS_API_KEY")
+        return EngineRefused("tts", f"HTTP {status}: check ELEVEN_LABS_API_KEY")
     if status in (408, 429) or status >= 500:
         return EngineUnavailable("tts", f"HTTP {status}")
     return EngineError("tts", f"HTTP {status}")
