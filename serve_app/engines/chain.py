@@ -34,7 +34,7 @@ class Attempt:
     """One reply, or one round of it, asked of one engine."""
 
     has_begun: bool = False
-    """Whether something of it was given out."""
+    """Whether text, or audio, was given out."""
 
 
 class Link(Generic[E]):

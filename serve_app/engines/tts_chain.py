@@ -39,7 +39,7 @@ class TtsChain(TtsEngine):
                         speeches = link.engine.speak(text.after(said.chars), voice)
                         async with aclosing(speeches):
                             async for speech in speeches:
-                                attempt.has_begun = True
+                                attempt.has_begun = attempt.has_begun or bool(speech.audio)
                                 said.add(speech)
                                 yield speech
                     return

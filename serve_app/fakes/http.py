@@ -103,7 +103,8 @@ class HttpFake(ABC):
         hang_up = asyncio.create_task(reader.read(1))
         try:
             await asyncio.wait({answer, hang_up}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
+            is_cut_off = answer.done() and isinstance(answer.exception(), ConnectionError)
+            if is_cut_off or not answer.done():
                 request.disconnected_at_s = asyncio.get_running_loop().time()
                 request.disconnected.set()
                 return False

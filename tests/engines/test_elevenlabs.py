@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from serve_app.engines.base import Speech, TtsEngine
-from serve_app.errors import ConfigError, EngineError, EngineTimeout, EngineUnavailable
+from serve_app.errors import (
+    ConfigError,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+)
 from serve_app.fakes.elevenlabs import SECONDS_PER_CHAR, FakeElevenLabs, Script
 from serve_app.protocol.formats import parse_format
 from tests.engines import eleven

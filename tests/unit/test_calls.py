@@ -72,3 +72,12 @@ def test_a_reply_that_uses_tools_may_be_silent_for_longer() -> None:
     use, first_s = plain.tool_use, plain.llm.first_token_timeout_s
     longer_s = _longest_silence_s(with_tools) - _longest_silence_s(plain)
     assert longer_s == use.max_steps * (first_s + use.timeout_s)
+
+
+def test_every_engine_of_a_chain_may_be_waited_for() -> None:
+    chains = {
+        "llm_fallbacks": [{"provider": "local", "first_token_timeout_s": 3}],
+        "tts_fallbacks": [{"provider": "local", "first_audio_timeout_s": 4}],
+    }
+    longer_s = _longest_silence_s(AgentSettings.model_validate(chains))
+    assert longer_s == _longest_silence_s(AgentSettings()) + 3 + 4

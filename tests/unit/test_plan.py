@@ -224,6 +224,7 @@ def test_a_mistake_is_one_line_that_names_it(
         errors.AtCapacity("full"),
         errors.TooSlow("slow"),
         errors.EngineError("llm", "401", False),
+        errors.EngineRefused("llm", "HTTP 401"),
         errors.EngineTimeout("tts", "late"),
         errors.EngineUnavailable("stt", "gone"),
     ],
@@ -233,6 +234,84 @@ def test_errors_cross_processes(error: errors.VoiceError) -> None:
     assert type(copy) is type(error)
     assert (str(copy), vars(copy)) == (str(error), vars(error))
     assert (copy.close_code, copy.retryable) == (error.close_code, error.retryable)
+
+
+FALLBACKS: dict[str, object] = {
+    "agent": {
+        "llm_fallbacks": [
+            {"provider": "generic", "model": "llama", "api_url": "http://gpu:8000"},
+            {"provider": "local"},
+        ],
+        "tts_fallbacks": [{"provider": "local"}],
+    }
+}
+
+
+def test_fall_backs_are_rows_of_the_plan_and_their_models_are_fetched() -> None:
+    config = plan(args=FALLBACKS, OPENAI_API_KEY="k", ELEVEN_LABS_API_KEY="k")
+    assert [(row.stage, row.engine) for row in stages(config)[2:]] == [
+        ("llm", "openai api, api.openai.com"),
+        ("llm 2", "openai api, http://gpu:8000/v1"),
+        ("llm 3", "transformers"),
+        ("tts", "elevenlabs"),
+        ("tts 2", "piper (onnx)"),
+    ]
+    assert {"smollm2-135m-instruct", "piper-en-us-joe"} < set(packaged_models(config))
+
+
+def test_the_key_of_the_first_goes_to_no_fall_back() -> None:
+    config = plan(
+        args=FALLBACKS,
+        TEXT_GENERATION_MODEL="m",
+        TEXT_GENERATION_API_URL="http://a",
+        TEXT_GENERATION_API_KEY="k",
+    )
+    assert [llm.api_key_variable for llm in config.agent.llms] == [
+        "TEXT_GENERATION_API_KEY",
+        "",
+        "",
+    ]
+
+
+def test_a_fall_back_may_have_a_key_of_its_own() -> None:
+    given = {"provider": "generic", "model": "m", "api_url": "http://a", "api_key_variable": "MINE"}
+    args: dict[str, object] = {"agent": {"llm_fallbacks": [given]}}
+    assert plan(args=args, MINE="k").agent.llms[1].api_key_variable == "MINE"
+    with pytest.raises(
+        ConfigError, match=r"llm_fallbacks\.0\.provider is generic, but MINE is not"
+    ):
+        plan(args=args)
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        ({"llm_fallbacks": [{}]}, r"llm_fallbacks\.0\.provider is not set: a fall-back has no"),
+        (
+            {"llm_fallbacks": [{"provider": "local"}, {"provider": "generic"}]},
+            r"llm_fallbacks\.1\.provider is generic, but args\.agent\.llm_fallbacks\.1\.api_url is",
+        ),
+        ({"tts_fallbacks": [{"provider": "elevenlabs"}]}, "but ELEVEN_LABS_API_KEY is not set"),
+        (
+            {"tts_fallbacks": [{"provider": "local", "output_format": "pcm_8000"}]},
+            r"tts_fallbacks\.0\.output_format: leave it out",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_fall_back_is_said(agent: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(args={"agent": agent})
+
+
+def test_a_fall_back_has_to_speak_the_format_of_the_wire() -> None:
+    args = {
+        "agent": {
+            "tts": {"output_format": "mp3_44100_128"},
+            "tts_fallbacks": [{"provider": "local"}],
+        }
+    }
+    with pytest.raises(ConfigError, match="the local voice speaks pcm only"):
+        plan(args=args, ELEVEN_LABS_API_KEY="k")
 
 
 @pytest.mark.parametrize(
