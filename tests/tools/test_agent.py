@@ -163,3 +163,28 @@ async def test_a_replica_that_ends_tells_its_servers(monkeypatch: pytest.MonkeyP
     assert replica.__del__() is None
     assert await no_task_is_left()
     assert not [child for child in psutil.Process().children() if child.is_running()]
+
+
+async def test_a_replica_connects_at_start_and_hangs_up_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ELEVEN_LABS_API_KEY", "k")
+    async with FakeElevenLabs() as voice:
+        agent = {
+            "llm": {"provider": "generic", "model": "m", "api_url": "http://127.0.0.1:1/v1"},
+            "tts": {
+                "provider": "elevenlabs",
+                "api_url": voice.url,
+                "api_key_variable": "ELEVEN_LABS_API_KEY",
+            },
+        }
+        replica = Agent(AppConfig.model_validate({"agent": agent}).agent)
+        async with asyncio.timeout(DEADLINE_S):
+            await voice.opened.wait()
+            closing = replica.__del__()
+            assert closing is not None
+            await closing
+            (connection,) = voice.connections
+            await connection.closed.wait()
+    assert replica.__del__() is None
+    assert await no_task_is_left()
