@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test lint types models bench-turns bench-latency bench-speech lock clean
+.PHONY: run demo test lint types models bench-turns bench-latency bench-speech bench-agent lock clean
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -34,6 +34,9 @@ bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silen
 
 bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sentences; 2 minutes
 	@$(BIN)/python -m bench.speech
+
+bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves; 2 minutes
+	@$(BIN)/python -m bench.agent
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
