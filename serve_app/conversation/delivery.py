@@ -59,6 +59,13 @@ class Delivery:
         reply.is_apology = True
         self._do(Say(generation, reply.number, text, self._voice))
 
+    def go_on(self, generation: int, chat: tuple[Message, ...]) -> None:
+        """Asks the agent for the rest of a reply that it has begun. What it has said stays."""
+        assert self.reply is not None
+        self._replies += 1
+        self.reply.number = self._replies
+        self._do(Reply(generation, self.reply.number, chat, self._voice))
+
     def repeat(self, pieces: Sequence[Piece], now_s: float) -> None:
         """Goes on with a reply that was interrupted for nothing."""
         reply = self._new_reply()

@@ -157,7 +157,8 @@ class ReplyFailed:
 
 @dataclass(frozen=True, slots=True)
 class DraftDeclined:
-    """The server is too busy to reply on suspicion."""
+    """The server is too busy to reply on suspicion, or the reply needs a tool, which is used
+    for committed turns only. Comes after all that was made of the draft."""
 
     generation: int
     reply: int

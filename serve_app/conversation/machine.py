@@ -396,9 +396,14 @@ class Conversation:
             self._reply_ended(ev.ReplyEnded(event.generation, event.reply))
 
     def _declined_late(self, event: ev.DraftDeclined) -> None:
-        """The turn ended before that was known. What was declined needs no cancel."""
-        self._agent.reply = None
-        self._ask()
+        """The turn ended before that was known. What was declined needs no cancel; what it said
+        may have been heard, so the reply goes on from there."""
+        if said := self._live.text:
+            chat = self._history.after_words(said, self._settings.continuation)
+            self._agent.go_on(self._generation, chat)
+        else:
+            self._agent.reply = None
+            self._ask()
 
     def _output_is_due(self, event: ev.Expired) -> None:
         self._output()

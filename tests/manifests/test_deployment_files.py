@@ -10,7 +10,8 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build
-from serve_app.plan import load, resolve
+from serve_app.plan import load
+from serve_app.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ["configs/serve.yaml", "configs/serve.gpu.yaml"]
