@@ -9,6 +9,7 @@ from typing import Any
 from deployments.engine_metrics import EngineMetrics
 from serve_app.config import AgentSettings
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import Sound
 from serve_app.engines.factory import build_llm_chain, build_tts_chain
 from serve_app.reply import ReplyPart, Speaker
 from serve_app.resolve import wire_format
@@ -32,20 +33,20 @@ class Agent:
         self._loop = asyncio.get_running_loop()
 
     async def reply(
-        self, chat: list[Message], voice: str, is_draft: bool
+        self, chat: list[Message], sound: Sound, is_draft: bool
     ) -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come; a cancelled call stops LLM, tools and voice.
 
         Raises EngineError, and DraftDeclined for a draft that would need a tool.
         """
         speaker = self._drafting_speaker if is_draft else self._speaker
-        async with aclosing(speaker.reply(chat, voice)) as parts:
+        async with aclosing(speaker.reply(chat, sound)) as parts:
             async for part in parts:
                 yield part
 
-    async def say(self, text: str, voice: str) -> AsyncGenerator[ReplyPart, None]:
+    async def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """The text as speech."""
-        async with aclosing(self._speaker.say(text, voice)) as parts:
+        async with aclosing(self._speaker.say(text, sound)) as parts:
             async for part in parts:
                 yield part
 

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.config import AgentSettings, AppConfig
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import Sound
 from serve_app.engines.silero import VadAnswer, VadJob
 from serve_app.errors import EngineTimeout
 from serve_app.handle_calls import ask_within, engine_error
@@ -58,17 +59,17 @@ class Calls:
         return self._replies >= self._busy_from
 
     def reply(
-        self, chat: Sequence[Message], voice: str, is_draft: bool
+        self, chat: Sequence[Message], sound: Sound, is_draft: bool
     ) -> AsyncGenerator[ReplyPart, None]:
         """The agent's answer. Closing the generator cancels it over there.
 
         Raises DraftDeclined for a draft that would need a tool.
         """
-        return self._stream(lambda: self._agent.reply.remote(list(chat), voice, is_draft))
+        return self._stream(lambda: self._agent.reply.remote(list(chat), sound, is_draft))
 
-    def say(self, text: str, voice: str) -> AsyncGenerator[ReplyPart, None]:
+    def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """A text as speech."""
-        return self._stream(lambda: self._agent.say.remote(text, voice))
+        return self._stream(lambda: self._agent.say.remote(text, sound))
 
     async def _stream(self, call: Callable[[], Any]) -> AsyncGenerator[ReplyPart, None]:
         """One streaming call a reply. Raises EngineError and DraftDeclined."""

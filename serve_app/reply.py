@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from serve_app.conversation.clauses import ClauseSplitter
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.conversation.speakable import Speakable
 from serve_app.engines.base import LlmEngine, Speech, TtsEngine
 from serve_app.engines.voices import resampled
-from serve_app.protocol.formats import AudioFormat
+from serve_app.protocol.formats import AudioFormat, parse_format
 
 _PIECE_S = 0.5
 """Longest piece of audio that is sent: short enough to be cut off, long enough that a client
@@ -55,30 +56,31 @@ class Speaker:
         splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
     ) -> None:
         self._llm = llm
-        self._tts = resampled(tts, wire)
+        self._tts = tts
         self._wire = wire
         self._splitter = splitter
 
-    def reply(self, chat: Sequence[Message], voice: str = "") -> AsyncGenerator[ReplyPart, None]:
+    def reply(
+        self, chat: Sequence[Message], sound: Sound = ANY_SOUND
+    ) -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come. Closing the iterator stops LLM and voice.
 
-        `voice` is a name that the voice engine knows, empty for its own choice.
         Raises EngineError (stage `llm` or `tts`). What the LLM had written before it failed
         is still spoken.
         """
-        return self._speak_as_written(self._llm.stream(chat), voice)
+        return self._speak_as_written(self._llm.stream(chat), sound)
 
-    def say(self, text: str, voice: str = "") -> AsyncGenerator[ReplyPart, None]:
+    def say(self, text: str, sound: Sound = ANY_SOUND) -> AsyncGenerator[ReplyPart, None]:
         """`text` as speech, in the same shape."""
-        return self._speak_as_written(_one(text), voice)
+        return self._speak_as_written(_one(text), sound)
 
     async def _speak_as_written(
-        self, stream: AsyncGenerator[str, None], voice: str
+        self, stream: AsyncGenerator[str, None], sound: Sound
     ) -> AsyncGenerator[ReplyPart, None]:
         parts: _Queue = asyncio.Queue(_PIECES_AHEAD)
         clauses: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
         writer = asyncio.create_task(self._write(stream, clauses, parts))
-        speaker = asyncio.create_task(self._speak(clauses, voice, parts))
+        speaker = asyncio.create_task(self._speak(clauses, sound, parts))
         failure: Exception | None = None
         try:
             while (part := await parts.get()) is not None:
@@ -111,11 +113,13 @@ class Speaker:
             await _hand_over(clause, clauses, parts)
         await clauses.put(None)
 
-    async def _speak(self, clauses: asyncio.Queue[str | None], voice: str, parts: _Queue) -> None:
+    async def _speak(self, clauses: asyncio.Queue[str | None], sound: Sound, parts: _Queue) -> None:
+        wire = parse_format(f"pcm_{sound.sample_rate_hz}") if sound.sample_rate_hz else self._wire
+        tts = resampled(self._tts, wire)
         try:
-            async with aclosing(self._tts.speak(_until_none(clauses), voice)) as speeches:
+            async with aclosing(tts.speak(_until_none(clauses), sound.voice)) as speeches:
                 async for speech in speeches:
-                    for piece in pieces(speech, self._wire):
+                    for piece in pieces(speech, wire):
                         await parts.put(piece)
         except Exception as error:  # handed to the caller, who raises it
             await parts.put(error)

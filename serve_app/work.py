@@ -43,8 +43,8 @@ class Work:
                 self._start((ef.JudgeTurn, generation, segment), self._judge(effect))
             case ef.Reply(generation, reply):
                 self._start((ef.Reply, generation, reply), self._reply(effect))
-            case ef.Say(generation, reply, text, voice):
-                parts = self._calls.say(text, voice)
+            case ef.Say(generation, reply, text, sound):
+                parts = self._calls.say(text, sound)
                 self._start((ef.Say, generation, reply), self._deliver(generation, reply, parts))
 
     def cancel(self, effect: ef.CancelSegment | ef.CancelReply | ef.Cancel) -> None:
@@ -113,7 +113,7 @@ class Work:
         if effect.is_draft and self._calls.is_busy:
             await self._put(ev.DraftDeclined(generation, reply))
         else:
-            parts = self._calls.reply(effect.chat, effect.voice, effect.is_draft)
+            parts = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
             await self._deliver(generation, reply, parts)
 
     async def _deliver(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.messages import Samples
 
 
@@ -40,7 +41,7 @@ class Opened:
     events: frozenset[str] = frozenset()
     greeting: str | None = None
     language: str = ""
-    voice: str = ""
+    sound: Sound = ANY_SOUND
     turn: Mapping[str, Any] = field(default_factory=dict)
 
 

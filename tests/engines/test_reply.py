@@ -8,6 +8,7 @@ import pytest
 
 from serve_app.config import LlmSettings, TtsSettings
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import Sound
 from serve_app.engines.base import Speech
 from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
 from serve_app.engines.openai_chat import OpenAiChat
@@ -47,6 +48,19 @@ async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() ->
     seconds = sum(piece.duration_s for piece in spoken)
     assert seconds == pytest.approx(len(text) * 0.05, rel=0.1), "the voice says 20 letters a second"
     assert all(len(piece.audio) % 2 == 0 and piece.duration_s <= 0.5 for piece in spoken)
+
+
+async def test_a_client_has_its_own_sample_rate() -> None:
+    """Between two replies at the server's rate; the voice speaks at a third one."""
+    lengths = []
+    async with speaking(ChatScript(["It is late."])) as (speaker, _, _):
+        for sound in (Sound(), Sound("nova", 16_000), Sound()):
+            parts = [part async for part in speaker.reply(CHAT, sound)]
+            spoken = [part for part in parts if isinstance(part, Spoken)]
+            lengths.append(sum(len(piece.audio) for piece in spoken))
+            assert sum(piece.duration_s for piece in spoken) == pytest.approx(0.55, rel=0.1)
+    assert lengths[1] / lengths[0] == pytest.approx(16_000 / 44_100, rel=0.02)
+    assert lengths[0] == lengths[2]
 
 
 async def test_what_is_recorded_of_markdown_is_what_was_said() -> None:

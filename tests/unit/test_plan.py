@@ -329,3 +329,11 @@ def test_what_the_engines_cannot_do_is_refused(options: dict[str, str], reason: 
     larger = load({"stt": {"model": "distil-whisper/distil-large-v3"}}, {})
     provider = resolve(larger, {"ELEVEN_LABS_API_KEY": "k"}, 0)
     check_options(provider, Open("", **options))
+
+
+def test_a_sample_rate_can_be_asked_of_pcm_only() -> None:
+    asked = Open("", sample_rate_hz=16_000)
+    check_options(resolve(load({}, {}), {}, 0), asked)
+    env = {"ELEVEN_LABS_API_KEY": "k", "ELEVEN_LABS_OUTPUT_FORMAT": "mp3_44100_64"}
+    with pytest.raises(ProtocolViolation, match="'sample_rate_hz': the voice here is not pcm"):
+        check_options(resolve(load({}, env), env, 0), asked)
