@@ -67,7 +67,7 @@ def pool_of(replicas: int, threads: int) -> Iterator["Pool"]:
     """A local Ray with nothing but transcribers; stops both at the end."""
     settings = SttSettings(replicas=replicas, threads=threads, num_gpus=0.0, device="cpu")
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="error", log_to_driver=False)
+    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     try:
         handle = serve.run(transcribers(settings), name=_APP, route_prefix=None)
         yield Pool(settings, handle)

@@ -37,6 +37,7 @@ def cluster() -> Iterator[None]:
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     others = set(psutil.Process().children(recursive=True))
     ray.init(
+        "local",  # whatever else runs on the machine
         num_cpus=4,
         num_gpus=GPUS,
         include_dashboard=False,
