@@ -110,6 +110,7 @@ def _session_actors(config: AppConfig) -> list[DeploymentActorConfig]:
         DeploymentActorConfig(
             name=actor_name(index),
             actor_class=SessionActor,
+            init_args=(config.sessions,),
             actor_options={"num_cpus": config.sessions.num_cpus},
         )
         for index in range(config.sessions.actors)

@@ -41,10 +41,19 @@ class IngressSettings(Replicas):
 
 
 class SessionSettings(Settings):
-    """The pool of session actors."""
+    """The pool of session actors, which keep the sessions of clients that may come back."""
 
     actors: int = Field(1, ge=1)
     num_cpus: float = Field(0.0, ge=0)
+    window_s: float = Field(60.0, ge=5)
+    """How long after the loss of its socket a session can be resumed."""
+    max_sessions: int = Field(10_000, ge=1)
+    """That one actor keeps; the one that is away for longest makes room."""
+    max_history_chars: int = Field(100_000, ge=1000)
+    """Of a session; the oldest turns are left out, the system prompt is not."""
+    redis_url_variable: str = "ECHO_REDIS_URL"
+    """Names the environment variable with the address of a Redis, where each commit is written as
+    well. Sessions then survive the loss of all processes here. Unset: memory only."""
 
 
 class VadSettings(Replicas):

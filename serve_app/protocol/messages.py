@@ -19,7 +19,7 @@ Samples = npt.NDArray[np.float32]
 TOKEN_BYTES = 8
 """Every audio message starts with the token of its reply, in ASCII."""
 
-EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error"})
+EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error", "goaway"})
 """The extensions that a client can ask for in `open.events`."""
 
 
@@ -43,6 +43,10 @@ class Open:
     """Extension: a voice by the name that the TTS provider knows; empty is the configured one."""
     turn: Mapping[str, Any] = field(default_factory=dict)
     """Extension: turn settings of this session; see CLIENT_SETTINGS in conversation.settings."""
+    resume: bool = False
+    """Extension: the client wants to be able to come back, and is sent `session`."""
+    resume_token: str = field(default="", repr=False)
+    """Extension: the client comes back. All other fields are those of its first `open`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,34 @@ class ErrorNotice:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Extension, for `open.resume`: how to go on with this conversation on another socket."""
+
+    resume_token: str = field(repr=False)
+    """For the next `open`; it works once."""
+    window_s: float
+    """How long after the loss of the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """Extension `goaway`: the server is going to stop. The socket is closed (1012) when the turn
+    that is going on is over."""
+
+    time_left_ms: int
+    """Then it is closed in any case."""
+
+
 ServerMessage = (
-    Token | AgentAudio | Interrupt | Transcript | Partial | StateChanged | Metrics | ErrorNotice
+    Token
+    | AgentAudio
+    | Interrupt
+    | Transcript
+    | Partial
+    | StateChanged
+    | Metrics
+    | ErrorNotice
+    | Session
+    | GoAway
 )

@@ -107,7 +107,7 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type="open", prompt=7), 4400, "open: 'prompt' must be a string"),
         (pack(type="open", prompt="x" * 40_000), 4400, "open: 'prompt' is longer than 32768"),
         (pack(type="open", events="all"), 4400, "open: 'events' must be a list of strings"),
-        (pack(type="open", events=["all"]), 4400, "open: unknown event 'all': use error, metrics"),
+        (pack(type="open", events=["all"]), 4400, "open: unknown event 'all': use error, goaway"),
         (pack(type="open", greeting=True), 4400, "open: 'greeting' must be a string or false"),
         (pack(type="open", language=7), 4400, "open: 'language' must be a string"),
         (pack(type="open", voice="x" * 200), 4400, "open: 'voice' is longer than 128 bytes"),
