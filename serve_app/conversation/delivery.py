@@ -54,6 +54,13 @@ class Delivery:
         """Asks the voice for a reply that is known already."""
         self._do(Say(generation, self._new_reply().number, text, self._voice))
 
+    def go_on(self, generation: int, reply: Playout, chat: tuple[Message, ...], cue: str) -> None:
+        """The agent died: another one says the rest, after what there is already."""
+        reply.is_second_try = True
+        if text := reply.text.strip():
+            chat = (*chat, Message("assistant", text), Message("user", cue))
+        self._do(Reply(generation, reply.number, chat, self._voice))
+
     def apologise(self, generation: int, reply: Playout, text: str) -> None:
         """The reply failed and goes on with an apology."""
         reply.is_apology = True

@@ -438,6 +438,11 @@ class Conversation:
         self._finish_if_played()
 
     def _reply_failed(self, event: ev.ReplyFailed) -> None:
+        if event.stage == "agent" and self._history.awaits_reply and not self._live.is_second_try:
+            self._agent.go_on(
+                self._generation, self._live, self._history.chat, self._settings.go_on
+            )
+            return
         self._tell_error(event.stage, event.message)
         apology = self._settings.apology
         if apology and event.stage != "tts" and not self._live.is_apology:

@@ -31,6 +31,10 @@ class Playout:
         """When the voice got its first clause."""
         self.audio_at_s: float | None = None
         """When the first piece came."""
+        self.is_second_try = False
+        """Its agent died, and another one goes on with it."""
+        self.text = ""
+        """All that was made of it, heard or not."""
         self._waiting: deque[Piece] = deque()
         self._waiting_s = 0.0
         self._ledger = HeardLedger()
@@ -39,6 +43,7 @@ class Playout:
         if self.audio_at_s is None and piece.audio:
             self.audio_at_s = now_s
         if self._waiting_s < _MAX_WAITING_S:
+            self.text += piece.text
             self._waiting.append(piece)
             self._waiting_s += piece.duration_s
 

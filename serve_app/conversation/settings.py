@@ -93,6 +93,8 @@ class TurnSettings:
     """What the agent is told that the user said, so that it speaks first (as Echo does)."""
     apology: str = "Sorry, something went wrong. Could you say that again?"
     """Said when a reply fails; empty is nothing said. The `error` event comes in any case."""
+    go_on: str = "(You were cut off there. Go on with the very next word.)"
+    """What another agent is told, once, when the first one died in the middle of its reply."""
     idle_prompt_ms: int = 0
     """Time without a word after which the agent says `idle_prompt`, once; 0 is never."""
     idle_prompt: str = "Are you still there?"

@@ -130,7 +130,7 @@ class Chaos(RuleBasedStateMachine):
         for reply in self._recent(number):
             self.do(ev.ReplyEnded(*reply))
 
-    @rule(number=OLDER, stage=st.sampled_from(["llm", "tts"]))
+    @rule(number=OLDER, stage=st.sampled_from(["llm", "tts", "agent"]))
     def fails(self, number: int, stage: str) -> None:
         for reply in self._recent(number):
             if self._is_live(reply[1]):
