@@ -20,7 +20,8 @@ from starlette.websockets import WebSocket
 from serve_app.calls import Calls
 from serve_app.checkpoints import Checkpoints
 from serve_app.config import AppConfig, SessionSettings
-from serve_app.conversation.machine import Conversation
+from serve_app.conversation.machine import STOPPING, Conversation
+from serve_app.draining import CHECK_S, is_draining, time_left_s
 from serve_app.driver import Driver
 from serve_app.errors import AtCapacity
 from serve_app.event_log import EventLog
@@ -50,6 +51,7 @@ class Ingress:
         self._batcher = VoiceActivityBatcher(self._calls.detect)
         self._loops: list[asyncio.Task[None]] = []
         self._sessions: dict[asyncio.Task[None], Driver] = {}
+        self._is_draining = False
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(
@@ -63,6 +65,9 @@ class Ingress:
     async def conversation(self, socket: WebSocket) -> None:
         """One session, from handshake to close."""
         await socket.accept()
+        if self._is_draining:
+            await socket.close(STOPPING, "the server is going to stop: connect again")
+            return
         if self._live_sessions >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
             await socket.close(AtCapacity.close_code, "all sessions are taken: try again later")
@@ -112,7 +117,18 @@ class Ingress:
     def _start_loops(self) -> None:
         """The constructor runs in another event loop."""
         if not self._loops:
-            self._loops = [_task_of_its_own(loop.run()) for loop in (self._batcher, self._leases)]
+            work = (self._batcher.run(), self._leases.run(), self._watch_for_the_end())
+            self._loops = [_task_of_its_own(loop) for loop in work]
+
+    async def _watch_for_the_end(self) -> None:
+        """Tells the sessions once that the replica is going to stop."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            if is_draining() and not self._is_draining:
+                self._is_draining = True
+                left_s = time_left_s(self._config.ingress.drain_timeout_s)
+                for driver in self._sessions.values():
+                    driver.drain(left_s)
 
     def _event_log(self, session: str) -> EventLog | None:
         settings = self._config.ingress

@@ -51,6 +51,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         config.ingress,
         max_ongoing_requests=config.ingress.max_sessions + _SPARE_REQUESTS,
         deployment_actors=_session_actors(config),
+        graceful_shutdown_timeout_s=config.ingress.drain_timeout_s,
     )
     return ingress.bind(config, vad, stt, agent)
 

@@ -34,6 +34,9 @@ class IngressSettings(Replicas):
     """Sessions that one replica holds; one more is closed with 1013."""
     open_timeout_s: Seconds = 30.0
     """A socket that has not sent `open` by then is closed."""
+    drain_timeout_s: Seconds = 30.0
+    """How long a replica that is stopped waits for its sessions to finish their turn; with HAProxy
+    RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S is how long."""
     event_log_dir: str = ""
     """Where each session's events are written, for `echo-serve replay`. They hold what was said."""
     event_log_audio: bool = False
