@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test lint types models bench-turns bench-latency lock clean
+.PHONY: run demo test redis lint types models bench-turns bench-latency chaos lock clean
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -13,8 +13,13 @@ run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
-test: lint types models ## lint, types, and every test
+test: lint types models redis ## lint, types, and every test
 	$(BIN)/python -m pytest
+
+redis:                  ## a redis-server for the tests, if it can be had
+	@command -v redis-server >/dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq redis-server; } \
+	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -31,6 +36,9 @@ bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Sm
 
 bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
 	@$(BIN)/python -m bench.latency
+
+chaos: $(INSTALLED)     ## processes are killed under live conversations; needs redis-server
+	@$(BIN)/python -m bench.chaos
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'

@@ -15,11 +15,13 @@ from serve_app.protocol.messages import (
     Audio,
     Close,
     ErrorNotice,
+    GoAway,
     Interrupt,
     Metrics,
     Open,
     PlaybackState,
     ServerMessage,
+    Session,
     StateChanged,
     Token,
     Transcript,
@@ -69,6 +71,12 @@ def test_state_and_close_as_echos_client_sends_them() -> None:
             ErrorNotice(2, "llm", "late"),
             b"\x84\xa4type\xa5error\xa4turn\x02\xa5stage\xa3llm\xa7message\xa4late",
         ),
+        (
+            Session("id.secret", 60.0),
+            b"\x83\xa4type\xa7session\xacresume_token\xa9id.secret"
+            b"\xa8window_s\xcb\x40\x4e\0\0\0\0\0\0",
+        ),
+        (GoAway(8000), b"\x82\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40"),
     ],
 )
 def test_server_messages(message: ServerMessage, frame: bytes) -> None:
@@ -112,6 +120,8 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type="open", language=7), 4400, "open: 'language' must be a string"),
         (pack(type="open", voice="x" * 200), 4400, "open: 'voice' is longer than 128 bytes"),
         (pack(type="open", turn=[]), 4400, "open: 'turn' must be a map"),
+        (pack(type="open", resume=1), 4400, "open: 'resume' must be true or false"),
+        (pack(type="open", resume_token=7), 4400, "open: 'resume_token' must be a string"),
         (pack(type="text"), 4400, "text: 'text' must have words"),
         (pack(type="text", text=" "), 4400, "text: 'text' must have words"),
         (pack(type="played", token="t"), 4400, "played: 'played_ms' must be a number from 0 on"),
