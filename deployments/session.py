@@ -29,7 +29,7 @@ class Sessions:
         return self._store.renew(epochs, time.monotonic())
 
     async def forget(self, session: str, epoch: int) -> None:
-        self._store.forget(session, epoch)
+        self._store.forget(session, epoch, time.monotonic())
 
     async def age_s(self) -> float:
         """Since this process was started: a young one may not know its sessions yet."""

@@ -58,6 +58,8 @@ class SessionStore:
         self._max_chars = max_chars
         self._entries: dict[str, Entry] = {}
         self._expires_at_s: dict[str, float] = {}
+        self._over: dict[str, tuple[int, float]] = {}
+        """The epoch and the expiry of what was forgotten: an older owner must not bring it back."""
 
     def save(self, session: str, entry: Entry, now_s: float) -> bool:
         """Takes the newest state. False when the session has another owner by now."""
@@ -83,7 +85,7 @@ class SessionStore:
 
     def renew(self, epochs: Mapping[str, int], now_s: float) -> Renewal:
         """The owners with these epochs are alive."""
-        known = {session: epoch for session, epoch in epochs.items() if session in self._entries}
+        known = {session: epoch for session, epoch in epochs.items() if self._epoch(session)}
         mine = [session for session, epoch in known.items() if epoch >= self._epoch(session)]
         self._expires_at_s |= dict.fromkeys(mine, now_s + self._window_s)
         self.sweep(now_s)
@@ -92,15 +94,18 @@ class SessionStore:
             unknown=[session for session in epochs if session not in known],
         )
 
-    def forget(self, session: str, epoch: int) -> None:
+    def forget(self, session: str, epoch: int, now_s: float) -> None:
         """The conversation is over. Safe to repeat."""
         if self._epoch(session) <= epoch:
             self._drop(session)
+            self._over[session] = (epoch + 1, now_s + self._window_s)
 
     def sweep(self, now_s: float) -> None:
         """Drops what has expired."""
         for session in [s for s, at_s in self._expires_at_s.items() if at_s <= now_s]:
             self._drop(session)
+        for session in [s for s, (_, at_s) in self._over.items() if at_s <= now_s]:
+            del self._over[session]
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -108,7 +113,8 @@ class SessionStore:
 
     def _epoch(self, session: str) -> int:
         entry = self._entries.get(session)
-        return entry.epoch if entry else 0
+        over, _ = self._over.get(session, (0, 0.0))
+        return max(entry.epoch if entry else 0, over)
 
     def _make_room(self, now_s: float) -> None:
         if len(self._entries) >= self._max_sessions:

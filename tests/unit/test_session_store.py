@@ -29,8 +29,8 @@ def test_the_last_state_is_kept_until_it_is_forgotten(store: SessionStore) -> No
     store.save("a", entry("two"), 1.0)
     store.save("b", entry("three"), 1.0)
     assert store.entries == {"a": entry("two"), "b": entry("three")}
-    store.forget("a", epoch=1)
-    store.forget("a", epoch=1)
+    store.forget("a", epoch=1, now_s=2.0)
+    store.forget("a", epoch=1, now_s=2.0)
     assert store.entries == {"b": entry("three")}
 
 
@@ -75,7 +75,7 @@ def test_what_an_older_owner_writes_is_refused(store: SessionStore) -> None:
     store.save("a", entry("hello"), 0.0)
     store.attach("a", "one", hashed("two"), 1.0)
     assert not store.save("a", entry("late"), 2.0)
-    store.forget("a", epoch=1)
+    store.forget("a", epoch=1, now_s=2.0)
     assert store.entries == {"a": entry("hello", 2, "two")}
     assert store.save("a", entry("newer", 2, "two"), 3.0)
 
@@ -94,6 +94,16 @@ def test_a_new_actor_is_given_the_sessions_again(store: SessionStore) -> None:
     assert store.save("a", entry("hello", 2), 0.0)
     assert store.renew({"a": 2}, 1.0).unknown == []
     assert not store.save("a", entry("late", 1), 1.0), "who was superseded before stays so"
+
+
+def test_an_older_owner_does_not_bring_back_what_is_over(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    store.attach("a", "one", hashed("two"), 1.0)
+    store.forget("a", epoch=2, now_s=2.0)
+    assert store.renew({"a": 1}, 3.0).taken == ["a"]
+    assert not store.save("a", entry("late"), 3.0)
+    store.sweep(2.0 + WINDOW_S)
+    assert store.renew({"a": 1}, 2.0 + WINDOW_S).unknown == ["a"], "nothing is left of it"
 
 
 # --- bounds ---
