@@ -52,6 +52,12 @@ async def _typed(session: EchoSession, text: str) -> None:
     await session.next("audio", timeout_s=_WITHIN_S)
 
 
+async def _finished(session: EchoSession) -> None:
+    """What is typed before a client has noticed that its socket is lost, is lost as well."""
+    while (await session.next("state", timeout_s=_WITHIN_S)).fields["state"] != "waiting":
+        pass
+
+
 async def _spoken(session: EchoSession) -> None:
     await session.say(trim(clip(_CLIP)))
 
@@ -68,6 +74,7 @@ async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
                 await _typed(session, f"{name} second.")
             struck_s = await fault.strike()
             result.next_audio_s.append(await _next_audio_s(session, name, struck_s))
+            await _finished(session)
             await _typed(session, f"{name} last.")
             _judge(stage, name, session, result)
     except Exception as error:
