@@ -45,6 +45,9 @@ async def _run(stage: Stage, name: str, sessions: int) -> Result:
         json.loads(await asyncio.to_thread(stage.server.healthz))["sessions"] for _ in range(8)
     ]
     result.leftovers = len(entries) + len(speaking) + max(counts)
+    if result.leftovers:
+        left = {"entries": len(entries), "voices": len(speaking), "sessions": max(counts)}
+        print(f"  {name}: left {left}", file=sys.stderr)
     return result
 
 
@@ -80,12 +83,13 @@ _HEAD = (
 
 
 def _row(result: Result) -> str:
-    waits = sorted(result.next_audio_s) or [float("nan")]
-    p95 = waits[min(len(waits) - 1, round(0.95 * (len(waits) - 1)))]
+    waits = sorted(result.next_audio_s)
+    p95 = waits[round(0.95 * (len(waits) - 1))] if waits else 0.0
+    audio = f"{statistics.median(waits):.1f} s, {p95:.1f} s" if waits else ""
     return (
         f"| {result.fault} | {result.turns} | {result.lost + result.ended} | {result.doubled} "
         f"| {result.stale_chunks} | {result.resumed} "
-        f"| {statistics.median(waits):.1f} s, {p95:.1f} s | {result.leftovers} |"
+        f"| {audio} | {result.leftovers} |"
     )
 
 
