@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test lint types models lock clean \
+.PHONY: run demo test redis lint types models lock clean chaos \
 	bench-turns bench-latency bench-stt bench-speech bench-agent
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
@@ -15,8 +15,13 @@ run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
-test: lint types models ## lint, types, and every test
+test: lint types models redis ## lint, types, and every test
 	$(BIN)/python -m pytest
+
+redis:                  ## a redis-server for the tests, if it can be had
+	@command -v redis-server >/dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq redis-server; } \
+	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -46,6 +51,9 @@ bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sent
 
 bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves; 2 minutes
 	@$(BIN)/python -m bench.agent
+
+chaos: $(INSTALLED)     ## processes are killed under live conversations; needs redis-server
+	@$(BIN)/python -m bench.chaos
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'

@@ -47,18 +47,23 @@ def provided() -> Iterator[dict[str, str]]:
         llm_url, voice_url = (process.stdout.readline().strip() for _ in range(2))
         if not voice_url:
             raise RuntimeError("the providers do not start")
-        yield {
-            "OPENAI_API_KEY": "sk-bench",
-            "TEXT_GENERATION_API_URL": llm_url,
-            "ELEVEN_LABS_API_KEY": "el-bench",
-            "ELEVEN_LABS_API_URL": voice_url,
-        }
+        yield environment(llm_url, voice_url)
     if process.returncode:
         raise RuntimeError(f"the providers ended with {process.returncode}")
 
 
-async def serve() -> None:
-    """Both servers, until the end of standard input."""
+def environment(llm_url: str, voice_url: str) -> dict[str, str]:
+    """What makes a server use the two."""
+    return {
+        "OPENAI_API_KEY": "sk-bench",
+        "TEXT_GENERATION_API_URL": llm_url,
+        "ELEVEN_LABS_API_KEY": "el-bench",
+        "ELEVEN_LABS_API_URL": voice_url,
+    }
+
+
+def scripts() -> tuple[openai_server.Script, elevenlabs_server.Script]:
+    """What they say, and how fast."""
     llm = openai_server.Script(
         pieces=_tokens(ANSWER),
         pieces_by_prompt={STORY_PROMPT: _tokens(STORY)},
@@ -68,6 +73,12 @@ async def serve() -> None:
     voice = elevenlabs_server.Script(
         chunk_bytes=_CHUNK_BYTES, chunk_delay_s=_CHUNK_S, first_audio_delay_s=FIRST_AUDIO_S
     )
+    return llm, voice
+
+
+async def serve() -> None:
+    """Both servers, until the end of standard input."""
+    llm, voice = scripts()
     async with (
         openai_server.FakeOpenAi(llm) as openai,
         elevenlabs_server.FakeElevenLabs(voice) as elevenlabs,

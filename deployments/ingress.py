@@ -3,9 +3,9 @@
 import asyncio
 import contextvars
 import logging
-import secrets
-import string
+import os
 import uuid
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,17 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from serve_app.calls import Calls
-from serve_app.config import AppConfig
-from serve_app.conversation.machine import Conversation
+from serve_app.checkpoints import Checkpoints
+from serve_app.config import AppConfig, SessionSettings
+from serve_app.conversation.machine import STOPPING, Conversation
+from serve_app.draining import CHECK_S, is_draining, time_left_s
 from serve_app.driver import Driver
 from serve_app.errors import AtCapacity
 from serve_app.event_log import EventLog
 from serve_app.plan import check_options, stages
-from serve_app.protocol.messages import TOKEN_BYTES
+from serve_app.session_keeper import Leases
 from serve_app.sessions import SessionPool
+from serve_app.tokens import Tokens
 from serve_app.voice_activity import VoiceActivityBatcher
 
 log = logging.getLogger(__name__)
@@ -43,10 +46,12 @@ class Ingress:
     ) -> None:
         self._config = config
         self._calls = Calls(config, vad, stt, agent)
-        self._pool = SessionPool(config.sessions.actors)
+        self._pool = SessionPool(config.sessions.actors, _checkpoints(config.sessions))
+        self._leases = Leases(self._pool)
         self._batcher = VoiceActivityBatcher(self._calls.detect)
-        self._batching: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
         self._sessions: dict[asyncio.Task[None], Driver] = {}
+        self._is_draining = False
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(
@@ -60,12 +65,15 @@ class Ingress:
     async def conversation(self, socket: WebSocket) -> None:
         """One session, from handshake to close."""
         await socket.accept()
+        if self._is_draining:
+            await socket.close(STOPPING, "the server is going to stop: connect again")
+            return
         if self._live_sessions >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
             await socket.close(AtCapacity.close_code, "all sessions are taken: try again later")
             return
         driver = self._driver(socket)
-        session = asyncio.create_task(driver.run(self._config.ingress.open_timeout_s))
+        session = _task_of_its_own(driver.run(self._config.ingress.open_timeout_s))
         self._sessions[session] = driver
         session.add_done_callback(self._sessions.pop)
         try:
@@ -81,31 +89,46 @@ class Ingress:
         return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
 
     async def check_health(self) -> None:
-        if self._batching is not None and self._batching.done():
-            raise RuntimeError("the voice activity loop has ended")
+        if any(loop.done() for loop in self._loops):
+            raise RuntimeError("a loop of the replica has ended")
 
     @property
     def _live_sessions(self) -> int:
         return sum(not driver.is_over for driver in self._sessions.values())
 
     def _driver(self, socket: WebSocket) -> Driver:
-        if self._batching is None or self._batching.done():
-            # In a context of its own: Serve cancels the calls made in the context of a request
-            # when that request ends, and this loop would end with the first session.
-            self._batching = asyncio.get_running_loop().create_task(
-                self._batcher.run(), context=contextvars.Context()
-            )
+        self._start_loops()
         session = uuid.uuid4().hex
+        tokens = Tokens()
         return Driver(
             session=session,
             socket=socket,
-            conversation=Conversation(self._config.turn, _new_token),
+            conversation=Conversation(self._config.turn, tokens),
+            tokens=tokens,
             calls=self._calls,
             batcher=self._batcher,
             pool=self._pool,
+            leases=self._leases,
+            window_s=self._config.sessions.window_s,
             check=partial(check_options, self._config),
             event_log=self._event_log(session),
         )
+
+    def _start_loops(self) -> None:
+        """The constructor runs in another event loop."""
+        if not self._loops:
+            work = (self._batcher.run(), self._leases.run(), self._watch_for_the_end())
+            self._loops = [_task_of_its_own(loop) for loop in work]
+
+    async def _watch_for_the_end(self) -> None:
+        """Tells the sessions once that the replica is going to stop."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            if is_draining() and not self._is_draining:
+                self._is_draining = True
+                left_s = time_left_s(self._config.ingress.drain_timeout_s)
+                for driver in self._sessions.values():
+                    driver.drain(left_s)
 
     def _event_log(self, session: str) -> EventLog | None:
         settings = self._config.ingress
@@ -120,5 +143,12 @@ class Ingress:
             return None
 
 
-def _new_token() -> str:
-    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(TOKEN_BYTES))
+def _task_of_its_own(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """In a context of its own: Serve cancels the calls made in the context of a request when that
+    request ends, and a session still has to finish what was said before its socket was lost."""
+    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+
+def _checkpoints(settings: SessionSettings) -> Checkpoints | None:
+    url = os.environ.get(settings.redis_url_variable)
+    return Checkpoints(url, settings.window_s, settings.max_history_chars) if url else None

@@ -1,46 +1,44 @@
-"""What of a session outlives its socket: many sessions an actor, several actors a pool."""
+"""The session actor: a thin shell around the store. Several make a pool; each holds many
+sessions and is asked at commits, at attaches and once a second, never for a frame of audio."""
 
 import time
+from collections.abc import Mapping
 
 import ray
 
-from serve_app.conversation.effects import Record
-
-KEPT_S = 3600.0
-"""An entry that was not written for this long belongs to an ingress replica that died."""
+from serve_app.config import SessionSettings
+from serve_app.session_store import Entry, Renewal, SessionStore
 
 
-class SessionStore:
-    """Written at each committed turn, never for a frame of audio."""
+class Sessions:
+    """Async, so that its methods take turns: each one is a step that nothing interrupts."""
 
-    def __init__(self, kept_s: float = KEPT_S) -> None:
-        self._kept_s = kept_s
-        self._records: dict[str, tuple[float, Record]] = {}
+    def __init__(self, settings: SessionSettings) -> None:
+        self._store = SessionStore(
+            settings.window_s, settings.max_sessions, settings.max_history_chars
+        )
+        self._started_s = time.monotonic()
 
-    async def save(self, session: str, record: Record) -> None:
-        self._expire()
-        # Taken out and put in again, so that the dict stays in the order of writing.
-        self._records.pop(session, None)
-        self._records[session] = (time.monotonic(), record)
+    async def save(self, session: str, entry: Entry) -> bool:
+        return self._store.save(session, entry, time.monotonic())
 
-    async def load(self, session: str) -> Record | None:
-        entry = self._records.get(session)
-        return entry[1] if entry else None
+    async def attach(self, session: str, secret: str, next_hash: bytes) -> Entry | None:
+        return self._store.attach(session, secret, next_hash, time.monotonic())
 
-    async def forget(self, session: str) -> None:
-        self._records.pop(session, None)
+    async def renew(self, epochs: Mapping[str, int]) -> Renewal:
+        return self._store.renew(epochs, time.monotonic())
 
-    async def sessions(self) -> list[str]:
-        """Those that are kept, the one written last at the end."""
-        return list(self._records)
+    async def forget(self, session: str, epoch: int) -> None:
+        self._store.forget(session, epoch, time.monotonic())
 
-    def _expire(self) -> None:
-        oldest = time.monotonic() - self._kept_s
-        while self._records:
-            session, (written, _) = next(iter(self._records.items()))
-            if written >= oldest:
-                return
-            del self._records[session]
+    async def age_s(self) -> float:
+        """Since this process was started: a young one may not know its sessions yet."""
+        return time.monotonic() - self._started_s
+
+    async def entries(self) -> dict[str, Entry]:
+        """All that is kept."""
+        self._store.sweep(time.monotonic())
+        return dict(self._store.entries)
 
 
-SessionActor = ray.remote(SessionStore)
+SessionActor = ray.remote(Sessions)

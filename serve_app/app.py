@@ -52,6 +52,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         config.ingress,
         max_ongoing_requests=config.ingress.max_sessions + _SPARE_REQUESTS,
         deployment_actors=_session_actors(config),
+        graceful_shutdown_timeout_s=config.ingress.drain_timeout_s,
     )
     return ingress.bind(config, vad, stt, agent)
 
@@ -111,6 +112,7 @@ def _session_actors(config: AppConfig) -> list[DeploymentActorConfig]:
         DeploymentActorConfig(
             name=actor_name(index),
             actor_class=SessionActor,
+            init_args=(config.sessions,),
             actor_options={"num_cpus": config.sessions.num_cpus},
         )
         for index in range(config.sessions.actors)

@@ -36,6 +36,9 @@ class IngressSettings(Replicas):
     """Sessions that one replica holds; one more is closed with 1013."""
     open_timeout_s: Seconds = 30.0
     """A socket that has not sent `open` by then is closed."""
+    drain_timeout_s: Seconds = 30.0
+    """How long a replica that is stopped waits for its sessions to finish their turn; with HAProxy
+    RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S is how long."""
     event_log_dir: str = ""
     """Where each session's events are written, for `echo-serve replay`. They hold what was said."""
     event_log_audio: bool = False
@@ -43,10 +46,19 @@ class IngressSettings(Replicas):
 
 
 class SessionSettings(Settings):
-    """The pool of session actors."""
+    """The pool of session actors, which keep the sessions of clients that may come back."""
 
     actors: int = Field(1, ge=1)
     num_cpus: float = Field(0.0, ge=0)
+    window_s: float = Field(60.0, ge=5)
+    """How long after the loss of its socket a session can be resumed."""
+    max_sessions: int = Field(10_000, ge=1)
+    """That one actor keeps; the one that is away for longest makes room."""
+    max_history_chars: int = Field(100_000, ge=1000)
+    """Of a session; the oldest turns are left out, the system prompt is not."""
+    redis_url_variable: str = "ECHO_REDIS_URL"
+    """Names the environment variable with the address of a Redis, where each commit is written as
+    well. Sessions then survive the loss of all processes here. Unset: memory only."""
 
 
 class VadSettings(Replicas):

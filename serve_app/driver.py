@@ -8,6 +8,7 @@ reader ──events──▶ inbox ──▶ conversation ──effects──▶
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -16,7 +17,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.sound import Sound
-from serve_app.errors import EngineError, ProtocolViolation, TooSlow, VoiceError
+from serve_app.errors import TooSlow, VoiceError
 from serve_app.event_log import EventLog
 from serve_app.protocol import codec
 from serve_app.protocol.messages import (
@@ -29,7 +30,9 @@ from serve_app.protocol.messages import (
     RequestInterrupt,
     Text,
 )
+from serve_app.session_keeper import Leases, SessionKeeper
 from serve_app.sessions import SessionPool
+from serve_app.tokens import Tokens
 from serve_app.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.work import Work
 
@@ -39,9 +42,15 @@ _MAX_EVENTS = 4096
 _MAX_MESSAGES = 1024
 """About 8 minutes of audio in pieces of half a second, or a client that reads nothing."""
 _GOODBYE_S = 5.0
-"""For the last messages and the last record, when the server ends the session."""
+"""For the last messages, when the server ends the session."""
 _REASON_BYTES = 123
 """RFC 6455 allows no more."""
+_KEPT_CODES = {1001, 1006, 1011, 1012, 1013}
+"""After these, and after 45xx, a client may come back; any other end is the session's."""
+
+
+class Barrier:
+    """In the outbox: what follows is sent when the record before it is safe."""
 
 
 class ClientGone(Exception):
@@ -56,26 +65,33 @@ class Driver:
         session: str,
         socket: WebSocket,
         conversation: Conversation,
+        tokens: Tokens,
         calls: Calls,
         batcher: VoiceActivityBatcher,
         pool: SessionPool,
+        leases: Leases,
+        window_s: float,
         check: Callable[[Open], None],
         event_log: EventLog | None = None,
     ) -> None:
         self._session = session
         self._socket = socket
         self._conversation = conversation
+        self._tokens = tokens
         self._work = Work(session, calls, self._put_event)
         self._batcher = batcher
         self._pool = pool
+        self._leases = leases
+        self._window_s = window_s
+        self._keeper: SessionKeeper | None = None
+        self._has_opened = False
+        self._closed_with = 1006
         self._check = check
         self._event_log = event_log
         self._voice = VoiceStream(self._deliver_voice, self._fail)
         self._inbox: asyncio.Queue[ev.Event | VoiceError | ClientGone] = asyncio.Queue(_MAX_EVENTS)
-        self._outbox: asyncio.Queue[bytes | ef.CloseSocket] = asyncio.Queue(_MAX_MESSAGES)
+        self._outbox: asyncio.Queue[bytes | Barrier | ef.CloseSocket] = asyncio.Queue(_MAX_MESSAGES)
         self._timers: dict[ev.Timer, asyncio.TimerHandle] = {}
-        self._record: ef.Record | None = None
-        self._record_is_new = asyncio.Event()
         self.is_over = False
         """True from before the close frame is sent: a client that sees it finds its place free."""
 
@@ -83,7 +99,7 @@ class Driver:
         """From the accepted socket to its end. Leaves no task, call or timer behind."""
         self._batcher.add(self._voice)
         self._arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._keep_record())]
+        reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write())
         try:
             await self._converse()
@@ -94,20 +110,29 @@ class Driver:
             self._batcher.remove(self._voice)
             for timer in self._timers.values():
                 timer.cancel()
-            await _end([*tasks, writer, *self._work.tasks])
+            await _end([reader, writer, *self._work.tasks])
             if self._event_log is not None:
                 self._event_log.close()
-            await self._forget()
+            if self._keeper is not None:
+                self._leases.remove(self._keeper)
+                await self._keeper.end(is_kept=_is_kept(self._closed_with))
 
     def leave(self) -> None:
         """Ends the session because its client is gone. Safe to repeat, and afterwards."""
         self._fail(ClientGone())
 
+    def drain(self, time_left_s: float) -> None:
+        """The server is going to stop: the turn that is going on is the last one here."""
+        if not self._inbox.full():
+            self._inbox.put_nowait(ev.Draining(time_left_s))
+
     async def _converse(self) -> None:
         while True:
             event = await self._inbox.get()
             if isinstance(event, ClientGone):
-                raise event
+                if self._keeper is None:
+                    raise event
+                event = ev.Disconnected()
             if isinstance(event, VoiceError):
                 self._say_goodbye(event)
                 return
@@ -145,13 +170,15 @@ class Driver:
             case ef.Disarm(timer):
                 self._disarm(timer)
             case ef.Record():
-                self._record = effect
-                self._record_is_new.set()
-            case ef.CloseSocket():
+                if self._keeper is not None:
+                    self._keeper.keep(effect)
+                    self._put(Barrier())
+            case ef.CloseSocket(code):
                 self.is_over = True
+                self._closed_with = code
                 self._put(effect)
 
-    def _put(self, item: bytes | ef.CloseSocket) -> None:
+    def _put(self, item: bytes | Barrier | ef.CloseSocket) -> None:
         try:
             self._outbox.put_nowait(item)
         except asyncio.QueueFull:
@@ -165,6 +192,7 @@ class Driver:
 
     def _say_goodbye(self, error: VoiceError) -> None:
         self.is_over = True
+        self._closed_with = error.close_code
         while self._outbox.full():
             self._outbox.get_nowait()
         self._outbox.put_nowait(ef.CloseSocket(error.close_code, str(error)))
@@ -209,40 +237,48 @@ class Driver:
                 frame = await _receive(self._socket)
                 message = codec.decode(frame)
                 if isinstance(message, Open):
-                    self._check(message)
-                await self._inbox.put(_event(message))
-        except ProtocolViolation as error:
+                    await self._inbox.put(await self._open(message))
+                else:
+                    await self._inbox.put(_event(message))
+        except VoiceError as error:
             self._fail(error)
         except (WebSocketDisconnect, RuntimeError):
             await self._inbox.put(ClientGone())
 
+    async def _open(self, message: Open) -> ev.Opened:
+        """What `open` means: a new conversation, or one that goes on. Raises VoiceError."""
+        self._check(message)
+        opened = _opened(message)
+        if not self._has_opened:
+            self._has_opened = True
+            if message.resume_token:
+                keeper = await SessionKeeper.attach(self._pool, message.resume_token)
+                opened = replace(keeper.entry.options, record=keeper.entry.record)
+                self._keep_with(keeper)
+            elif message.resume:
+                options = replace(opened, prompt="", greeting=None)
+                self._keep_with(SessionKeeper.begin(self._pool, self._session, options))
+        return opened
+
+    def _keep_with(self, keeper: SessionKeeper) -> None:
+        log.info("session %s at socket %s", keeper.session, self._session)
+        self._keeper = keeper
+        self._tokens.epoch = keeper.entry.epoch
+        keeper.start(self._fail)
+        self._leases.add(keeper)
+        # Not an effect: an event log must not hold the secret.
+        self._put(codec.encode(keeper.message(self._window_s)))
+
     async def _write(self) -> None:
         try:
-            while isinstance(item := await self._outbox.get(), bytes):
-                await self._socket.send_bytes(item)
+            while not isinstance(item := await self._outbox.get(), ef.CloseSocket):
+                if isinstance(item, bytes):
+                    await self._socket.send_bytes(item)
+                elif self._keeper is not None:
+                    await self._keeper.until_saved()
             await self._socket.close(item.code, _fitting(item.reason))
         except (WebSocketDisconnect, RuntimeError):
             await self._inbox.put(ClientGone())
-
-    # --- the record ---
-
-    async def _keep_record(self) -> None:
-        """Writes the newest record; one that is overtaken while waiting need not be written."""
-        while True:
-            await self._record_is_new.wait()
-            self._record_is_new.clear()
-            assert self._record is not None
-            try:
-                await self._pool.save(self._session, self._record)
-            except EngineError as error:
-                log.warning("session %s is not recorded: %s", self._session, error)
-
-    async def _forget(self) -> None:
-        try:
-            async with asyncio.timeout(_GOODBYE_S):
-                await self._pool.forget(self._session)
-        except (EngineError, TimeoutError) as error:
-            log.warning("session %s is not forgotten: %s", self._session, error)
 
 
 async def _receive(socket: WebSocket) -> bytes | str:
@@ -257,14 +293,7 @@ async def _receive(socket: WebSocket) -> bytes | str:
 def _event(message: ClientMessage) -> ev.Event:
     match message:
         case Open():
-            return ev.Opened(
-                message.prompt,
-                message.events,
-                message.greeting,
-                message.language,
-                Sound(message.voice, message.sample_rate_hz),
-                message.turn,
-            )
+            return _opened(message)
         case Audio(samples):
             return ev.AudioReceived(samples)
         case PlaybackState():
@@ -277,6 +306,21 @@ def _event(message: ClientMessage) -> ev.Event:
             return ev.Played(token, played_ms)
         case Close():
             return ev.CloseRequested()
+
+
+def _opened(message: Open) -> ev.Opened:
+    return ev.Opened(
+        message.prompt,
+        message.events,
+        message.greeting,
+        message.language,
+        Sound(message.voice, message.sample_rate_hz),
+        message.turn,
+    )
+
+
+def _is_kept(code: int) -> bool:
+    return code in _KEPT_CODES or 4500 <= code < 4600
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

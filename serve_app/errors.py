@@ -5,6 +5,9 @@
     ├── ProtocolViolation          1003, 1007,  no: the client sent something wrong
     │                              1009, 4400
     ├── AtCapacity                 1013         yes, after a pause
+    ├── SessionUnknown             4404         no: the conversation is over
+    ├── SessionTaken               4409         no: it goes on at another socket
+    ├── SessionsUnavailable        4503         yes: it may be known a little later
     ├── TooSlow                    4508         yes: the client does not keep up
     ├── DraftDeclined              (inside)     yes: when the user's turn has ended
     ├── ToolFailed                 (inside)     the chat model decides
@@ -46,6 +49,25 @@ class AtCapacity(VoiceError):
     """No room for another session on this replica."""
 
     close_code = 1013
+    retryable = True
+
+
+class SessionUnknown(VoiceError):
+    """A resume token that was never given out, was used before or has expired."""
+
+    close_code = 4404
+
+
+class SessionTaken(VoiceError):
+    """The session was resumed at another socket, which is the only one now."""
+
+    close_code = 4409
+
+
+class SessionsUnavailable(VoiceError):
+    """Where the sessions are kept cannot be asked, or has only just been started again."""
+
+    close_code = 4503
     retryable = True
 
 

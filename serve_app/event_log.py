@@ -16,6 +16,7 @@ import numpy as np
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.history import Message, Record
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
@@ -145,6 +146,9 @@ def _field(name: str, value: Any) -> Any:
             return Sound(value["voice"], value["sample_rate_hz"])
         case "events":
             return frozenset(value)
+        case "record" if isinstance(value, dict):
+            history = tuple(Message(m["role"], m["content"]) for m in value["history"])
+            return Record(history, value["generation"], value["tokens_issued"])
         case "timer":
             return ev.Timer(value)
     return value

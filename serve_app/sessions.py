@@ -2,16 +2,22 @@
 actors, an alpha API: they belong to the application and outlive the ingress replicas."""
 
 import asyncio
+import hmac
 import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray import serve
 from ray.exceptions import RayError
 
-from serve_app.conversation.effects import Record
-from serve_app.errors import EngineUnavailable
+from serve_app.checkpoints import Checkpoints
+from serve_app.errors import EngineUnavailable, SessionsUnavailable, SessionUnknown
+from serve_app.session_store import Entry, Renewal, hashed
 
 _TIMEOUT_S = 5.0
+_YOUNG_S = 5.0
+"""An actor that died comes back empty; within this the owners have saved their sessions again."""
 
 
 def actor_name(index: int) -> str:
@@ -19,29 +25,80 @@ def actor_name(index: int) -> str:
 
 
 class SessionPool:
-    """Sessions spread over the actors by hash."""
+    """Sessions spread over the actors by hash, and written to Redis where one is configured."""
 
-    def __init__(self, actors: int) -> None:
+    def __init__(self, actors: int, checkpoints: Checkpoints | None = None) -> None:
         self._actors = actors
+        self._checkpoints = checkpoints
+        self._handles: dict[str, Any] = {}
 
-    async def save(self, session: str, record: Record) -> None:
-        """Raises EngineUnavailable; the session goes on without."""
-        await self._ask(session, "save", session, record)
+    async def save(self, session: str, entry: Entry) -> bool:
+        """False when the session has another owner. Raises EngineUnavailable."""
+        return bool(await self._ask(self._actor(session), "save", session, entry))
 
-    async def load(self, session: str) -> Record | None:
-        """What was saved last."""
-        record: Record | None = await self._ask(session, "load", session)
-        return record
+    async def checkpoint(self, session: str, entry: Entry) -> None:
+        """Never raises: a Redis that is slow or down is a warning."""
+        if self._checkpoints is not None:
+            await self._checkpoints.save(session, entry)
 
-    async def forget(self, session: str) -> None:
-        await self._ask(session, "forget", session)
+    async def touch(self, sessions: Iterable[str]) -> None:
+        """These have an owner that is alive; for Redis, which is told less often."""
+        if self._checkpoints is not None:
+            await self._checkpoints.touch(sessions)
 
-    async def _ask(self, session: str, method: str, *args: Any) -> Any:
-        name = actor_name(zlib.crc32(session.encode()) % self._actors)
+    async def attach(self, session: str, secret: str, next_hash: bytes) -> Entry:
+        """Makes the caller the owner. Raises SessionUnknown or SessionsUnavailable."""
+        actor = self._actor(session)
         try:
-            # Looked up each time: an actor that was made anew has another handle.
-            actor = await asyncio.to_thread(serve.get_deployment_actor, name)
+            entry: Entry | None = await self._ask(actor, "attach", session, secret, next_hash)
+            if entry is None and await self._is_restored(session, secret):
+                entry = await self._ask(actor, "attach", session, secret, next_hash)
+            if entry is None and await self._ask(actor, "age_s") < _YOUNG_S:
+                raise SessionsUnavailable("the sessions are being restored: try again")
+        except EngineUnavailable:
+            raise SessionsUnavailable("the sessions cannot be reached: try again") from None
+        if entry is None:
+            raise SessionUnknown("no such session, or it has ended: open a new one")
+        await self.checkpoint(session, entry)
+        return entry
+
+    async def renew(self, epochs: Mapping[str, int]) -> Renewal:
+        """One call an actor; one that cannot be reached is left out."""
+        by_actor: dict[str, dict[str, int]] = defaultdict(dict)
+        for session, epoch in epochs.items():
+            by_actor[self._actor(session)][session] = epoch
+        calls = [self._ask(actor, "renew", mine) for actor, mine in by_actor.items()]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        renewals = [answer for answer in answers if isinstance(answer, Renewal)]
+        return Renewal(
+            taken=[session for renewal in renewals for session in renewal.taken],
+            unknown=[session for renewal in renewals for session in renewal.unknown],
+        )
+
+    async def forget(self, session: str, epoch: int) -> None:
+        """Raises EngineUnavailable."""
+        if self._checkpoints is not None:
+            await self._checkpoints.forget(session, epoch)
+        await self._ask(self._actor(session), "forget", session, epoch)
+
+    async def _is_restored(self, session: str, secret: str) -> bool:
+        """Gives the actor what Redis holds, if the client is entitled to it."""
+        entry = await self._checkpoints.load(session) if self._checkpoints is not None else None
+        if entry is None or not hmac.compare_digest(entry.secret_hash, hashed(secret)):
+            return False
+        return await self.save(session, entry)
+
+    def _actor(self, session: str) -> str:
+        return actor_name(zlib.crc32(session.encode()) % self._actors)
+
+    async def _ask(self, name: str, method: str, *args: Any) -> Any:
+        try:
             async with asyncio.timeout(_TIMEOUT_S):
-                return await getattr(actor, method).remote(*args)
+                if name not in self._handles:
+                    find = serve.get_deployment_actor
+                    self._handles[name] = await asyncio.to_thread(find, name)
+                return await getattr(self._handles[name], method).remote(*args)
         except (RayError, ValueError, TimeoutError) as error:
+            # An actor that was made anew has another handle.
+            self._handles.pop(name, None)
             raise EngineUnavailable("sessions", f"{name}: {type(error).__name__}") from error

@@ -67,7 +67,12 @@ class Work:
     def _start(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks[key] = task
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        task.add_done_callback(lambda _: self._ended(key, task))
+
+    def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
+        # What failed may have been asked for again by now, under the same key.
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
 
     def _stop(self, key: Key) -> None:
         if task := self._tasks.get(key):

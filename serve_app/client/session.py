@@ -8,14 +8,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from serve_app.client.reconnect import Backoff, may_retry
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import TOKEN_BYTES, Samples
@@ -72,6 +74,10 @@ class Playback:
         self._queue.append((start, audio))
         self.ends_at_s = start + self.format.seconds(len(audio))
 
+    def stop(self) -> None:
+        """The connection is lost: the rest of the reply will not come."""
+        self._drop_unplayed(time.monotonic())
+
     def _drop_unplayed(self, now_s: float) -> None:
         self.settle(now_s)
         self._queue.clear()
@@ -94,12 +100,34 @@ class Playback:
 
 
 class EchoSession:
-    """One conversation from the client's side. Made by `converse`."""
+    """One conversation from the client's side. Made by `converse`.
 
-    def __init__(self, socket: ClientConnection, audio_format: AudioFormat) -> None:
+    With `resume`, it goes on at another socket when this one is lost: what is being said then is
+    lost, all other messages wait.
+    """
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        audio_format: AudioFormat,
+        url: str = "",
+        resume: bool = False,
+    ) -> None:
         self.playback = Playback(audio_format)
         self.received: list[Received] = []
         self.microphone: asyncio.Task[None]
+        self.listener: asyncio.Task[None]
+        """Ends with the conversation."""
+        self.resumes = 0
+        """How often it has come back."""
+        self._url = url
+        self._resume = resume
+        self._resume_token = ""
+        self._backoff: Backoff | None = None
+        self._window_s = 0.0
+        self._is_connected = asyncio.Event()
+        self._is_connected.set()
+        self._is_over = False
         self._socket = socket
         self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
         self._news = asyncio.Condition()
@@ -108,12 +136,40 @@ class EchoSession:
     async def open(self, prompt: str, events: Iterable[str] = (), **options: Any) -> None:
         """`options`: see protocol.messages.Open."""
         fields: dict[str, Any] = {"type": "open", "prompt": prompt, **options}
+        if self._resume:
+            fields["resume"] = True
+            events = {*events, "goaway"}
         if wanted := sorted(events):
             fields["events"] = wanted
         await self.send(fields)
 
     async def send(self, fields: dict[str, Any]) -> None:
-        await self._socket.send(msgpack.packb(fields))
+        """Raises ConnectionClosed when the conversation is over."""
+        while True:
+            if not self._is_connected.is_set() and fields["type"] == "audio":
+                return
+            await self._is_connected.wait()
+            try:
+                await self._socket.send(msgpack.packb(fields))
+                return
+            except ConnectionClosed:
+                if self._is_over or not self._resume:
+                    raise
+                self._is_connected.clear()
+
+    @property
+    def close_code(self) -> int | None:
+        """Of the last connection; None while it is open."""
+        return self._socket.close_code
+
+    async def lose_connection(self) -> None:
+        """As when the cable is pulled: without a close frame."""
+        self._socket.transport.abort()
+        await self._socket.wait_closed()
+
+    async def hang_up(self) -> None:
+        """Closes the socket, whatever the conversation."""
+        await self._socket.close()
 
     def stop_microphone(self) -> None:
         """Sends no more audio by itself: the caller does."""
@@ -138,18 +194,57 @@ class EchoSession:
                 await self._news.wait()
 
     async def listen(self) -> None:
-        """Takes messages and plays them until the socket closes."""
+        """Takes messages and plays them until the conversation is over."""
         player = asyncio.create_task(self._say_when_dry())
         try:
-            async for frame in self._socket:
-                fields = msgpack.unpackb(frame)
-                message = Received(time.monotonic(), fields.pop("type"), fields)
-                self.playback.take(message)
-                async with self._news:
-                    self.received.append(message)
-                    self._news.notify_all()
+            await self._listen_here()
+            while await self._come_back():
+                await self._listen_here()
         finally:
             player.cancel()
+            self._is_over = True
+            self._is_connected.set()
+
+    async def _listen_here(self) -> None:
+        try:
+            async for frame in self._socket:
+                await self._take(frame)
+        except ConnectionClosed:
+            if not self._resume:
+                raise
+
+    async def _take(self, frame: bytes | str) -> None:
+        fields = msgpack.unpackb(frame)
+        message = Received(time.monotonic(), fields.pop("type"), fields)
+        if message.kind == "session":
+            self._may_come_back(message)
+        self.playback.take(message)
+        async with self._news:
+            self.received.append(message)
+            self._news.notify_all()
+
+    def _may_come_back(self, message: Received) -> None:
+        self.resumes += bool(self._resume_token)
+        self._resume_token = message.fields["resume_token"]
+        self._window_s = message.fields["window_s"]
+        self._backoff = None
+
+    async def _come_back(self) -> bool:
+        """At a new connection; False when the conversation is over."""
+        self._is_connected.clear()
+        self.playback.stop()
+        if not self._resume_token or not may_retry(self._socket.close_code):
+            return False
+        self._backoff = self._backoff or Backoff(self._window_s)
+        while (pause_s := self._backoff.next_s()) is not None:
+            await asyncio.sleep(pause_s)
+            with suppress(OSError, WebSocketException):
+                self._socket = await _connected(self._url)
+                fields = {"type": "open", "resume_token": self._resume_token}
+                await self._socket.send(msgpack.packb(fields))
+                self._is_connected.set()
+                return True
+        return False
 
     async def keep_microphone_open(self) -> None:
         """Sends what is said, and silence in between, in real time."""
@@ -187,17 +282,28 @@ class EchoSession:
 
 
 @asynccontextmanager
-async def converse(url: str, audio_format: AudioFormat) -> AsyncIterator[EchoSession]:
-    """A connected session; closes the conversation and the socket on the way out."""
-    async with connect(url, max_size=None, compression=None) as socket:
-        session = EchoSession(socket, audio_format)
-        listener = asyncio.create_task(session.listen())
+async def converse(
+    url: str, audio_format: AudioFormat, resume: bool = False
+) -> AsyncIterator[EchoSession]:
+    """A connected session; closes the conversation and the socket on the way out.
+
+    With `resume`, a connection that is lost is made again, and the conversation goes on.
+    """
+    async with await _connected(url) as socket:
+        session = EchoSession(socket, audio_format, url, resume)
+        listener = session.listener = asyncio.create_task(session.listen())
         session.microphone = asyncio.create_task(session.keep_microphone_open())
         try:
             yield session
-            await session.send({"type": "close"})
+            if not listener.done():
+                await session.send({"type": "close"})
             await asyncio.wait({listener}, timeout=5)
         finally:
             for task in (listener, session.microphone):
                 task.cancel()
             await asyncio.gather(listener, session.microphone, return_exceptions=True)
+            await session.hang_up()
+
+
+async def _connected(url: str) -> ClientConnection:
+    return await connect(url, max_size=None, compression=None)

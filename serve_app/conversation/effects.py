@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serve_app.conversation.events import Timer
 from serve_app.conversation.history import Message
+from serve_app.conversation.history import Record as Record
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.messages import Samples, ServerMessage
 
@@ -113,15 +114,6 @@ class Arm:
 @dataclass(frozen=True, slots=True)
 class Disarm:
     timer: Timer
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Store what would be needed to go on elsewhere. Issued at each committed turn."""
-
-    history: tuple[Message, ...]
-    generation: int
-    tokens_issued: int
 
 
 @dataclass(frozen=True, slots=True)

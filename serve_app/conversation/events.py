@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from serve_app.conversation.history import Record
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.messages import Samples
 
@@ -43,6 +44,20 @@ class Opened:
     language: str = ""
     sound: Sound = ANY_SOUND
     turn: Mapping[str, Any] = field(default_factory=dict)
+    record: Record | None = None
+    """Of the conversation that goes on with this; prompt and greeting are in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The client is gone and may come back: what is under way is brought to a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The server is going to stop."""
+
+    time_left_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +197,8 @@ Event = (
     | PlaybackWaiting
     | Played
     | CloseRequested
+    | Disconnected
+    | Draining
     | VoiceActivity
     | Transcribed
     | PartTranscribed

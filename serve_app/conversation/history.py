@@ -14,6 +14,29 @@ class Message:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a conversation needs to go on elsewhere. As an effect: store it. Issued at each
+    committed turn, before the client is told of that."""
+
+    history: tuple[Message, ...]
+    generation: int
+    tokens_issued: int
+
+
+def trimmed(history: tuple[Message, ...], max_chars: int) -> tuple[Message, ...]:
+    """The system prompt, and the newest turns that fit into `max_chars` together with it.
+    The last message always stays, cut at its beginning if need be."""
+    prompt, turns = history[:1], history[1:]
+    room = max_chars - sum(len(message.content) for message in prompt)
+    while len(turns) > 1 and sum(len(message.content) for message in turns) > room:
+        kept = next((i for i, m in enumerate(turns) if i and m.role == "user"), len(turns) - 1)
+        turns = turns[kept:]
+    if len(turns) == 1 and len(turns[0].content) > room:
+        turns = (replace(turns[0], content=turns[0].content[-max(1, room) :]),)
+    return prompt + turns
+
+
 class History:
     """System prompt, then user and assistant in turn; the assistant's part is what was heard."""
 
@@ -25,6 +48,10 @@ class History:
         self._messages = [Message("system", prompt)]
         if greeting:
             self._messages.append(Message("user", greeting))
+
+    def resume(self, messages: tuple[Message, ...]) -> None:
+        """Goes on with what was said before."""
+        self._messages = list(messages)
 
     def add_user(self, text: str) -> None:
         """Joins the last message when the agent's answer to that one was not heard at all."""

@@ -24,10 +24,9 @@ from serve_app.conversation.effects import (
     CloseSocket,
     Disarm,
     Effect,
-    Record,
     Send,
 )
-from serve_app.conversation.history import History
+from serve_app.conversation.history import History, Record
 from serve_app.conversation.ledger import Piece
 from serve_app.conversation.listener import Listener
 from serve_app.conversation.metrics import TurnTimes
@@ -38,12 +37,15 @@ from serve_app.conversation.turn import Turn
 from serve_app.conversation.words import floor_words, same_words, words
 from serve_app.protocol.messages import (
     ErrorNotice,
+    GoAway,
     Partial,
     ServerMessage,
     StateChanged,
     Transcript,
 )
 
+GONE = 1001
+STOPPING = 1012
 BAD_OPTION = 4400
 NOT_OPENED = 4408
 IDLE = 4410
@@ -72,6 +74,8 @@ class Conversation:
         self._now_s = 0.0
         self._state = State.CLOSED
         self._is_over = False
+        self._is_detached = False
+        self._is_draining = False
         self._is_idle = False
         self._owes_reply = False
         self._wanted: frozenset[str] = frozenset()
@@ -127,13 +131,28 @@ class Conversation:
         self._wanted = event.events
         self._user = Listener(self._settings, event.language, self._do)
         self._agent = Delivery(self._settings, event.sound, self._new_token, self._do)
-        self._generation += 1
-        self._greet(event.prompt, event.greeting)
+        if event.record:
+            self._resume(event.record)
+        else:
+            self._generation += 1
+            self._greet(event.prompt, event.greeting)
+
+    def _resume(self, record: Record) -> None:
+        """Goes on where the conversation was: a turn whose answer nobody heard is answered now."""
+        self._times = TurnTimes.from_text(self._now_s)
+        self._generation = record.generation + 1
+        self._agent.tokens_issued = record.tokens_issued
+        self._history.resume(record.history)
+        if self._history.awaits_reply:
+            self._ask()
+        else:
+            self._wait()
 
     def _greet(self, prompt: str, greeting: str | None) -> None:
         """Echo's way, unless the client asked for its own words or for silence."""
         self._times = TurnTimes.from_text(self._now_s)
         self._history.begin(prompt, "" if greeting == "" else self._settings.greeting)
+        self._record()
         if greeting:
             self._say(greeting)
         elif self._history.awaits_reply:
@@ -153,6 +172,31 @@ class Conversation:
         self._state = State.CLOSED
         self._end(1000, "bye")
 
+    def _disconnect(self, event: ev.Disconnected) -> None:
+        """The client may come back to what is recorded; until then nothing is asked for."""
+        self._is_detached = True
+        if self._state is State.REPLYING:
+            self._commit_reply(self._agent.end().heard(self._now_s))
+        if self._state is State.LISTENING:
+            self._user.cut_off(self._turn)
+            self._end_turn()
+        elif self._state is not State.TRANSCRIBING:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._do(Cancel(self._generation))
+        self._end(GONE, "the client is gone")
+
+    def _drain(self, event: ev.Draining) -> None:
+        """The turn that is going on is finished; then the client is to connect elsewhere."""
+        self._notify(GoAway(round(event.time_left_s * 1000)), "goaway")
+        self._is_draining = True
+        if self._state in (State.CLOSED, State.WAITING):
+            self._stop()
+
+    def _stop(self) -> None:
+        self._end(STOPPING, "the server is going to stop: connect again")
+
     def _end(self, code: int, reason: str) -> None:
         self._do(CloseSocket(code, reason))
         self._is_over = True
@@ -162,7 +206,9 @@ class Conversation:
     def _wait(self) -> None:
         self._state = State.WAITING
         self._user.close()
-        if not self._is_idle:
+        if self._is_draining:
+            self._stop()
+        elif not self._is_idle:
             self._arm(ev.Timer.IDLE_PROMPT, self._settings.idle_prompt_ms / 1000)
             self._arm(ev.Timer.IDLE_CLOSE, self._settings.idle_close_ms / 1000)
 
@@ -323,12 +369,14 @@ class Conversation:
     def _commit_turn(self, text: str) -> None:
         self._cut_off = []
         self._history.add_user(text)
-        self._notify(Transcript(self._generation, "user", text), "transcript")
         self._record()
+        self._notify(Transcript(self._generation, "user", text), "transcript")
 
     def _answer(self, text: str) -> None:
         draft = self._agent.reply
-        if draft is not None and same_words(draft.answers, text):
+        if self._is_detached:
+            self._leave()
+        elif draft is not None and same_words(draft.answers, text):
             self._reply()
         else:
             self._ask()
@@ -337,7 +385,9 @@ class Conversation:
         """Noise, or words that nobody understood: whoever was cut off by it goes on."""
         self._agent.drop(self._generation)
         rest, self._cut_off = self._cut_off, []
-        if rest:
+        if self._is_detached:
+            self._leave()
+        elif rest:
             self._agent.repeat(rest, self._now_s)
             self._reply()
         elif self._owes_reply:
@@ -389,6 +439,11 @@ class Conversation:
         self._finish_if_played()
 
     def _reply_failed(self, event: ev.ReplyFailed) -> None:
+        reply = self._live
+        if event.stage == "agent" and self._history.awaits_reply and not reply.is_second_try:
+            reply.is_second_try = True
+            self._go_on_with_reply()
+            return
         self._tell_error(event.stage, event.message)
         apology = self._settings.apology
         if apology and event.stage != "tts" and not self._live.is_apology:
@@ -397,14 +452,15 @@ class Conversation:
             self._reply_ended(ev.ReplyEnded(event.generation, event.reply))
 
     def _declined_late(self, event: ev.DraftDeclined) -> None:
-        """The turn ended before that was known. What was declined needs no cancel; what it said
-        may have been heard, so the reply goes on from there."""
+        """The turn ended before that was known. What it said may have been heard."""
+        self._go_on_with_reply()
+
+    def _go_on_with_reply(self) -> None:
+        """Has the rest of the reply written anew, after what there is of it."""
+        chat = self._history.chat
         if said := self._live.text:
             chat = self._history.after_words(said, self._settings.continuation)
-            self._agent.go_on(self._generation, chat)
-        else:
-            self._agent.reply = None
-            self._ask()
+        self._agent.go_on(self._generation, chat)
 
     def _output_is_due(self, event: ev.Expired) -> None:
         self._output()
@@ -442,8 +498,9 @@ class Conversation:
     def _commit_reply(self, heard: str) -> None:
         if heard:
             self._history.add_assistant(heard)
-            self._notify(Transcript(self._generation, "agent", heard), "transcript")
         self._record()
+        if heard:
+            self._notify(Transcript(self._generation, "agent", heard), "transcript")
 
     # --- barge-in: both want the floor ---
 
@@ -590,6 +647,8 @@ def _step(handler: Callable[..., None], *targets: State) -> _Step:
 _WHILE_OPEN: _Steps = {
     ev.AudioReceived: _step(Conversation._receive),
     ev.CloseRequested: _step(Conversation._close, State.CLOSED),
+    ev.Disconnected: _step(Conversation._disconnect),
+    ev.Draining: _step(Conversation._drain),
 }
 _WHILE_DRAFTING: _Steps = {
     ev.ReplyBegan: _step(Conversation._reply_began),
@@ -605,6 +664,8 @@ TRANSITIONS: dict[State, _Steps] = {
     State.CLOSED: {
         ev.Opened: _step(Conversation._open, State.REPLYING, State.WAITING),
         ev.CloseRequested: _step(Conversation._close),
+        ev.Disconnected: _step(Conversation._disconnect),
+        ev.Draining: _step(Conversation._drain),
         ev.Timer.OPEN: _step(Conversation._open_is_late),
     },
     State.WAITING: {
@@ -617,6 +678,7 @@ TRANSITIONS: dict[State, _Steps] = {
     State.LISTENING: {
         **_WHILE_OPEN,
         **_WHILE_DRAFTING,
+        ev.Disconnected: _step(Conversation._disconnect, State.TRANSCRIBING),
         ev.VoiceActivity: _step(
             Conversation._voice_while_listening, State.TRANSCRIBING, *_AFTER_TURN
         ),

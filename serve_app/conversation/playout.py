@@ -31,6 +31,8 @@ class Playout:
         """When the voice got its first clause."""
         self.audio_at_s: float | None = None
         """When the first piece came."""
+        self.is_second_try = False
+        """Its agent died, and another one goes on with it."""
         self._waiting: deque[Piece] = deque()
         self._waiting_s = 0.0
         self._ledger = HeardLedger()

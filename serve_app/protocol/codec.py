@@ -17,6 +17,7 @@ from serve_app.protocol.messages import (
     ClientMessage,
     Close,
     ErrorNotice,
+    GoAway,
     Interrupt,
     Metrics,
     Open,
@@ -25,6 +26,7 @@ from serve_app.protocol.messages import (
     Played,
     RequestInterrupt,
     ServerMessage,
+    Session,
     StateChanged,
     Text,
     Token,
@@ -52,6 +54,8 @@ _SERVER_TYPES: Final[dict[type, str]] = {
     StateChanged: "state",
     Metrics: "metrics",
     ErrorNotice: "error",
+    Session: "session",
+    GoAway: "goaway",
 }
 
 
@@ -108,6 +112,8 @@ def _open(fields: dict[str, Any]) -> Open:
         voice=_string("open", fields, "voice", _MAX_NAME_BYTES),
         sample_rate_hz=_sample_rate(fields.get("sample_rate_hz", 0)),
         turn=turn,
+        resume=_flag("open", fields, "resume"),
+        resume_token=_string("open", fields, "resume_token", _MAX_NAME_BYTES),
     )
 
 
@@ -135,6 +141,13 @@ def _greeting(fields: dict[str, Any]) -> str | None:
     if fields["greeting"] is False:
         return ""
     return _string("open", fields, "greeting", MAX_TEXT_BYTES, "a string or false")
+
+
+def _flag(kind: str, fields: dict[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise ProtocolViolation(BAD_MESSAGE, f"{kind}: '{name}' must be true or false")
+    return value
 
 
 def _string(

@@ -22,7 +22,7 @@ TOKEN_BYTES = 8
 SAMPLE_RATES_HZ = (8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """What a client can ask for in `open.sample_rate_hz`."""
 
-EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error"})
+EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error", "goaway"})
 """The extensions that a client can ask for in `open.events`."""
 
 
@@ -49,6 +49,10 @@ class Open:
     configured one."""
     turn: Mapping[str, Any] = field(default_factory=dict)
     """Extension: turn settings of this session; see CLIENT_SETTINGS in conversation.settings."""
+    resume: bool = False
+    """Extension: the client wants to be able to come back, and is sent `session`."""
+    resume_token: str = field(default="", repr=False)
+    """Extension: the client comes back. All other fields are those of its first `open`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,34 @@ class ErrorNotice:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Extension, for `open.resume`: how to go on with this conversation on another socket."""
+
+    resume_token: str = field(repr=False)
+    """For the next `open`; it works once."""
+    window_s: float
+    """How long after the loss of the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """Extension `goaway`: the server is going to stop. The socket is closed (1012) when the turn
+    that is going on is over."""
+
+    time_left_ms: int
+    """Then it is closed in any case."""
+
+
 ServerMessage = (
-    Token | AgentAudio | Interrupt | Transcript | Partial | StateChanged | Metrics | ErrorNotice
+    Token
+    | AgentAudio
+    | Interrupt
+    | Transcript
+    | Partial
+    | StateChanged
+    | Metrics
+    | ErrorNotice
+    | Session
+    | GoAway
 )

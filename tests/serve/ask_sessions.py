@@ -13,9 +13,8 @@ def main(address: str) -> None:
     names = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
     (name,) = (name for name in names if name.endswith("sessions-0"))
     store = ray.get_actor(name, namespace="serve")
-    sessions = ray.get(store.sessions.remote())
-    records = {session: asdict(ray.get(store.load.remote(session))) for session in sessions}
-    print(json.dumps(records))
+    entries = ray.get(store.entries.remote())
+    print(json.dumps({session: asdict(entry.record) for session, entry in entries.items()}))
 
 
 if __name__ == "__main__":

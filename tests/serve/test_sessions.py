@@ -8,7 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
+import msgpack
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
@@ -35,7 +38,7 @@ def recorded(server: Server) -> Any:
 
 async def test_a_session_is_recorded_until_it_ends(server: Server) -> None:
     server.wait_until_idle()
-    async with converse(server.url, parse_format("pcm_44100")) as session:
+    async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
         await session.open("Be brief.", EVENTS)
         greeting = (await session.next("transcript")).fields["text"]
         await session.next("state")
@@ -48,3 +51,63 @@ async def test_a_session_is_recorded_until_it_ends(server: Server) -> None:
     assert record["tokens_issued"] == 1
     server.wait_until_idle()
     assert await asyncio.to_thread(recorded, server) == {}
+
+
+async def test_a_session_without_resume_is_not_kept(server: Server) -> None:
+    async with converse(server.url, parse_format("pcm_44100")) as session:
+        await session.open("Be brief.", EVENTS)
+        await session.next("transcript")
+        assert await asyncio.to_thread(recorded, server) == {}
+    assert not [m for m in session.received if m.kind == "session"]
+
+
+async def test_a_lost_socket_is_not_the_end(server: Server) -> None:
+    """The greeting is not said again, the history is whole, no token comes twice."""
+    async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
+        await session.open("Be brief.", EVENTS, greeting="Good morning.")
+        await session.next("transcript")
+        await session.lose_connection()
+        await session.next("session")
+        await session.send({"type": "text", "text": "What is two plus two?"})
+        while (said := await session.next("transcript")).fields["role"] != "agent":
+            assert said.fields["text"] == "What is two plus two?"
+        (record,) = (await asyncio.to_thread(recorded, server)).values()
+    assert session.resumes == 1
+    assert [m["role"] for m in record["history"]] == ["system", *["user", "assistant"] * 2]
+    assert record["history"][2]["content"] == "Good morning."
+    tokens = [m.token for m in session.received if m.kind in ("token", "interrupt")]
+    assert len(tokens) == len(set(tokens)) >= 2
+    assert session.playback.stale_chunks == 0
+
+
+async def ending(server: Server, token: str) -> tuple[int, str]:
+    """What comes of an `open` with this token."""
+    async with connect(server.url, max_size=None) as socket:
+        await socket.send(msgpack.packb({"type": "open", "resume_token": token}))
+        try:
+            while True:
+                await socket.recv()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            return closed.rcvd.code, closed.rcvd.reason
+
+
+async def test_a_token_works_once_and_the_older_socket_is_closed(server: Server) -> None:
+    async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
+        await session.open("Be brief.", EVENTS, greeting=False)
+        token = (await session.next("session")).fields["resume_token"]
+        await session.next("state")
+        async with connect(server.url, max_size=None) as other:
+            await other.send(msgpack.packb({"type": "open", "resume_token": token}))
+            assert msgpack.unpackb(await other.recv())["type"] == "session"
+            assert (await ending(server, token))[0] == 4404
+            async with asyncio.timeout(5):
+                await session.listener
+            assert session.close_code == 4409
+            await other.send(msgpack.packb({"type": "close"}))
+
+
+async def test_a_token_that_nobody_gave_out(server: Server) -> None:
+    code, reason = await ending(server, f"{'0' * 32}.{'x' * 43}")
+    assert (code, "open a new one" in reason) == (4404, True)
+    assert (await ending(server, "no token"))[0] == 4404

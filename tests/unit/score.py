@@ -17,7 +17,7 @@ import numpy as np
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import Message, Record
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
 from serve_app.engines.base import Speech
@@ -138,6 +138,8 @@ class Score:
     """The client sends no audio from here on."""
     client_is_silent: bool = False
     """It never says that it has nothing to play."""
+    record: Record | None = None
+    """The conversation goes on from here."""
 
     def play(self, until_s: float) -> "Score":
         tokens = count(1)
@@ -150,7 +152,7 @@ class Score:
         self._order = count()
         self.tools_used: list[float] = []
         self._timers: dict[ev.Timer, int] = {}
-        self._do(ev.Opened("Be kind.", EVENTS, self.greeting))
+        self._do(ev.Opened("Be kind.", EVENTS, self.greeting, record=self.record))
         for at_s, event in self.cues:
             self._at(at_s, lambda event=event: self._do(event))  # type: ignore[misc]
         self._at(FRAME_S, self._frame)
@@ -172,6 +174,10 @@ class Score:
     def talk(self) -> list[str]:
         """Both sides, as `user: ...` and `agent: ...`."""
         return [f"{message.role}: {message.text}" for _, message in self.sent(Transcript)]
+
+    @property
+    def last_record(self) -> Record:
+        return next(e for _, e in reversed(self.effects) if isinstance(e, ef.Record))
 
     def first_audio_after(self, at_s: float) -> float:
         """Seconds from `at_s` to the next audio of the agent."""

@@ -278,6 +278,34 @@ def test_a_failed_reply_keeps_what_was_said_and_the_session(talk: Talk) -> None:
     assert talk.chat()[-2:] == [("assistant", "It is"), ("user", "Go on.")]
 
 
+def test_an_agent_that_dies_in_its_reply_is_followed_by_another_once(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    talk.says("It is", 0.5)
+    dead = talk.reply
+    talk.do(ev.ReplyFailed(*dead, "agent", "ActorDiedError"))
+    assert talk.do(ev.ReplyAudio(*dead, b"\1\0", "late", 0.1)) == [], "the dead agent is dead"
+    assert talk.chat()[-3:-1] == [("user", "What is this?"), ("assistant", "It is")]
+    assert "Go on" in talk.chat()[-1][1]
+    talk.says(" a test.", 0.5)
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "ActorDiedError"))
+    assert [m.stage for m in talk.sent(ErrorNotice)] == ["agent"], "not again"
+    assert len(talk.sent(Token)) == 2, "one for the greeting, one for the reply"
+
+
+def test_an_agent_that_dies_before_its_first_word_is_asked_the_same_again(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    first = talk.chat()
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "ActorDiedError"))
+    assert (len(talk.all(ef.Reply)), talk.chat()) == (3, first)
+    talk.says("It is a test.", 0.5)
+    talk.reply_ends()
+    talk.silence(640)
+    talk.do(ev.PlaybackWaiting())
+    assert talk.last(ef.Record).history[-1].content == "It is a test."
+
+
 def test_every_reply_has_its_own_token(talk: Talk) -> None:
     talk.greet()
     talk.ask()

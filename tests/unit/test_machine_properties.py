@@ -25,20 +25,26 @@ class Chaos(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        tokens = count(1)
-        self.machine = Conversation(SETTINGS, lambda: f"token{next(tokens):03}")
+        self.tokens = count(1)
+        self.machine = self._machine()
         self.now_s = 0.0
         self.samples = 0
         self.effects: list[ef.Effect] = []
+        self.live: list[ef.Effect] = []
+        """Those of the machine that lives; a dead one's calls died with it."""
         self.timers: dict[ev.Timer, ev.Expired] = {}
         self.ends: dict[int, int] = {}
         self.said_by_user: list[str] = []
+
+    def _machine(self) -> Conversation:
+        return Conversation(SETTINGS, lambda: f"token{next(self.tokens):03}")
 
     def do(self, event: ev.Event) -> None:
         if isinstance(event, ev.ReplyEnded) and self._is_live(event.reply):
             self.ends[event.reply] += 1
         for effect in self.machine.handle(event, self.now_s):
             self.effects.append(effect)
+            self.live.append(effect)
             self._follow(effect)
 
     def _is_live(self, reply: int) -> bool:
@@ -63,10 +69,10 @@ class Chaos(RuleBasedStateMachine):
                         self.ends[asked.reply] += 1
 
     def _asked(self, kind: type[ef.Reply]) -> list[ef.Reply]:
-        return [effect for effect in self.effects if isinstance(effect, kind)]
+        return [effect for effect in self.live if isinstance(effect, kind)]
 
     def _recent(self, number: int) -> list[tuple[int, int]]:
-        asked = [(e.generation, e.reply) for e in self.effects if isinstance(e, ef.Reply | ef.Say)]
+        asked = [(e.generation, e.reply) for e in self.live if isinstance(e, ef.Reply | ef.Say)]
         return asked[-1 - number :][:1]
 
     # --- what happens ---
@@ -94,7 +100,7 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(number=OLDER, text=TEXTS, fails=st.booleans())
     def is_transcribed(self, number: int, text: str, fails: bool) -> None:
-        asked = [e for e in self.effects if isinstance(e, ef.Transcribe)]
+        asked = [e for e in self.live if isinstance(e, ef.Transcribe)]
         for effect in asked[-1 - number :][:1]:
             if fails:
                 self.do(ev.TranscriptionFailed(effect.generation, effect.segment, "late"))
@@ -103,13 +109,13 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(number=OLDER, text=TEXTS)
     def is_partly_transcribed(self, number: int, text: str) -> None:
-        asked = [e for e in self.effects if isinstance(e, ef.TranscribePart)]
+        asked = [e for e in self.live if isinstance(e, ef.TranscribePart)]
         for effect in asked[-1 - number :][:1]:
             self.do(ev.PartTranscribed(effect.generation, effect.segment, text))
 
     @rule(number=OLDER, complete=st.sampled_from([None, 0.1, 0.9]))
     def is_judged(self, number: int, complete: float | None) -> None:
-        asked = [e for e in self.effects if isinstance(e, ef.JudgeTurn)]
+        asked = [e for e in self.live if isinstance(e, ef.JudgeTurn)]
         for effect in asked[-1 - number :][:1]:
             self.do(ev.TurnJudged(effect.generation, effect.segment, complete))
 
@@ -124,7 +130,7 @@ class Chaos(RuleBasedStateMachine):
         for reply in self._recent(number):
             self.do(ev.ReplyEnded(*reply))
 
-    @rule(number=OLDER, stage=st.sampled_from(["llm", "tts"]))
+    @rule(number=OLDER, stage=st.sampled_from(["llm", "tts", "agent"]))
     def fails(self, number: int, stage: str) -> None:
         for reply in self._recent(number):
             if self._is_live(reply[1]):
@@ -156,6 +162,26 @@ class Chaos(RuleBasedStateMachine):
             self.now_s += 0.3
             self.do(expired)
 
+    @rule(drains=st.sampled_from([False, False, True]), closes=st.booleans())
+    def is_lost_and_resumed(self, drains: bool, closes: bool) -> None:
+        """kill -9 at any moment, or a socket that is lost, while the server drains or not."""
+        if drains:
+            self.do(ev.Draining(5.0))
+        if closes:
+            self.do(ev.Disconnected())
+        record = next((e for e in reversed(self.effects) if isinstance(e, ef.Record)), None)
+        if record is not None:
+            self._begin_anew(record)
+
+    def _begin_anew(self, record: ef.Record) -> None:
+        self.machine, self.live, self.timers = self._machine(), [], {}
+        self.ends = {}
+        self.samples = 0
+        self.do(ev.Opened("", EVENTS, record=record))
+        assert self.machine.generation > record.generation
+        asks = [e for e in self.live if isinstance(e, ef.Reply | ef.Say)]
+        assert len(asks) == (record.history[-1].role == "user"), "answered once, if at all"
+
     # --- what holds ---
 
     @invariant()
@@ -185,6 +211,16 @@ class Chaos(RuleBasedStateMachine):
             assert told.removeprefix("Hello!").split() == " ".join(self.said_by_user).split()
 
     @invariant()
+    def what_the_client_is_told_is_recorded(self) -> None:
+        told = ""
+        for effect in self.effects:
+            match effect:
+                case ef.Record(history):
+                    told = history[-1].content
+                case ef.Send(Transcript(_, _, text)):
+                    assert told.endswith(text)
+
+    @invariant()
     def no_sample_is_lost(self) -> None:
         for effect in self.effects:
             if isinstance(effect, ef.Transcribe | ef.TranscribePart):
@@ -193,7 +229,7 @@ class Chaos(RuleBasedStateMachine):
     @invariant()
     def what_the_client_is_told_early_only_grows(self) -> None:
         told: dict[int, str] = {}
-        for effect in self.effects:
+        for effect in self.live:
             match effect:
                 case ef.Send(Partial(turn, text)):
                     assert is_longer(text, told.get(turn, ""))

@@ -1,0 +1,111 @@
+"""`make chaos`: processes are killed under live conversations, which have to go on.
+
+A real local Ray in HAProxy mode with two replicas of everything, local servers in the place of LLM
+and voice, and clients that come back by themselves. What is counted is seen from outside: by the
+clients, and by the LLM, which is sent the history.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import providers
+from bench.chaos_clients import SCENES, Strike, live
+from bench.chaos_faults import FAULTS, Result, Stage, redis_server
+from bench.machine import machine
+from serve_app.fakes import elevenlabs as elevenlabs_server
+from serve_app.fakes import openai as openai_server
+from tests.serve.conftest import config_with, free_port, running
+from tests.serve.test_sessions import recorded
+
+_LEFTOVERS_S = 10.0
+
+
+async def _run(stage: Stage, name: str, sessions: int) -> Result:
+    result = Result(name)
+    if name in SCENES:
+        await SCENES[name](stage, result)
+    else:
+        strike = Strike(stage, name, sessions)
+        names = [f"{name} {number}:" for number in range(sessions)]
+        await asyncio.gather(*(live(stage, each, strike, result) for each in names))
+    await asyncio.sleep(_LEFTOVERS_S)
+    for pid in [*stage.pids("SpeechToText"), *([stage.redis] if stage.redis else [])]:
+        os.kill(pid, signal.SIGCONT)
+    entries = await asyncio.to_thread(recorded, stage.server)
+    # Sockets stay open for the next reply; contexts do not.
+    speaking = [c for c in stage.voice.connections if not c.closed.is_set() and c.unfinished]
+    # Any replica answers, so each is asked by chance.
+    counts = [
+        json.loads(await asyncio.to_thread(stage.server.healthz))["sessions"] for _ in range(8)
+    ]
+    result.leftovers = len(entries) + len(speaking) + max(counts)
+    if result.leftovers:
+        left = {"entries": len(entries), "voices": len(speaking), "sessions": max(counts)}
+        print(f"  {name}: left {left}", file=sys.stderr)
+    return result
+
+
+async def _measure(faults: list[str], sessions: int) -> list[Result]:
+    llm, voice = providers.scripts()
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as folder, redis_server() as redis:
+        async with (
+            openai_server.FakeOpenAi(llm) as openai,
+            elevenlabs_server.FakeElevenLabs(voice) as elevenlabs,
+        ):
+            two = {"replicas": 2}
+            port = free_port()
+            config = config_with(Path(folder), port, ingress=two, vad=two, stt=two, agent=two)
+            command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
+            environment = providers.environment(openai.url, elevenlabs.url)
+            environment |= {"ECHO_REDIS_URL": redis[1]} if redis else {}
+            server = running(command, port, "Ctrl-C stops the server", environment)
+            started = await asyncio.to_thread(server.__enter__)
+            try:
+                stage = Stage(started, openai, elevenlabs, redis[0] if redis else None)
+                for name in faults:
+                    results.append(await _run(stage, name, sessions))
+                    print(_row(results[-1]), flush=True)
+            finally:
+                await asyncio.to_thread(server.__exit__, None, None, None)
+    return results
+
+
+_HEAD = (
+    "| killed or stopped | turns | lost | doubled | stale | resumed | next audio p50, p95 | left |"
+)
+
+
+def _row(result: Result) -> str:
+    waits = sorted(result.next_audio_s)
+    p95 = waits[round(0.95 * (len(waits) - 1))] if waits else 0.0
+    audio = f"{statistics.median(waits):.1f} s, {p95:.1f} s" if waits else ""
+    return (
+        f"| {result.fault} | {result.turns} | {result.lost + result.ended} | {result.doubled} "
+        f"| {result.stale_chunks} | {result.resumed} "
+        f"| {audio} | {result.leftovers} |"
+    )
+
+
+def main() -> int:
+    names = [*FAULTS, *SCENES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", nargs="+", choices=names, default=names)
+    parser.add_argument("--sessions", type=int, default=4)
+    arguments = parser.parse_args()
+    print(_HEAD, "|---" * 8 + "|", sep="\n", flush=True)
+    results = asyncio.run(_measure(arguments.faults, arguments.sessions))
+    print(json.dumps({"machine": machine(), "faults": [asdict(result) for result in results]}))
+    return int(not all(result.is_good for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""The sessions that live through a fault, and what they see of it."""
+
+import asyncio
+import sys
+import time
+
+import msgpack
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from bench.chaos_faults import FAULTS, Result, Stage
+from serve_app.client.session import EchoSession, converse
+from serve_app.client.speech import trim
+from serve_app.protocol.formats import parse_format
+from serve_app.protocol.messages import EVENTS
+from tests.engines.speech import clip
+
+_WIRE = parse_format("pcm_44100")
+_WITHIN_S = 60.0
+_CLIP = "go_forward"
+_DROPPED = 50
+_ATTACHED = 9999
+"""In the place of a close code."""
+
+
+class Strike:
+    """The fault, once all sessions are where it should meet them."""
+
+    def __init__(self, stage: Stage, name: str, sessions: int) -> None:
+        self._stage = stage
+        self._fault, self.is_in_speech = FAULTS[name]
+        self._barrier = asyncio.Barrier(sessions)
+        self._struck = asyncio.Event()
+        self._at_s = 0.0
+
+    async def strike(self) -> float:
+        """Returns when it struck, by time.monotonic()."""
+        async with asyncio.timeout(_WITHIN_S):
+            if await self._barrier.wait() == 0:
+                self._at_s = time.monotonic()
+                await self._fault(self._stage)
+                self._struck.set()
+            await self._struck.wait()
+        return self._at_s
+
+
+async def _typed(session: EchoSession, text: str) -> None:
+    """Until the answer is heard."""
+    await session.send({"type": "text", "text": text})
+    while (await session.next("transcript", timeout_s=_WITHIN_S)).fields["text"] != text:
+        pass
+    await session.next("audio", timeout_s=_WITHIN_S)
+
+
+async def _finished(session: EchoSession) -> None:
+    """What is typed before a client has noticed that its socket is lost, is lost as well."""
+    while (await session.next("state", timeout_s=_WITHIN_S)).fields["state"] != "waiting":
+        pass
+
+
+async def _spoken(session: EchoSession) -> None:
+    await session.say(trim(clip(_CLIP)))
+
+
+async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
+    """Three turns; the fault strikes in the second."""
+    try:
+        async with converse(stage.server.url, _WIRE, resume=True) as session:
+            await session.open(name, EVENTS, greeting=False)
+            await _typed(session, f"{name} first.")
+            if fault.is_in_speech:
+                await _spoken(session)
+            else:
+                await _typed(session, f"{name} second.")
+            struck_s = await fault.strike()
+            result.next_audio_s.append(await _next_audio_s(session, name, struck_s))
+            await _finished(session)
+            await _typed(session, f"{name} last.")
+            _judge(stage, name, session, result)
+    except Exception as error:
+        print(f"  {name}: {type(error).__name__} {error}", file=sys.stderr)
+        result.ended += 1
+
+
+async def _next_audio_s(session: EchoSession, name: str, struck_s: float) -> float:
+    """A reply that was heard in part is not repeated: then the user asks something."""
+    while (message := await session.next("audio", "state", timeout_s=_WITHIN_S)).at_s < struck_s:
+        pass
+    while message.kind != "audio":
+        if message.fields["state"] == "waiting":
+            await session.send({"type": "text", "text": f"{name} third."})
+        message = await session.next("audio", "state", timeout_s=_WITHIN_S)
+    return message.at_s - struck_s
+
+
+def _judge(stage: Stage, name: str, session: EchoSession, result: Result) -> None:
+    """Compares what the client was told with the history that the LLM was sent last."""
+    told = [
+        m.fields["text"]
+        for m in session.received
+        if m.kind == "transcript" and m.fields["role"] == "user"
+    ]
+    chats = [r.body["messages"] for r in stage.llm.requests]
+    mine = [chat for chat in chats if chat[0]["content"] == name]
+    history = " ".join(m["content"] for m in mine[-1] if m["role"] == "user")
+    result.turns += len(told)
+    result.lost += sum(history.count(text) < told.count(text) for text in told)
+    result.doubled += sum(history.count(text) > told.count(text) for text in told)
+    result.stale_chunks += session.playback.stale_chunks
+    result.resumed += session.resumes
+
+
+async def _race(stage: Stage, result: Result) -> None:
+    """Two sockets with one token: one goes on, the other one and the oldest are told that."""
+    async with converse(stage.server.url, _WIRE, resume=True) as session:
+        await session.open("race", EVENTS, greeting=False)
+        token = (await session.next("session")).fields["resume_token"]
+        await _typed(session, "race first.")
+        tries = await asyncio.gather(*(_attach(stage, token) for _ in range(2)))
+        async with asyncio.timeout(_WITHIN_S):
+            await session.listener
+        result.turns += 1
+        result.ended += (sorted(tries), session.close_code) != ([4404, _ATTACHED], 4409)
+
+
+async def _attach(stage: Stage, token: str) -> int:
+    """The close code, or that the conversation went on here."""
+    async with connect(stage.server.url, max_size=None) as socket:
+        await socket.send(msgpack.packb({"type": "open", "resume_token": token}))
+        try:
+            while msgpack.unpackb(await socket.recv())["type"] != "session":
+                pass
+            await socket.send(msgpack.packb({"type": "close"}))
+            return _ATTACHED
+        except ConnectionClosed:
+            return socket.close_code or 1006
+
+
+async def _drop(stage: Stage, result: Result) -> None:
+    """Many clients that cannot come back are gone at once, in the middle of their replies."""
+
+    async def client(number: int) -> None:
+        async with converse(stage.server.url, _WIRE) as session:
+            await session.open(f"drop {number}", EVENTS, greeting=False)
+            await _typed(session, f"drop {number} first.")
+            await everybody.wait()
+            await session.lose_connection()
+            result.turns += 1
+
+    everybody = asyncio.Barrier(_DROPPED)
+    clients = [asyncio.create_task(client(number)) for number in range(_DROPPED)]
+    await asyncio.gather(*clients, return_exceptions=True)
+    result.ended += _DROPPED - result.turns
+
+
+SCENES = {"two sockets, one token": _race, f"{_DROPPED} sessions dropped": _drop}

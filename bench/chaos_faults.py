@@ -1,0 +1,128 @@
+"""What `make chaos` does to a server: its processes, and the faults."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psutil
+
+from serve_app.fakes import elevenlabs as elevenlabs_server
+from serve_app.fakes import openai as openai_server
+from tests.serve.conftest import Server, free_port
+
+
+@dataclass
+class Result:
+    """Of one fault, over all sessions that lived through it."""
+
+    fault: str
+    turns: int = 0
+    lost: int = 0
+    """Turns that the client was told of and the agent's last history lacks."""
+    doubled: int = 0
+    stale_chunks: int = 0
+    resumed: int = 0
+    next_audio_s: list[float] = field(default_factory=list)
+    """From the fault to the next audio of the agent, by session."""
+    ended: int = 0
+    """Sessions that did not go on."""
+    leftovers: int = 0
+    """Sessions of replicas, entries of session actors and connections to the voice, 10 s after the
+    end."""
+
+    @property
+    def is_good(self) -> bool:
+        wrong = self.lost + self.doubled + self.stale_chunks + self.ended + self.leftovers
+        return not wrong and bool(self.turns)
+
+
+@dataclass
+class Stage:
+    """The server, and what stands around it."""
+
+    server: Server
+    llm: openai_server.FakeOpenAi
+    voice: elevenlabs_server.FakeElevenLabs
+    redis: int | None
+    """Its process."""
+
+    def pids(self, name: str) -> list[int]:
+        """Of the server's processes whose title has this in it."""
+        ours = psutil.Process(self.server.process.pid).children(recursive=True)
+        return sorted(p.pid for p in ours if name in " ".join(_command(p)[:1]))
+
+    def signal(self, name: str, number: signal.Signals, most: int = 1) -> None:
+        pids = self.pids(name)
+        if not pids:
+            raise RuntimeError(f"no process {name}")
+        for pid in pids[:most]:
+            os.kill(pid, number)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+Fault = Callable[[Stage], Awaitable[None]]
+
+
+def _kills(*names: str) -> Fault:
+    async def strike(stage: Stage) -> None:
+        for name in names:
+            stage.signal(name, signal.SIGKILL)
+
+    return strike
+
+
+async def _stop_stt(stage: Stage) -> None:
+    stage.signal("SpeechToText", signal.SIGSTOP)
+
+
+async def _stop_redis(stage: Stage) -> None:
+    if stage.redis is None:
+        raise RuntimeError("there is no redis-server: apt-get install redis-server")
+    os.kill(stage.redis, signal.SIGSTOP)
+
+
+async def _nothing(stage: Stage) -> None:
+    return
+
+
+FAULTS: dict[str, tuple[Fault, bool]] = {
+    "nothing": (_nothing, False),
+    "ingress": (_kills("echo:Ingress"), False),
+    "session actor": (_kills("ray::Sessions"), False),
+    "session actor and ingress": (_kills("ray::Sessions", "echo:Ingress"), False),
+    "agent": (_kills("echo:Agent"), False),
+    "vad": (_kills("echo:VoiceActivity"), True),
+    "stt": (_kills("echo:SpeechToText"), True),
+    "haproxy": (_kills("haproxy"), False),
+    "stt stopped": (_stop_stt, True),
+    "redis stopped": (_stop_redis, False),
+}
+"""By name: what is done, and whether in the middle of the user's speech or of the agent's reply."""
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple[int, str] | None]:
+    """A Redis of its own, if there is one to start."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    except FileNotFoundError:
+        print("there is no redis-server here: `apt-get install redis-server` for its faults")
+        yield None
+        return
+    try:
+        yield process.pid, f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(10)

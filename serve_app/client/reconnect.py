@@ -1,0 +1,34 @@
+"""When a lost connection is tried again, and when it is not."""
+
+import random
+import time
+from dataclasses import dataclass, field
+
+_FIRST_S = 0.2
+_LONGEST_S = 5.0
+_RETRIED = {1001, 1006, 1011, 1012, 1013}
+"""And 45xx. Everything else is the server's or the client's last word."""
+
+
+def may_retry(close_code: int | None) -> bool:
+    """`close_code` is None for a connection that was never made."""
+    return close_code is None or close_code in _RETRIED or 4500 <= close_code < 4600
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Exponential, with full jitter: so that the clients of a server that died do not all come at
+    once (AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+
+    window_s: float = 60.0
+    """After the loss of the connection; then it is given up."""
+    _tries: int = 0
+    _lost_s: float = field(default_factory=time.monotonic)
+
+    def next_s(self) -> float | None:
+        """Pause before the next try; None when there is none."""
+        if time.monotonic() - self._lost_s > self.window_s:
+            return None
+        longest_s = min(_LONGEST_S, _FIRST_S * 2.0**self._tries)
+        self._tries = min(self._tries + 1, 10)
+        return random.uniform(0.0, longest_s)

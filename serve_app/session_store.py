@@ -1,0 +1,128 @@
+"""What of a session outlives its socket and its ingress replica. Time is handed in.
+
+A session has one owner, the driver of its socket, known by its epoch: each attach begins a new
+one, and what an older owner still writes is refused. The owner renews its lease; when it stops,
+the entry is kept for the window in which the client may come back.
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+from serve_app.conversation.events import Opened
+from serve_app.conversation.history import Record, trimmed
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One session."""
+
+    record: Record
+    options: Opened
+    """Of the first `open`; the prompt is in the history."""
+    secret_hash: bytes = field(repr=False)
+    epoch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of the leases of an ingress replica."""
+
+    taken: list[str]
+    """These sessions have another owner now."""
+    unknown: list[str]
+    """These are not here: the actor is a new one, and the owner should save them again."""
+
+
+def bounded(entry: Entry, max_chars: int) -> Entry:
+    """With at most so many characters of history."""
+    record = entry.record
+    history = trimmed(record.history, max_chars)
+    return replace(entry, record=replace(record, history=history))
+
+
+def hashed(secret: str) -> bytes:
+    """What is stored in the place of a secret of 128 bit or more."""
+    return sha256(secret.encode()).digest()
+
+
+class SessionStore:
+    """Bounded: `max_sessions` entries with at most `max_chars` of history each."""
+
+    def __init__(
+        self, window_s: float = 60.0, max_sessions: int = 10_000, max_chars: int = 100_000
+    ) -> None:
+        self._window_s = window_s
+        self._max_sessions = max_sessions
+        self._max_chars = max_chars
+        self._entries: dict[str, Entry] = {}
+        self._expires_at_s: dict[str, float] = {}
+        self._over: dict[str, tuple[int, float]] = {}
+        """The epoch and the expiry of what was forgotten: an older owner must not bring it back."""
+
+    def save(self, session: str, entry: Entry, now_s: float) -> bool:
+        """Takes the newest state. False when the session has another owner by now."""
+        if self._epoch(session) > entry.epoch:
+            return False
+        if session not in self._entries:
+            self._make_room(now_s)
+        self._entries[session] = bounded(entry, self._max_chars)
+        self._expires_at_s[session] = now_s + self._window_s
+        return True
+
+    def attach(self, session: str, secret: str, next_hash: bytes, now_s: float) -> Entry | None:
+        """Gives the session to a new owner and changes the secret. None for a session that is not
+        here, has expired, or has another secret."""
+        self.sweep(now_s)
+        entry = self._entries.get(session)
+        if entry is None or not hmac.compare_digest(entry.secret_hash, hashed(secret)):
+            return None
+        mine = replace(entry, secret_hash=next_hash, epoch=entry.epoch + 1)
+        self._entries[session] = mine
+        self._expires_at_s[session] = now_s + self._window_s
+        return mine
+
+    def renew(self, epochs: Mapping[str, int], now_s: float) -> Renewal:
+        """The owners with these epochs are alive."""
+        known = {session: epoch for session, epoch in epochs.items() if self._epoch(session)}
+        mine = [session for session, epoch in known.items() if epoch >= self._epoch(session)]
+        self._expires_at_s |= dict.fromkeys(mine, now_s + self._window_s)
+        self.sweep(now_s)
+        return Renewal(
+            taken=[session for session in known if session not in mine],
+            unknown=[session for session in epochs if session not in known],
+        )
+
+    def forget(self, session: str, epoch: int, now_s: float) -> None:
+        """The conversation is over. Safe to repeat."""
+        if self._epoch(session) <= epoch:
+            self._drop(session)
+            self._over[session] = (epoch + 1, now_s + self._window_s)
+
+    def sweep(self, now_s: float) -> None:
+        """Drops what has expired."""
+        for session in [s for s, at_s in self._expires_at_s.items() if at_s <= now_s]:
+            self._drop(session)
+        for session in [s for s, (_, at_s) in self._over.items() if at_s <= now_s]:
+            del self._over[session]
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        return self._entries
+
+    def _epoch(self, session: str) -> int:
+        entry = self._entries.get(session)
+        over, _ = self._over.get(session, (0, 0.0))
+        return max(entry.epoch if entry else 0, over)
+
+    def _make_room(self, now_s: float) -> None:
+        if len(self._entries) >= self._max_sessions:
+            self.sweep(now_s)
+        if len(self._entries) >= self._max_sessions:
+            # The one that nobody has renewed for longest: most likely nobody comes back to it.
+            self._drop(min(self._expires_at_s, key=self._expires_at_s.__getitem__))
+
+    def _drop(self, session: str) -> None:
+        self._entries.pop(session, None)
+        self._expires_at_s.pop(session, None)
