@@ -1,7 +1,10 @@
 """The files that deploy the application agree with each other and with the code."""
 
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,8 @@ from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build
 from serve_app.plan import load, resolve
+from serve_app.server import HAPROXY_PORTS
+from tests.manifests.build_image import instructions
 from tests.manifests.kustomize import render
 from tests.manifests.objects import KEYS, ROOT, Objects
 
@@ -63,7 +68,62 @@ def test_one_ray_version_everywhere() -> None:
     assert {docker[1], lock[1]} == {pin}
 
 
-def test_the_health_check_of_the_image_asks_the_configured_port() -> None:
-    port = read("configs/serve.yaml")["http_options"]["port"]
+def test_the_image_listens_where_the_configs_say() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
-    assert f"EXPOSE {port}" in dockerfile and f"127.0.0.1:{port}/healthz" in dockerfile
+    for name in CONFIGS:
+        port = read(name)["http_options"]["port"]
+        assert f"EXPOSE {port}" in dockerfile and f"127.0.0.1:{port}/healthz" in dockerfile
+
+
+def test_the_dockerfile_is_clean() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    command = [str(hadolint), "--no-color", str(ROOT / "Dockerfile")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_hadolint_finds_mistakes(tmp_path: Path) -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    (tmp_path / "Dockerfile").write_text("FROM debian\nRUN cd /tmp && apt-get install wget\n")
+    assert subprocess.run(
+        [str(hadolint), str(tmp_path / "Dockerfile")], capture_output=True
+    ).returncode
+
+
+def test_the_image_ends_as_a_user_and_every_argument_has_a_default() -> None:
+    steps = list(instructions((ROOT / "Dockerfile").read_text()))
+    last_stage = len(steps) - [name for name, _ in reversed(steps)].index("FROM")
+    assert ("USER", "1000") in steps[last_stage:]
+    assert all("=" in text for name, text in steps if name == "ARG")
+
+
+def test_what_the_image_copies_is_let_through_to_the_build() -> None:
+    let_through = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"
+    }
+    copied = {
+        source
+        for name, text in instructions((ROOT / "Dockerfile").read_text())
+        if name == "COPY" and not text.startswith("--from")
+        for source in text.split()[:-1]
+    }
+    assert copied == let_through
+
+
+def test_compose_publishes_the_port_and_prometheus_asks_what_there_is() -> None:
+    compose = read("compose.yaml")["services"]
+    port = read("configs/serve.yaml")["http_options"]["port"]
+    assert compose["echo"]["ports"] == [f"{port}:{port}"]
+    targets = {
+        target
+        for job in read("monitoring/prometheus.yml")["scrape_configs"]
+        for group in job["static_configs"]
+        for target in group["targets"]
+    }
+    ours = (
+        compose["echo"]["environment"]["ECHO_METRICS_PORT"],
+        HAPROXY_PORTS["RAY_SERVE_HAPROXY_METRICS_PORT"],
+    )
+    assert targets == {f"echo:{port}" for port in ours}
+    folders = [v.split(":")[0] for s in compose.values() for v in s.get("volumes", [])]
+    assert all((ROOT / f).exists() for f in folders if f.startswith("."))
