@@ -78,15 +78,17 @@ def gpu_nodes_are_for_transcribers_only(objects: Objects) -> list[str]:
 
 
 def the_cpu_workers_have_room(objects: Objects) -> list[str]:
-    """For everything but transcribers with a GPU, and for one more ingress replica, which a
-    rolling update starts before an old one has drained."""
+    """For everything but transcribers with a GPU; and when the group has grown, for all of it
+    twice: in a rolling update all new replicas run before the first old one has drained."""
     config = objects.config
     stages = [config.ingress, config.vad, config.agent]
     stages += [] if config.stt.num_gpus else [config.stt]
-    wanted = sum(stage.replicas * stage.num_cpus for stage in stages) + config.ingress.num_cpus
+    wanted = sum(stage.replicas * stage.num_cpus for stage in stages)
     wanted += config.sessions.actors * config.sessions.num_cpus
-    offered = sum(cpus_of(g) * g["minReplicas"] for g in objects.workers if not gpus_of(g))
-    return [] if wanted <= offered else [f"{wanted} CPUs are wanted, {offered} offered"]
+    groups = [group for group in objects.workers if not gpus_of(group)]
+    always, grown = (sum(cpus_of(g) * g[n] for g in groups) for n in ("minReplicas", "maxReplicas"))
+    found = [] if wanted <= always else [f"{wanted} CPUs are wanted, {always} offered"]
+    return found if 2 * wanted <= grown else [*found, f"an update has no room in {grown} CPUs"]
 
 
 def calls_may_end_before_their_process(objects: Objects) -> list[str]:

@@ -156,6 +156,7 @@ MISTAKES: list[tuple[Rule, Mistake]] = [
         ours.the_cpu_workers_have_room,
         lambda o: _in_config(o, "ingress: {replicas: 2", "ingress: {replicas: 6"),
     ),
+    (ours.the_cpu_workers_have_room, lambda o: o.workers[0].update(maxReplicas=2)),
     (
         ours.calls_may_end_before_their_process,
         lambda o: o.spec.pop("rayClusterDeletionDelaySeconds"),
