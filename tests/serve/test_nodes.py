@@ -4,8 +4,10 @@ and nodes that were told of a GPU, as k8s/base has them. Only the speech model i
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import msgpack
 import psutil
 import pytest
 import ray
@@ -13,18 +15,42 @@ import yaml
 from ray import serve
 from ray.cluster_utils import Cluster
 from ray.serve.context import _get_global_client
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from serve_app.app import build
 from serve_app.transcription.job import Request
 from tests.engines.speech import clip, transcript, word_error_rate
 from tests.manifests.objects import KEYS, ROOT
+from tests.serve.conftest import free_port
 
-pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
-WITHIN_S = 90.0
+WITHIN_S = 120.0
 GPU_NODE = {"num_cpus": 0, "num_gpus": 1}
 CPU_NODE = {"num_cpus": 8}
 """One such worker can hold everything: so one can be lost."""
+CALLS = 8
+
+
+class Call:
+    """A session with typed turns. The providers are not there, so that no reply is spoken."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        options = {"prompt": "", "greeting": False, "events": ["transcript"]}
+        self.socket.send(msgpack.packb({"type": "open"} | options))
+
+    def takes(self, text: str) -> bool:
+        """Whether a turn is taken; False when the socket has ended."""
+        try:
+            self.socket.send(msgpack.packb({"type": "text", "text": text}))
+            while True:
+                message = msgpack.unpackb(self.socket.recv(timeout=WITHIN_S))
+                if message["type"] == "transcript" and message["text"] == text:
+                    return True
+        except ConnectionClosed:
+            return False
 
 
 class Nodes:
@@ -36,6 +62,9 @@ class Nodes:
         self.cpu = [self._cluster.add_node(**CPU_NODE) for _ in range(2)]
         self.gpu = [self._cluster.add_node(**GPU_NODE)]
         ray.init(self._cluster.address, log_to_driver=False, logging_level="error")
+        self.port = free_port()
+        # One proxy: all nodes are on one address, where more would share the port.
+        serve.start(proxy_location="HeadOnly", http_options={"port": self.port})
 
     def add_gpu(self) -> None:
         self.gpu.append(self._cluster.add_node(**GPU_NODE))
@@ -58,29 +87,42 @@ def nodes() -> Iterator[Nodes]:
             patch.setenv(name, value)
         nodes = Nodes()
         started = psutil.Process().children(recursive=True)
-        serve.start(proxy_location="Disabled")  # all on one address, they would share a port
         yield nodes
         nodes.stop()
     _, alive = psutil.wait_procs(started, timeout=30)
     assert not alive
 
 
-def deploy(**stt: Any) -> None:
+@pytest.fixture
+def call(nodes: Nodes) -> Iterator[Callable[[], Call]]:
+    """Makes calls, which end with the test."""
+    url = f"ws://127.0.0.1:{nodes.port}/conversation"
+    with ExitStack() as stack:
+        yield lambda: Call(stack.enter_context(connect(url, max_size=None)))
+
+
+def deploy(max_sessions: int = 100, **stt: Any) -> None:
     """configs/serve.gpu.yaml with a speech model that runs here."""
     (application,) = yaml.safe_load((ROOT / "configs/serve.gpu.yaml").read_text())["applications"]
     args = application["args"]
+    args["ingress"]["max_sessions"] = max_sessions
     args["stt"] |= {"model": "packaged", "device": "cpu", "dtype": "auto", "threads": 1} | stt
     target = serve.RunTarget(build(args), name="echo")
     serve.run_many([target], wait_for_applications_running=False)
 
 
-def replicas() -> dict[str, list[str]]:
-    """The nodes of each deployment's running replicas, by Serve's own account."""
+def replicas(field: str = "node_id") -> dict[str, list[str]]:
+    """A field of each deployment's running replicas, by Serve's own account."""
     details = _get_global_client().get_serve_details()["applications"]["echo"]["deployments"]
     return {
-        name: sorted(r["node_id"] for r in deployment["replicas"] if r["state"] == "RUNNING")
+        name: sorted(r[field] for r in deployment["replicas"] if r["state"] == "RUNNING")
         for name, deployment in details.items()
     }
+
+
+def names() -> set[str]:
+    """Of all running replicas."""
+    return {name for group in replicas("replica_id").values() for name in group}
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
@@ -117,10 +159,16 @@ def test_transcribers_are_where_the_gpus_are_and_nothing_else_is(nodes: Nodes) -
     hears()
 
 
-def test_replicas_of_a_lost_worker_come_back_on_the_other(nodes: Nodes) -> None:
-    assert any(nodes.cpu[0].node_id in where for where in replicas().values())
+def test_calls_and_replicas_when_a_worker_is_lost(nodes: Nodes, call: Callable[[], Call]) -> None:
+    """Calls on the other worker go on, the rest can be made again, and all replicas come back."""
+    assert nodes.cpu[0].node_id in replicas()["Ingress"]
+    calls = [call() for _ in range(CALLS)]
+    assert all(c.takes("before") for c in calls)
     nodes.lose(nodes.cpu)
     wait_until(lambda: is_whole(nodes), "not back")
+    left = [c for c in calls if c.takes("after")]
+    assert 0 < len(left) < CALLS
+    assert all(call().takes("again") for _ in range(CALLS - len(left)))
     hears()
 
 
@@ -132,7 +180,15 @@ def test_a_transcriber_comes_back_with_the_next_gpu(nodes: Nodes) -> None:
     hears()
 
 
-def test_a_pool_that_grows_waits_for_its_node(nodes: Nodes) -> None:
-    deploy(replicas=2)
-    nodes.add_gpu()
-    wait_until(lambda: is_whole(nodes), "the second one is not placed")
+def test_an_update_takes_new_calls_and_lets_old_ones_go_on(
+    nodes: Nodes, call: Callable[[], Call]
+) -> None:
+    before = names()
+    old = call()
+    assert old.takes("before")
+    deploy(max_sessions=50)
+    wait_until(lambda: not set(replicas("replica_id")["Ingress"]) <= before, "nothing is updated")
+    assert old.takes("going on") and call().takes("new")
+    old.socket.close()
+    wait_until(lambda: is_whole(nodes) and not names() & before, "not updated")
+    assert call().takes("afterwards")
