@@ -6,7 +6,8 @@ INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test lint types models bench-turns bench-latency bench-stt lock clean
+.PHONY: run demo test lint types models lock clean \
+	bench-turns bench-latency bench-stt bench-speech bench-agent
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -39,6 +40,12 @@ bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool;
 $(BENCH): $(INSTALLED) requirements-bench.lock
 	$(BIN)/python -m pip install --no-deps -r requirements-bench.lock
 	@touch $@
+
+bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sentences; 2 minutes
+	@$(BIN)/python -m bench.speech
+
+bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves; 2 minutes
+	@$(BIN)/python -m bench.agent
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'

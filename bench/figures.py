@@ -107,7 +107,7 @@ def _turn_figures(turns: Sequence[Turn]) -> TurnFigures:
     parts = [parts for _, parts in answered]
     return TurnFigures(
         turns=len(turns),
-        first_audio=_delays([first_ms for first_ms, _ in answered]),
+        first_audio=delays([first_ms for first_ms, _ in answered]),
         endpoint_ms=_median(parts, lambda part: part.endpoint_ms),
         stt_ms=_median(parts, lambda part: part.stt_ms),
         llm_ms=_median(parts, lambda part: part.llm_ms),
@@ -126,8 +126,8 @@ def _barge_in_figures(barge_ins: Sequence[BargeIn | None]) -> BargeInFigures:
     noticed = [barge_in for barge_in in barge_ins if barge_in]
     return BargeInFigures(
         barge_ins=len(barge_ins),
-        interrupt=_delays([barge_in.interrupt_ms for barge_in in noticed]),
-        last_chunk=_delays([barge_in.last_chunk_ms for barge_in in noticed]),
+        interrupt=delays([barge_in.interrupt_ms for barge_in in noticed]),
+        last_chunk=delays([barge_in.last_chunk_ms for barge_in in noticed]),
         missed=len(barge_ins) - len(noticed),
     )
 
@@ -136,7 +136,7 @@ def _median(parts: Sequence[Parts], value: Callable[[Parts], float]) -> float:
     return _p(50, [value(part) for part in parts])
 
 
-def _delays(values_ms: Sequence[float]) -> Delays:
+def delays(values_ms: Sequence[float]) -> Delays:
     return Delays(_p(50, values_ms), _p(95, values_ms), _p(100, values_ms))
 
 

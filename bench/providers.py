@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.fakes import elevenlabs_server, openai_server
+from serve_app.fakes import elevenlabs as elevenlabs_server
+from serve_app.fakes import openai as openai_server
 
 FIRST_TOKEN_S = 0.15
 """Request to the first token."""

@@ -175,11 +175,11 @@ class Background:
 
 
 def replica_pids() -> list[int]:
-    """Processes of the transcribers, of this Ray only."""
-    ours = psutil.Process().children(recursive=True)
-    return sorted(
-        process.pid for process in ours if "SpeechToText" in " ".join(process.cmdline()[:1])
-    )
+    """Processes of the transcribers, of the Ray that this process started."""
+    children = psutil.Process().children()
+    raylets = [process for process in children if process.name() == "raylet"]
+    workers = [worker for raylet in raylets for worker in raylet.children(recursive=True)]
+    return sorted(w.pid for w in workers if "SpeechToText" in " ".join(w.cmdline()[:1]))
 
 
 def _waits(waits_ms: list[float], others: int) -> Waits:

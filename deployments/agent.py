@@ -1,32 +1,65 @@
 """The agent: an LLM and a voice, one streaming call a reply."""
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from typing import Any
 
+from deployments.engine_metrics import EngineMetrics
 from serve_app.config import AgentSettings
 from serve_app.conversation.history import Message
-from serve_app.engines.factory import build_llm, build_tts
-from serve_app.plan import wire_format
+from serve_app.conversation.sound import Sound
+from serve_app.engines.factory import build_llm_chain, build_tts_chain
 from serve_app.reply import ReplyPart, Speaker
+from serve_app.resolve import wire_format
+from serve_app.tools.factory import build_toolbox, with_tools
 
 
 class Agent:
-    """Holds the provider clients or the local models."""
+    """Holds the provider clients or the local models, and the tools."""
 
     def __init__(self, settings: AgentSettings) -> None:
-        llm = build_llm(settings.llm, os.environ)
-        tts = build_tts(settings.tts, os.environ)
-        self._speaker = Speaker(llm, tts, wire_format(settings.tts))
+        """In the event loop: sockets and MCP servers are connected to ahead."""
+        watcher = EngineMetrics()
+        self._llm = build_llm_chain(settings, os.environ, watcher)
+        wire = wire_format(settings.tts)
+        self._tts = build_tts_chain(settings, os.environ, wire, watcher)
+        self._tts.warm_up()
+        self._tools = build_toolbox(settings, os.environ)
+        writer, drafter = with_tools(self._llm, self._tools, settings)
+        self._speaker = Speaker(writer, self._tts, wire)
+        self._drafting_speaker = Speaker(drafter, self._tts, wire)
+        self._loop = asyncio.get_running_loop()
 
-    async def reply(self, chat: list[Message], voice: str) -> AsyncGenerator[ReplyPart, None]:
-        """Clauses and audio as they come; a cancelled call stops LLM and voice."""
-        async with aclosing(self._speaker.reply(chat, voice)) as parts:
+    async def reply(
+        self, chat: list[Message], sound: Sound, is_draft: bool
+    ) -> AsyncGenerator[ReplyPart, None]:
+        """Clauses and audio as they come; a cancelled call stops LLM, tools and voice.
+
+        Raises EngineError, and DraftDeclined for a draft that would need a tool.
+        """
+        speaker = self._drafting_speaker if is_draft else self._speaker
+        async with aclosing(speaker.reply(chat, sound)) as parts:
             async for part in parts:
                 yield part
 
-    async def say(self, text: str, voice: str) -> AsyncGenerator[ReplyPart, None]:
+    async def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """The text as speech."""
-        async with aclosing(self._speaker.say(text, voice)) as parts:
+        async with aclosing(self._speaker.say(text, sound)) as parts:
             async for part in parts:
                 yield part
+
+    def __del__(self) -> Coroutine[Any, Any, None] | None:
+        """Serve awaits what this returns when a replica ends, in the constructor's loop. Python,
+        which calls it too, does not: then all ends with the process."""
+        loop = self.__dict__.pop("_loop", None)
+        try:
+            return self._aclose() if loop is asyncio.get_running_loop() else None
+        except RuntimeError:  # no loop is running
+            return None
+
+    async def _aclose(self) -> None:
+        await asyncio.gather(
+            self._tools.aclose(), self._llm.aclose(), self._tts.aclose(), return_exceptions=True
+        )

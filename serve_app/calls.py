@@ -8,8 +8,9 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.config import AppConfig
+from serve_app.config import AgentSettings, AppConfig
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import Sound
 from serve_app.engines.silero import VadAnswer, VadJob
 from serve_app.errors import EngineTimeout
 from serve_app.handle_calls import ask_within, engine_error
@@ -32,16 +33,13 @@ class Calls:
         stt: DeploymentHandle[Any],
         agent: DeploymentHandle[Any],
     ) -> None:
-        llm, tts = config.agent.llm, config.agent.tts
         self._vad = vad
         self._transcribers = TranscriberPool(config.stt, stt.transcribe.remote)
         self._agent = agent.options(stream=True)
         self._replies = 0
         self._busy_from = config.agent.draft_replies * config.agent.replicas
         self._vad_timeout_s = config.vad.timeout_s
-        self._part_timeout_s = (
-            llm.first_token_timeout_s + tts.first_audio_timeout_s + _REPLY_SLACK_S
-        )
+        self._part_timeout_s = _longest_silence_s(config.agent) + _REPLY_SLACK_S
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
         """Voice activity of a batch. Stateless, so a second replica may be asked."""
@@ -60,16 +58,21 @@ class Calls:
         """Whether this ingress has so many replies going that none is begun on suspicion."""
         return self._replies >= self._busy_from
 
-    def reply(self, chat: Sequence[Message], voice: str) -> AsyncGenerator[ReplyPart, None]:
-        """The agent's answer. Closing the generator cancels it over there."""
-        return self._stream(lambda: self._agent.reply.remote(list(chat), voice))
+    def reply(
+        self, chat: Sequence[Message], sound: Sound, is_draft: bool
+    ) -> AsyncGenerator[ReplyPart, None]:
+        """The agent's answer. Closing the generator cancels it over there.
 
-    def say(self, text: str, voice: str) -> AsyncGenerator[ReplyPart, None]:
+        Raises DraftDeclined for a draft that would need a tool.
+        """
+        return self._stream(lambda: self._agent.reply.remote(list(chat), sound, is_draft))
+
+    def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """A text as speech."""
-        return self._stream(lambda: self._agent.say.remote(text, voice))
+        return self._stream(lambda: self._agent.say.remote(text, sound))
 
     async def _stream(self, call: Callable[[], Any]) -> AsyncGenerator[ReplyPart, None]:
-        """One streaming call a reply. Raises EngineError."""
+        """One streaming call a reply. Raises EngineError and DraftDeclined."""
         response = call()
         self._replies += 1
         try:
@@ -86,3 +89,12 @@ class Calls:
         finally:
             self._replies -= 1
             response.cancel()
+
+
+def _longest_silence_s(agent: AgentSettings) -> float:
+    """Of the engines: while tools are used, the chat model is asked again and again, and each time
+    all of its chain may have to be."""
+    steps = agent.tool_use.max_steps if agent.uses_tools else 0
+    text_s = sum(llm.first_token_timeout_s for llm in agent.llms)
+    audio_s = sum(voice.first_audio_timeout_s for voice in agent.voices)
+    return steps * (text_s + agent.tool_use.timeout_s) + text_s + audio_s

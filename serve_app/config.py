@@ -2,17 +2,19 @@
 
 Secrets come from the environment only and are never stored here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from serve_app.conversation.settings import TurnSettings
+from serve_app.tools.schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
-TtsProvider = Literal["auto", "elevenlabs", "local"]
+TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
 PACKAGED = "packaged"
 """Stands for the small model that the project fetches from the package index by itself."""
 Seconds = Annotated[float, Field(gt=0)]
+EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
 
 
 class Settings(BaseModel):
@@ -90,6 +92,9 @@ class LlmSettings(Settings):
     """Empty is the provider's default; for `local` a Hugging Face id, a path or `packaged`."""
     api_url: str = ""
     """Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable with the provider's key. Empty is OPENAI_API_KEY for `openai`; for
+    `generic` it is TEXT_GENERATION_API_KEY, in llm_fallbacks no key: it is another's."""
     max_new_tokens: int = Field(400, ge=1)
     max_sequence_length: int = Field(2048, ge=64)
     """Of a local model: prompt, history and reply, in tokens."""
@@ -102,19 +107,108 @@ class LlmSettings(Settings):
 
 class TtsSettings(Settings):
     provider: TtsProvider = "auto"
-    """`auto`: elevenlabs when ELEVEN_LABS_API_KEY is set, else local."""
-    api_url: str = "wss://api.elevenlabs.io"
+    """`auto`: generic when TEXT_TO_SPEECH_API_URL is set, elevenlabs when ELEVEN_LABS_API_KEY is,
+    else local. `generic` is any server with OpenAI's /v1/audio/speech, such as Kokoro-FastAPI or
+    speaches."""
+    api_url: str = ""
+    """Empty is the provider's own; `generic` needs one, such as http://localhost:8880/v1."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable with the provider's key. Empty is ELEVEN_LABS_API_KEY or OPENAI_API_KEY;
+    for `generic` it is TEXT_TO_SPEECH_API_KEY, in tts_fallbacks no key: it is another's."""
+    transport: Literal["multi-context", "stream-input", "http"] = "multi-context"
+    """How ElevenLabs is spoken to. `multi-context`: warm WebSockets that replies share, the
+    lowest delay. `stream-input`: a WebSocket a reply, for servers and proxies without
+    multi-stream-input. `http`: a request a clause, where WebSockets do not get through or a
+    model (eleven_v3) has none; pauses between clauses are less natural."""
     voice_id: str = "21m00Tcm4TlvDq8ikWAM"
     model_id: str = "eleven_turbo_v2"
     optimize_streaming_latency: int = Field(2, ge=0, le=4)
     voice: str = PACKAGED
-    """The local voice: path of a Piper .onnx file, or `packaged`."""
+    """The local voice: path of a Piper .onnx file, or `packaged`. For `openai` and `generic`
+    the name of a voice."""
+    model: str = ""
+    """For `openai` and `generic`."""
+    sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
+    """Of the pcm that `openai` and `generic` return: nothing in their answer says it."""
     output_format: str = ""
     """What the client receives, and what ElevenLabs is asked for. Empty is pcm_44100 (what
     Echo's example client plays), for which ElevenLabs is asked for pcm_22050, open to every
-    plan, and resampled."""
+    plan, and resampled. `openai` and `generic`: pcm, or mp3 or opus with their true bit rate."""
     first_audio_timeout_s: Seconds = 10.0
     threads: int = Field(0, ge=0)
+
+
+ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""What OpenAI's API takes."""
+
+
+class ToolSettings(Settings):
+    """A tool that the chat model may use. Either `python` or `url` says what it is."""
+
+    name: ToolName
+    description: str = Field(min_length=1)
+    """For the model: what it does, and when to use it."""
+    parameters: Annotated[dict[str, Any], AfterValidator(checked_schema)]
+    """JSON schema of the arguments, `type: object`. They are validated before a call."""
+    python: str = Field("", pattern=r"^([\w.]+:[\w.]+)?$")
+    """`package.module:function`, called with the arguments by name, in a thread or as a
+    coroutine. What it returns, as text or JSON, is the result."""
+    url: str = Field("", pattern=r"^(https?://.+)?$")
+    """The arguments are posted here as JSON; the body of the answer is the result."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable whose value `url` gets as a bearer token."""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if bool(self.python) == bool(self.url):
+            raise ValueError("set either python or url")
+        return self
+
+
+class McpServerSettings(Settings):
+    """A server of tools (Model Context Protocol). Either `command` or `url` says where it is."""
+
+    name: ToolName
+    """For logs."""
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server that each agent replica starts, and talks to by stdio."""
+    url: str = Field("", pattern=r"^(https?://.+)?$")
+    """A server that speaks streamable HTTP, such as http://localhost:8000/mcp."""
+    api_key_variable: EnvironmentVariable = ""
+    """Environment variable whose value `url` gets as a bearer token."""
+    environment: tuple[EnvironmentVariable, ...] = ()
+    """Environment variables that `command` gets, beside PATH, HOME and the like."""
+    tools: tuple[str, ...] = ()
+    """Those of its tools that may be used, by the server's names; empty is all."""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("set either command or url")
+        return self
+
+
+class ToolUseSettings(Settings):
+    """How tools are used in a reply."""
+
+    timeout_s: Seconds = 10.0
+    """Of one call."""
+    max_steps: int = Field(3, ge=1, le=10)
+    """Rounds of calls in a reply; after the last the model has to answer with what it has."""
+    max_result_chars: int = Field(8000, ge=100)
+    """What is longer is cut."""
+    filler: str = "One moment, please."
+    """Said once a reply when a tool takes longer than `filler_after_s`; empty is nothing said."""
+    filler_after_s: Seconds = 1.0
+
+
+class BreakerSettings(Settings):
+    """When an engine that has an alternative is left out for a while."""
+
+    failures: int = Field(3, ge=1)
+    """In a row. A refusal that concerns every request, such as HTTP 401, is enough by itself."""
+    cool_down_s: Seconds = 30.0
+    """After this one reply tries it again."""
 
 
 class AgentSettings(Replicas):
@@ -125,6 +219,29 @@ class AgentSettings(Replicas):
     """With so many replies going, for each replica, none is begun before its turn has ended."""
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    llm_fallbacks: tuple[LlmSettings, ...] = ()
+    """Asked in this order when those before do not begin to answer within their
+    `first_token_timeout_s`. Each names its provider; environment variables set `llm` only."""
+    tts_fallbacks: tuple[TtsSettings, ...] = ()
+    """The same for voices, with `first_audio_timeout_s`. Clients receive the format of `tts`."""
+    breaker: BreakerSettings = BreakerSettings()
+    tools: tuple[ToolSettings, ...] = ()
+    mcp_servers: tuple[McpServerSettings, ...] = ()
+    tool_use: ToolUseSettings = ToolUseSettings()
+
+    @property
+    def llms(self) -> tuple[LlmSettings, ...]:
+        """In the order in which they are asked."""
+        return (self.llm, *self.llm_fallbacks)
+
+    @property
+    def voices(self) -> tuple[TtsSettings, ...]:
+        """In the order in which they are asked."""
+        return (self.tts, *self.tts_fallbacks)
+
+    @property
+    def uses_tools(self) -> bool:
+        return bool(self.tools or self.mcp_servers)
 
 
 class AppConfig(Settings):

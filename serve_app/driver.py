@@ -15,6 +15,7 @@ from serve_app.calls import Calls
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
+from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineError, ProtocolViolation, TooSlow, VoiceError
 from serve_app.event_log import EventLog
 from serve_app.protocol import codec
@@ -261,7 +262,7 @@ def _event(message: ClientMessage) -> ev.Event:
                 message.events,
                 message.greeting,
                 message.language,
-                message.voice,
+                Sound(message.voice, message.sample_rate_hz),
                 message.turn,
             )
         case Audio(samples):

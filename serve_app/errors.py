@@ -6,7 +6,10 @@
     │                              1009, 4400
     ├── AtCapacity                 1013         yes, after a pause
     ├── TooSlow                    4508         yes: the client does not keep up
+    ├── DraftDeclined              (inside)     yes: when the user's turn has ended
+    ├── ToolFailed                 (inside)     the chat model decides
     └── EngineError                1011         as `retryable` says
+        ├── EngineRefused          1011         no: somebody has to change a key or an account
         ├── EngineTimeout          1011         yes
         └── EngineUnavailable      1011         yes
 
@@ -53,6 +56,15 @@ class TooSlow(VoiceError):
     retryable = True
 
 
+class DraftDeclined(VoiceError):
+    """A reply that was begun before the user's turn has ended needs a tool, which is not used
+    before. What was written until then has been given out."""
+
+
+class ToolFailed(VoiceError):
+    """A tool did not do what it was asked. The message is for the chat model."""
+
+
 class EngineError(VoiceError):
     """A model or a provider failed. `stage` is vad, stt, llm or tts."""
 
@@ -64,6 +76,11 @@ class EngineError(VoiceError):
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.message}"
+
+
+class EngineRefused(EngineError):
+    """A provider does not work for us at all, whatever it is asked: a key, an account or a model
+    is wrong. Other errors that no retry mends may be about the one request."""
 
 
 class EngineTimeout(EngineError):

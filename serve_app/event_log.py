@@ -18,6 +18,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import TurnSettings
+from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
 
 _MAX_BYTES = 256 << 20
@@ -140,6 +141,8 @@ def _field(name: str, value: Any) -> Any:
             return np.zeros(value, dtype=np.float32)
         case "audio":
             return bytes(value)
+        case "sound":
+            return Sound(value["voice"], value["sample_rate_hz"])
         case "events":
             return frozenset(value)
         case "timer":

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
+from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
 
 T = TypeVar("T")
 
@@ -54,10 +54,10 @@ def _is_unavailable(error: Exception) -> bool:
     return isinstance(error, RayActorError) or isinstance(cause, EngineUnavailable)
 
 
-def engine_error(stage: str, error: Exception) -> EngineError:
+def engine_error(stage: str, error: Exception) -> EngineError | DraftDeclined:
     """Ray wraps what a replica raised; provider and user text stay out of the message."""
     cause = getattr(error, "cause", error)
-    if isinstance(cause, EngineError):
+    if isinstance(cause, EngineError | DraftDeclined):
         return cause
     if isinstance(error, RayActorError | BackPressureError):
         return EngineUnavailable(stage, type(error).__name__)

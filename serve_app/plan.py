@@ -1,22 +1,17 @@
-"""From settings and environment to the plan: which engine, model and device each stage runs."""
+"""Settings from file and environment, and the plan that is made of them: which engine, model and
+device each stage runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from serve_app.config import PACKAGED, AppConfig, LlmSettings, SttSettings, TtsSettings
+from serve_app.config import PACKAGED, AppConfig, LlmSettings, TtsSettings
 from serve_app.errors import ConfigError, ProtocolViolation
 from serve_app.protocol.codec import BAD_MESSAGE
-from serve_app.protocol.formats import AudioFormat, parse_format
 from serve_app.protocol.messages import Open
-
-OPENAI_MODEL = "gpt-4.1-mini"
-"""A default without a reasoning phase: that would be silence in a conversation."""
-OUTPUT_FORMAT = "pcm_44100"
-"""What Echo's example client plays."""
+from serve_app.resolve import wire_format
 
 _PROVIDER_NAMES = {"bumblebee": "local", "transformers": "local"}
 """Echo's name for an in-server model, and ours."""
@@ -27,13 +22,22 @@ _ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "TEXT_GENERATION_MAX_NEW_TOKENS": ("agent", "llm", "max_new_tokens"),
     "TEXT_GENERATION_MAX_SEQUENCE_LENGTH": ("agent", "llm", "max_sequence_length"),
     "SPEECH_TO_TEXT_MODEL": ("stt", "model"),
+    "TEXT_TO_SPEECH_PROVIDER": ("agent", "tts", "provider"),
+    "TEXT_TO_SPEECH_MODEL": ("agent", "tts", "model"),
+    "TEXT_TO_SPEECH_VOICE": ("agent", "tts", "voice"),
     "ELEVEN_LABS_API_URL": ("agent", "tts", "api_url"),
+    "TEXT_TO_SPEECH_API_URL": ("agent", "tts", "api_url"),
     "ELEVEN_LABS_VOICE_ID": ("agent", "tts", "voice_id"),
     "ELEVEN_LABS_MODEL_ID": ("agent", "tts", "model_id"),
     "ELEVEN_LABS_OPTIMIZE_STREAMING_LATENCY": ("agent", "tts", "optimize_streaming_latency"),
     "ELEVEN_LABS_OUTPUT_FORMAT": ("agent", "tts", "output_format"),
 }
-"""Echo's variables; each one that is set and not empty wins over the file."""
+"""Echo's variables, and ours where Echo has none. Each one that is set and not empty wins over
+the file; the last one wins where two are for the same setting."""
+
+
+_Engine = tuple[str, str, str]
+"""Engine, model and device, as they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,62 +68,29 @@ def load(args: Mapping[str, Any], env: Mapping[str, str]) -> AppConfig:
         raise ConfigError(_one_line(error, origin)) from None
 
 
-def resolve(config: AppConfig, env: Mapping[str, str], gpus: float) -> AppConfig:
-    """The same settings with every `auto` decided. `gpus`: what the cluster has.
-
-    Raises ConfigError when a chosen provider lacks its key or an address.
-    """
-    agent = config.agent
-    return config.model_copy(
-        update={
-            "stt": _resolve_stt(config.stt, gpus),
-            "agent": agent.model_copy(
-                update={
-                    "llm": _resolve_llm(agent.llm, env, agent.num_gpus),
-                    "tts": _resolve_tts(agent.tts, env),
-                }
-            ),
-        }
-    )
-
-
 def stages(config: AppConfig) -> list[StagePlan]:
-    """The plan of a resolved configuration, one row a stage."""
+    """The plan of a resolved configuration: a row for each stage, and for each fall-back."""
     stt, agent = config.stt, config.agent
-    llm, tts = agent.llm, agent.tts
-    speech = ("elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider")
-    if tts.provider == "local":
-        speech = ("piper (onnx)", _shown(tts.voice, "en_US-joe-medium"), "cpu")
-    chat = (f"openai api, {llm.api_url or 'api.openai.com'}", llm.model, "provider")
-    if llm.provider == "local":
-        chat = ("transformers", _shown(llm.model, "SmolLM2-135M-Instruct"), llm.device)
     vad = "silero-vad 6 + smart-turn 3.2" if config.vad.end_of_turn == PACKAGED else "silero-vad 6"
     return [
         StagePlan("vad", "silero (onnx)", vad, "cpu", config.vad.replicas),
         StagePlan(
             "stt", "transformers", _shown(stt.model, "whisper-tiny.en"), stt.device, stt.replicas
         ),
-        StagePlan("llm", *chat, agent.replicas),
-        StagePlan("tts", *speech, agent.replicas),
+        *_chain("llm", map(_chat, agent.llms), agent.replicas),
+        *_chain("tts", map(_speech, agent.voices), agent.replicas),
     ]
-
-
-def wire_format(tts: TtsSettings) -> AudioFormat:
-    """The encoding of the agent's voice that clients receive."""
-    try:
-        return parse_format(tts.output_format or OUTPUT_FORMAT)
-    except ValueError as error:
-        raise ConfigError(f"ELEVEN_LABS_OUTPUT_FORMAT: {error}") from None
 
 
 def packaged_models(config: AppConfig) -> list[str]:
     """Names in models.json that a resolved configuration needs."""
-    llm, tts = config.agent.llm, config.agent.tts
+    llms = [llm.model for llm in config.agent.llms if llm.provider == "local"]
+    voices = [tts.voice for tts in config.agent.voices if tts.provider == "local"]
     needed = {
         "smart-turn-v3.2": config.vad.end_of_turn == PACKAGED,
         "whisper-tiny.en": config.stt.model == PACKAGED,
-        "smollm2-135m-instruct": llm.provider == "local" and llm.model == PACKAGED,
-        "piper-en-us-joe": tts.provider == "local" and tts.voice == PACKAGED,
+        "smollm2-135m-instruct": PACKAGED in llms,
+        "piper-en-us-joe": PACKAGED in voices,
     }
     return [name for name, is_needed in needed.items() if is_needed]
 
@@ -128,63 +99,31 @@ def check_options(config: AppConfig, message: Open) -> None:
     """Whether the resolved engines can do what a client asks for. Raises ProtocolViolation."""
     if message.voice and config.agent.tts.provider == "local":
         raise ProtocolViolation(BAD_MESSAGE, "open: 'voice': the local voice is the only one here")
+    if message.sample_rate_hz and not wire_format(config.agent.tts).is_pcm:
+        raise ProtocolViolation(BAD_MESSAGE, "open: 'sample_rate_hz': the voice here is not pcm")
     speaks_english_only = config.stt.model == PACKAGED or config.stt.model.endswith(".en")
     if message.language not in ("", "en") and speaks_english_only:
         raise ProtocolViolation(BAD_MESSAGE, "open: 'language': the model here knows 'en' only")
 
 
-def _resolve_stt(stt: SttSettings, gpus: float) -> SttSettings:
-    num_gpus = (1.0 if gpus >= 1 else 0.0) if stt.num_gpus == "auto" else stt.num_gpus
-    return stt.model_copy(update={"num_gpus": num_gpus, "device": _device(stt.device, num_gpus)})
+def _chain(stage: str, engines: Iterable[_Engine], replicas: int) -> Iterator[StagePlan]:
+    for number, engine in enumerate(engines, 1):
+        yield StagePlan(f"{stage} {number}" if number > 1 else stage, *engine, replicas)
 
 
-def _resolve_llm(llm: LlmSettings, env: Mapping[str, str], gpus: float) -> LlmSettings:
-    provider = llm.provider
-    if provider == "auto":
-        provider = "openai" if env.get("OPENAI_API_KEY") else "generic" if llm.api_url else "local"
-    if provider == "openai" and not env.get("OPENAI_API_KEY"):
-        raise ConfigError("TEXT_GENERATION_PROVIDER is openai, but OPENAI_API_KEY is not set")
-    if provider == "generic" and not llm.api_url:
-        raise ConfigError(
-            "TEXT_GENERATION_PROVIDER is generic, but TEXT_GENERATION_API_URL is not set"
-        )
-    if provider == "generic" and not llm.model:
-        raise ConfigError(
-            "TEXT_GENERATION_PROVIDER is generic, but TEXT_GENERATION_MODEL is not set"
-        )
-    return llm.model_copy(
-        update={
-            "provider": provider,
-            "model": llm.model or (PACKAGED if provider == "local" else OPENAI_MODEL),
-            "api_url": _base_url(llm.api_url),
-            "device": _device(llm.device, gpus),
-        }
-    )
+def _chat(llm: LlmSettings) -> _Engine:
+    if llm.provider == "local":
+        return "transformers", _shown(llm.model, "SmolLM2-135M-Instruct"), llm.device
+    return f"openai api, {llm.api_url or 'api.openai.com'}", llm.model, "provider"
 
 
-def _resolve_tts(tts: TtsSettings, env: Mapping[str, str]) -> TtsSettings:
-    provider = tts.provider
-    if provider == "auto":
-        provider = "elevenlabs" if env.get("ELEVEN_LABS_API_KEY") else "local"
-    if provider == "elevenlabs" and not env.get("ELEVEN_LABS_API_KEY"):
-        raise ConfigError("the voice is elevenlabs, but ELEVEN_LABS_API_KEY is not set")
-    wire = wire_format(tts)
-    if provider == "local" and not wire.is_pcm:
-        raise ConfigError(
-            f"ELEVEN_LABS_OUTPUT_FORMAT is {wire.name}, but the local voice speaks pcm only"
-            " (such as pcm_44100)"
-        )
-    return tts.model_copy(update={"provider": provider})
-
-
-def _device(device: str, gpus: float) -> str:
-    return ("cuda" if gpus else "cpu") if device == "auto" else device
-
-
-def _base_url(url: str) -> str:
-    """Echo's users give a host, a base URL with /v1 or the whole endpoint: all three work."""
-    url = url.rstrip("/").removesuffix("/chat/completions")
-    return url if not url or urlsplit(url).path else f"{url}/v1"
+def _speech(tts: TtsSettings) -> _Engine:
+    if tts.provider == "local":
+        return "piper (onnx)", _shown(tts.voice, "en_US-joe-medium"), "cpu"
+    if tts.provider == "elevenlabs":
+        return "elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider"
+    host = tts.api_url or "api.openai.com"
+    return f"openai api, {host}", f"{tts.model}, voice {tts.voice}", "provider"
 
 
 def _shown(model: str, packaged: str) -> str:

@@ -1,15 +1,22 @@
-"""A reply: the LLM writes, the voice speaks clause by clause, both at the same time."""
+"""A reply: the LLM writes, the voice speaks clause by clause, both at the same time.
+
+What the LLM writes is made speakable before it is cut, and what the voice gets is what `Clause` and
+`Spoken` carry. So captions and the history hold the words as they were said, without markdown, and
+their place in the audio is known.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from serve_app.conversation.clauses import ClauseSplitter
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import ANY_SOUND, Sound
+from serve_app.conversation.speakable import Speakable
 from serve_app.engines.base import LlmEngine, Speech, TtsEngine
-from serve_app.engines.resample import PcmResampler
-from serve_app.protocol.formats import AudioFormat
+from serve_app.engines.voices import resampled
+from serve_app.protocol.formats import AudioFormat, parse_format
 
 _PIECE_S = 0.5
 """Longest piece of audio that is sent: short enough to be cut off, long enough that a client
@@ -41,31 +48,39 @@ _Queue = asyncio.Queue[ReplyPart | Exception | None]
 class Speaker:
     """Puts an LLM and a voice together."""
 
-    def __init__(self, llm: LlmEngine, tts: TtsEngine, wire: AudioFormat) -> None:
+    def __init__(
+        self,
+        llm: LlmEngine,
+        tts: TtsEngine,
+        wire: AudioFormat,
+        splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
+    ) -> None:
         self._llm = llm
         self._tts = tts
         self._wire = wire
+        self._splitter = splitter
 
-    def reply(self, chat: Sequence[Message], voice: str = "") -> AsyncGenerator[ReplyPart, None]:
+    def reply(
+        self, chat: Sequence[Message], sound: Sound = ANY_SOUND
+    ) -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come. Closing the iterator stops LLM and voice.
 
-        `voice` is a name that the voice engine knows, empty for its own choice.
         Raises EngineError (stage `llm` or `tts`). What the LLM had written before it failed
         is still spoken.
         """
-        return self._speak_as_written(self._llm.stream(chat), voice)
+        return self._speak_as_written(self._llm.stream(chat), sound)
 
-    def say(self, text: str, voice: str = "") -> AsyncGenerator[ReplyPart, None]:
+    def say(self, text: str, sound: Sound = ANY_SOUND) -> AsyncGenerator[ReplyPart, None]:
         """`text` as speech, in the same shape."""
-        return self._speak_as_written(_one(text), voice)
+        return self._speak_as_written(_one(text), sound)
 
     async def _speak_as_written(
-        self, stream: AsyncGenerator[str, None], voice: str
+        self, stream: AsyncGenerator[str, None], sound: Sound
     ) -> AsyncGenerator[ReplyPart, None]:
         parts: _Queue = asyncio.Queue(_PIECES_AHEAD)
         clauses: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
         writer = asyncio.create_task(self._write(stream, clauses, parts))
-        speaker = asyncio.create_task(self._speak(clauses, voice, parts))
+        speaker = asyncio.create_task(self._speak(clauses, sound, parts))
         failure: Exception | None = None
         try:
             while (part := await parts.get()) is not None:
@@ -86,34 +101,29 @@ class Speaker:
         clauses: asyncio.Queue[str | None],
         parts: _Queue,
     ) -> None:
-        splitter = ClauseSplitter()
+        speakable, splitter = Speakable(), self._splitter()
         try:
             async with aclosing(stream):
                 async for text in stream:
-                    for clause in splitter.push(text):
+                    for clause in splitter.push(speakable.push(text)):
                         await _hand_over(clause, clauses, parts)
         except Exception as error:  # handed to the caller, who raises it
             await parts.put(error)
-        for clause in splitter.flush():
+        for clause in (*splitter.push(speakable.flush()), *splitter.flush()):
             await _hand_over(clause, clauses, parts)
         await clauses.put(None)
 
-    async def _speak(self, clauses: asyncio.Queue[str | None], voice: str, parts: _Queue) -> None:
-        resampler = _resampler(self._tts.format, self._wire)
+    async def _speak(self, clauses: asyncio.Queue[str | None], sound: Sound, parts: _Queue) -> None:
+        wire = parse_format(f"pcm_{sound.sample_rate_hz}") if sound.sample_rate_hz else self._wire
+        tts = resampled(self._tts, wire)
         try:
-            async with aclosing(self._tts.speak(_until_none(clauses), voice)) as speeches:
+            async with aclosing(tts.speak(_until_none(clauses), sound.voice)) as speeches:
                 async for speech in speeches:
-                    audio = resampler.push(speech.audio) if resampler else speech.audio
-                    await self._put_pieces(Speech(audio, speech.text), parts)
-            if resampler and (rest := resampler.push(b"", last=True)):
-                await self._put_pieces(Speech(rest, ""), parts)
+                    for piece in pieces(speech, wire):
+                        await parts.put(piece)
         except Exception as error:  # handed to the caller, who raises it
             await parts.put(error)
         await parts.put(None)
-
-    async def _put_pieces(self, speech: Speech, parts: _Queue) -> None:
-        for piece in pieces(speech, self._wire):
-            await parts.put(piece)
 
 
 def pieces(speech: Speech, wire: AudioFormat) -> list[Spoken]:
@@ -142,9 +152,3 @@ async def _one(text: str) -> AsyncGenerator[str, None]:
 async def _until_none(queue: asyncio.Queue[str | None]) -> AsyncIterator[str]:
     while (item := await queue.get()) is not None:
         yield item
-
-
-def _resampler(voice: AudioFormat, wire: AudioFormat) -> PcmResampler | None:
-    if voice.is_pcm and wire.is_pcm and voice.rate_hz != wire.rate_hz:
-        return PcmResampler(voice.rate_hz, wire.rate_hz)
-    return None

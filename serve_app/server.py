@@ -16,7 +16,8 @@ import yaml
 from serve_app import models, processes
 from serve_app.config import AppConfig
 from serve_app.errors import ConfigError
-from serve_app.plan import load, packaged_models, resolve, stages
+from serve_app.plan import load, packaged_models, stages
+from serve_app.resolve import resolve
 
 Report = Callable[[str], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 from serve_app.calls import Calls
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.errors import EngineError
+from serve_app.errors import DraftDeclined, EngineError
 from serve_app.reply import Clause, ReplyPart
 from serve_app.transcription.job import Request, Urgency
 
@@ -43,8 +43,8 @@ class Work:
                 self._start((ef.JudgeTurn, generation, segment), self._judge(effect))
             case ef.Reply(generation, reply):
                 self._start((ef.Reply, generation, reply), self._reply(effect))
-            case ef.Say(generation, reply, text, voice):
-                parts = self._calls.say(text, voice)
+            case ef.Say(generation, reply, text, sound):
+                parts = self._calls.say(text, sound)
                 self._start((ef.Say, generation, reply), self._deliver(generation, reply, parts))
 
     def cancel(self, effect: ef.CancelSegment | ef.CancelReply | ef.Cancel) -> None:
@@ -113,7 +113,8 @@ class Work:
         if effect.is_draft and self._calls.is_busy:
             await self._put(ev.DraftDeclined(generation, reply))
         else:
-            await self._deliver(generation, reply, self._calls.reply(effect.chat, effect.voice))
+            parts = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
+            await self._deliver(generation, reply, parts)
 
     async def _deliver(
         self, generation: int, reply: int, parts: AsyncGenerator[ReplyPart, None]
@@ -129,6 +130,8 @@ class Work:
                 elif not has_begun:
                     has_begun = True
                     await self._put(ev.ReplyBegan(generation, reply))
+        except DraftDeclined:
+            event = ev.DraftDeclined(generation, reply)
         except EngineError as error:
             self._log("the reply", error)
             event = ev.ReplyFailed(generation, reply, error.stage, error.message)

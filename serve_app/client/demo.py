@@ -13,9 +13,9 @@ from pathlib import Path
 from serve_app.client.session import EchoSession, Received, converse
 from serve_app.client.speech import read_wav, trim, write_wav
 from serve_app.errors import ConfigError, EngineError
-from serve_app.plan import wire_format
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import Samples
+from serve_app.resolve import wire_format
 from serve_app.server import read_file, running
 
 Report = Callable[[str], None]

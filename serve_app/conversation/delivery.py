@@ -8,6 +8,7 @@ from serve_app.conversation.history import Message
 from serve_app.conversation.ledger import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
+from serve_app.conversation.sound import Sound
 from serve_app.protocol.messages import AgentAudio, Interrupt, Token
 
 _SLACK_S = 0.5
@@ -23,12 +24,12 @@ class Delivery:
     def __init__(
         self,
         settings: TurnSettings,
-        voice: str,
+        sound: Sound,
         new_token: Callable[[], str],
         do: Callable[[Effect], None],
     ) -> None:
         self._lead_s = settings.lead_ms / 1000
-        self._voice = voice
+        self._sound = sound
         self._new_token = new_token
         self._do = do
         self._token_is_fresh = False
@@ -42,22 +43,29 @@ class Delivery:
     def ask(self, generation: int, chat: tuple[Message, ...]) -> None:
         """Asks the agent for a reply."""
         self.drop(generation)
-        self._do(Reply(generation, self._new_reply().number, chat, self._voice))
+        self._do(Reply(generation, self._new_reply().number, chat, self._sound))
 
     def draft(self, generation: int, chat: tuple[Message, ...], answers: str) -> None:
         """Asks the agent for a reply to words that may not be the last of the turn."""
         self.drop(generation)
         reply = self._new_reply(answers, is_draft=True)
-        self._do(Reply(generation, reply.number, chat, self._voice, is_draft=True))
+        self._do(Reply(generation, reply.number, chat, self._sound, is_draft=True))
 
     def say(self, generation: int, text: str) -> None:
         """Asks the voice for a reply that is known already."""
-        self._do(Say(generation, self._new_reply().number, text, self._voice))
+        self._do(Say(generation, self._new_reply().number, text, self._sound))
 
     def apologise(self, generation: int, reply: Playout, text: str) -> None:
         """The reply failed and goes on with an apology."""
         reply.is_apology = True
-        self._do(Say(generation, reply.number, text, self._voice))
+        self._do(Say(generation, reply.number, text, self._sound))
+
+    def go_on(self, generation: int, chat: tuple[Message, ...]) -> None:
+        """Asks the agent for the rest of a reply that it has begun. What it has said stays."""
+        assert self.reply is not None
+        self._replies += 1
+        self.reply.number = self._replies
+        self._do(Reply(generation, self.reply.number, chat, self._sound))
 
     def repeat(self, pieces: Sequence[Piece], now_s: float) -> None:
         """Goes on with a reply that was interrupted for nothing."""

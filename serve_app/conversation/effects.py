@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serve_app.conversation.events import Timer
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.messages import Samples, ServerMessage
 
 
@@ -62,7 +63,7 @@ class Reply:
     generation: int
     reply: int
     chat: tuple[Message, ...]
-    voice: str = ""
+    sound: Sound = ANY_SOUND
     is_draft: bool = False
     """The turn may not be over: the answer may be declined, and must not have side effects."""
 
@@ -74,7 +75,7 @@ class Say:
     generation: int
     reply: int
     text: str
-    voice: str = ""
+    sound: Sound = ANY_SOUND
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.messages import Samples
 
 
@@ -40,7 +41,7 @@ class Opened:
     events: frozenset[str] = frozenset()
     greeting: str | None = None
     language: str = ""
-    voice: str = ""
+    sound: Sound = ANY_SOUND
     turn: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -157,7 +158,8 @@ class ReplyFailed:
 
 @dataclass(frozen=True, slots=True)
 class DraftDeclined:
-    """The server is too busy to reply on suspicion."""
+    """The server is too busy to reply on suspicion, or the reply needs a tool, which is used
+    for committed turns only. Comes after all that was made of the draft."""
 
     generation: int
     reply: int

@@ -34,6 +34,10 @@ class History:
         """The chat as it would be if the user had said `text`."""
         return self._with("user", text)
 
+    def after_words(self, said: str, prompt: str) -> tuple[Message, ...]:
+        """The chat as it would be if the agent had said `said`, and the user `prompt` to that."""
+        return (*self._with("assistant", said), Message("user", prompt))
+
     def add_assistant(self, text: str) -> None:
         """Joins the last message when the agent went on by itself."""
         self._messages = list(self._with("assistant", text))

@@ -31,6 +31,11 @@ class HeardLedger:
         """Playing time of all that was sent."""
         return self._sent_s
 
+    @property
+    def text(self) -> str:
+        """What all that was sent says."""
+        return "".join(piece.text for piece in self._pieces)
+
     def add(self, piece: Piece, now_s: float) -> None:
         """`piece` is being sent."""
         self.correct(self.played_s(now_s), now_s)

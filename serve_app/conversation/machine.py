@@ -33,6 +33,7 @@ from serve_app.conversation.listener import Listener
 from serve_app.conversation.metrics import TurnTimes
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings, with_client_settings
+from serve_app.conversation.sound import ANY_SOUND
 from serve_app.conversation.turn import Turn
 from serve_app.conversation.words import floor_words, same_words, words
 from serve_app.protocol.messages import (
@@ -81,7 +82,7 @@ class Conversation:
         self._cut_off: list[Piece] = []
         self._received_at_stall = 0
         self._user = Listener(settings, "", self._do)
-        self._agent = Delivery(settings, "", new_token, self._do)
+        self._agent = Delivery(settings, ANY_SOUND, new_token, self._do)
 
     @property
     def state(self) -> State:
@@ -125,7 +126,7 @@ class Conversation:
             return
         self._wanted = event.events
         self._user = Listener(self._settings, event.language, self._do)
-        self._agent = Delivery(self._settings, event.voice, self._new_token, self._do)
+        self._agent = Delivery(self._settings, event.sound, self._new_token, self._do)
         self._generation += 1
         self._greet(event.prompt, event.greeting)
 
@@ -396,9 +397,14 @@ class Conversation:
             self._reply_ended(ev.ReplyEnded(event.generation, event.reply))
 
     def _declined_late(self, event: ev.DraftDeclined) -> None:
-        """The turn ended before that was known. What was declined needs no cancel."""
-        self._agent.reply = None
-        self._ask()
+        """The turn ended before that was known. What was declined needs no cancel; what it said
+        may have been heard, so the reply goes on from there."""
+        if said := self._live.text:
+            chat = self._history.after_words(said, self._settings.continuation)
+            self._agent.go_on(self._generation, chat)
+        else:
+            self._agent.reply = None
+            self._ask()
 
     def _output_is_due(self, event: ev.Expired) -> None:
         self._output()

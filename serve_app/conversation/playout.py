@@ -42,6 +42,12 @@ class Playout:
             self._waiting.append(piece)
             self._waiting_s += piece.duration_s
 
+    @property
+    def text(self) -> str:
+        """What its pieces say, sent or not."""
+        waiting = [piece.text for piece in self._waiting]
+        return "".join([self._ledger.text, *waiting]).strip()
+
     def take(self, now_s: float, lead_s: float) -> list[Piece]:
         """What is to be sent now, so that output is at most `lead_s` ahead of playback."""
         taken = []

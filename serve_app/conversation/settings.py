@@ -91,6 +91,9 @@ class TurnSettings:
     # --- greeting, failure, silence ---
     greeting: str = "Hello!"
     """What the agent is told that the user said, so that it speaks first (as Echo does)."""
+    continuation: str = "Go on."
+    """What the agent is told that the user said, when a reply that is being spoken has to be
+    asked for anew, because it needs a tool. Chat models want the last word to be the user's."""
     apology: str = "Sorry, something went wrong. Could you say that again?"
     """Said when a reply fails; empty is nothing said. The `error` event comes in any case."""
     idle_prompt_ms: int = 0

@@ -20,6 +20,8 @@ class Speech:
     """In the engine's `format`; for pcm a whole number of 16-bit samples."""
     text: str
     """What these bytes say. The texts of a reply, joined, are the text that was put in."""
+    is_exact: bool = True
+    """Whether the audio ends where `text` does, or that is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,13 @@ class TtsEngine(Protocol):
     """A voice that speaks while its text is still being written."""
 
     format: AudioFormat
+
+    def warm_up(self) -> None:
+        """Called once in the event loop, at start: do what the first reply would wait for.
+
+        What a provider makes of it must not matter here: the first reply will say so.
+        """
+        return None
 
     def speak(self, clauses: AsyncIterator[str], voice: str) -> AsyncGenerator[Speech, None]:
         """One reply: clauses in, audio out, in order, as early as possible.

@@ -1,14 +1,55 @@
 """Settings to engines. The one place to add a provider; imports only what is chosen."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
-from serve_app.config import LlmSettings, TtsSettings
+from serve_app.config import AgentSettings, BreakerSettings, LlmSettings, TtsSettings
 from serve_app.engines.base import LlmEngine, TtsEngine
-from serve_app.protocol.formats import parse_format
+from serve_app.engines.chain import Chain, E, Watcher
+from serve_app.engines.llm_chain import LlmChain
+from serve_app.engines.tts_chain import TtsChain
+from serve_app.engines.voices import OwnVoice, resampled
+from serve_app.protocol.formats import (
+    ELEVEN_LABS_FORMATS,
+    NOT_OVER_WEBSOCKETS,
+    AudioFormat,
+    parse_format,
+)
+
+
+def build_llm_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> LlmChain:
+    """The chat models of a resolved configuration. All are loaded now, the local one of
+    `llm_fallbacks` too: a fall-over must not wait for that."""
+    engines = [build_llm(settings, env) for settings in agent.llms]
+    return LlmChain(_chain("llm", agent.llms, engines, agent.breaker, watcher))
+
+
+def build_tts_chain(
+    agent: AgentSettings, env: Mapping[str, str], wire: AudioFormat, watcher: Watcher
+) -> TtsChain:
+    """The voices of a resolved configuration, in the format of the wire, all loaded now."""
+    engines = [resampled(build_tts(settings, env), wire) for settings in agent.voices]
+    engines = [
+        voice if settings.provider == agent.tts.provider else OwnVoice(voice)
+        for voice, settings in zip(engines, agent.voices, strict=True)
+    ]
+    return TtsChain(_chain("tts", agent.voices, engines, agent.breaker, watcher), wire)
+
+
+def _chain(
+    stage: str,
+    settings: Sequence[LlmSettings | TtsSettings],
+    engines: Sequence[E],
+    breaker: BreakerSettings,
+    watcher: Watcher,
+) -> Chain[E]:
+    names = [f"{number}-{one.provider}" for number, one in enumerate(settings, 1)]
+    named = dict(zip(names, engines, strict=True))
+    return Chain(stage, named, breaker, watcher, time.monotonic)
 
 
 def build_llm(settings: LlmSettings, env: Mapping[str, str]) -> LlmEngine:
-    """The chat model of a resolved configuration, ready to run."""
+    """A chat model of resolved settings, ready to run."""
     if settings.provider == "local":
         from serve_app.engines.local_llm import LocalLlm
 
@@ -17,23 +58,42 @@ def build_llm(settings: LlmSettings, env: Mapping[str, str]) -> LlmEngine:
         return llm
     from serve_app.engines.openai_chat import OpenAiChat
 
-    key = "OPENAI_API_KEY" if settings.provider == "openai" else "TEXT_GENERATION_API_KEY"
-    return OpenAiChat(settings, env.get(key, ""))
+    return OpenAiChat(settings, env.get(settings.api_key_variable, ""))
 
 
 def build_tts(settings: TtsSettings, env: Mapping[str, str]) -> TtsEngine:
-    """The voice of a resolved configuration, ready to speak."""
+    """A voice of resolved settings; `warm_up` makes it ready to speak at once."""
     if settings.provider == "local":
         from serve_app.engines.piper import PiperVoice
 
-        voice = PiperVoice(settings)
-        voice.warm_up()
-        return voice
-    from serve_app.engines.elevenlabs import ElevenLabsVoice
+        return PiperVoice(settings)
+    key = env.get(settings.api_key_variable, "")
+    if settings.provider == "elevenlabs":
+        return _build_eleven_labs(settings, key)
+    from serve_app.engines.openai_speech import OpenAiSpeech
 
-    asked = parse_format(settings.output_format or ELEVEN_LABS_FORMAT)
-    return ElevenLabsVoice(settings, env["ELEVEN_LABS_API_KEY"], asked)
+    return OpenAiSpeech(settings, key)
 
 
-ELEVEN_LABS_FORMAT = "pcm_22050"
-"""Asked for when the user chose no format: pcm_44100 needs one of the larger plans."""
+def _build_eleven_labs(settings: TtsSettings, api_key: str) -> TtsEngine:
+    format = eleven_labs_format(settings)
+    if settings.transport == "http":
+        from serve_app.engines.elevenlabs.http import HttpVoice
+
+        return HttpVoice(settings, api_key, format)
+    if settings.transport == "stream-input":
+        from serve_app.engines.elevenlabs.stream_input import StreamInputVoice
+
+        return StreamInputVoice(settings, api_key, format)
+    from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
+
+    return MultiContextVoice(settings, api_key, format)
+
+
+def eleven_labs_format(settings: TtsSettings) -> AudioFormat:
+    """What ElevenLabs is asked for: pcm at a rate that it does not offer is resampled."""
+    wire = parse_format(settings.output_format or "pcm_22050")
+    is_offered = wire.name in ELEVEN_LABS_FORMATS and (
+        settings.transport == "http" or wire.name not in NOT_OVER_WEBSOCKETS
+    )
+    return parse_format("pcm_24000") if wire.is_pcm and not is_offered else wire

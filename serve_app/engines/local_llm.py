@@ -69,12 +69,15 @@ class LocalLlm(LlmEngine):
         when the system prompt and the last message are too long.
         """
         timeout_s = self._settings.first_token_timeout_s
+        clock = asyncio.get_running_loop().time
+        started_s = clock()
         generation = await self._within(timeout_s, self._run(self._begin, chat))
+        spent_s = clock() - started_s
         text = DecodeStream(skip_special_tokens=True)
         try:
             for _ in range(self._longest_reply):
-                token = await self._within(timeout_s, self._token(generation))
-                timeout_s = self._settings.next_token_timeout_s
+                token = await self._within(timeout_s, self._token(generation), spent_s)
+                timeout_s, spent_s = self._settings.next_token_timeout_s, 0.0
                 if token in self._ends:
                     return
                 if piece := text.step(self._tokenizer.backend_tokenizer, token):
@@ -104,9 +107,9 @@ class LocalLlm(LlmEngine):
             # Only the kind of error: its message may quote the chat.
             raise EngineError("llm", f"the model failed ({type(error).__name__})") from error
 
-    async def _within(self, timeout_s: float, work: Awaitable[T]) -> T:
+    async def _within(self, timeout_s: float, work: Awaitable[T], spent_s: float = 0.0) -> T:
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s - spent_s):
                 return await work
         except TimeoutError:
             raise EngineTimeout("llm", f"no text within {timeout_s:g} s") from None

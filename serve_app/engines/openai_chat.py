@@ -1,28 +1,27 @@
 """Chat models behind OpenAI's API or any server that speaks it (vLLM, llama.cpp, ...)."""
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
-from typing import cast
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 
 from httpx2 import Timeout
 from openai import (
     APIConnectionError,
-    APIError,
-    APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
     AsyncStream,
     OpenAIError,
     omit,
 )
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionChunk
 
 from serve_app.config import LlmSettings
 from serve_app.conversation.history import Message
-from serve_app.engines.base import LlmEngine
-from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
+from serve_app.engines import openai_wire
+from serve_app.engines.openai_errors import engine_errors
+from serve_app.engines.openai_wire import Request
+from serve_app.engines.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
+from serve_app.errors import EngineError, EngineTimeout
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0
@@ -30,10 +29,9 @@ _MAX_REPLY_CHARS = 20_000
 """Some servers ignore the limit on tokens; this much takes over 20 minutes to say."""
 _DONE_TIMEOUT_S = 0.2
 """After the last text the socket is worth this wait: it is reused when it ends with [DONE]."""
-_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
-class OpenAiChat(LlmEngine):
+class OpenAiChat(ToolLlm):
     """Streams chat completions, the part of the API that all compatible servers share."""
 
     def __init__(self, settings: LlmSettings, api_key: str) -> None:
@@ -43,7 +41,7 @@ class OpenAiChat(LlmEngine):
         self._first_timeout_s = settings.first_token_timeout_s
         self._next_timeout_s = settings.next_token_timeout_s
         self._is_openai = settings.provider == "openai"
-        self._key_variable = "OPENAI_API_KEY" if self._is_openai else "TEXT_GENERATION_API_KEY"
+        self._key_variable = settings.api_key_variable or "api_key_variable"
         self._client = AsyncOpenAI(
             # Without a key the SDK would take OPENAI_API_KEY and send it to a stranger.
             api_key=api_key or "none",
@@ -55,63 +53,83 @@ class OpenAiChat(LlmEngine):
         )
 
     async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
-        """See LlmEngine.
+        """See LlmEngine. Raises what `step` does."""
+        async with aclosing(self.step(chat)) as parts:
+            async for part in parts:
+                if isinstance(part, str):
+                    yield part
+
+    async def step(
+        self,
+        chat: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        steps: Sequence[ToolStep] = (),
+        may_call: bool = True,
+    ) -> AsyncGenerator[str | ToolCallDelta, None]:
+        """See ToolLlm.
 
         Raises EngineTimeout, EngineUnavailable, or EngineError when the request is refused or
         the reply ends early; what came of it has been yielded by then.
         """
         limit_s, written = self._first_timeout_s, 0
-        async with aclosing(self._pieces(chat)) as pieces:
-            while (piece := await _next_within(limit_s, pieces)) is not None:
-                written += len(piece)
+        request = openai_wire.request(chat, tools, steps, may_call)
+        async with aclosing(self._parts(request)) as parts:
+            while (part := await _next_within(limit_s, parts)) is not None:
+                written += _length(part)
                 if written > _MAX_REPLY_CHARS:
                     raise EngineError("llm", f"the reply exceeds {_MAX_REPLY_CHARS} characters")
-                yield piece
+                yield part
                 limit_s = self._next_timeout_s
 
     async def aclose(self) -> None:
         """Close the pool of connections."""
         await self._client.close()
 
-    async def _pieces(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
-        with _engine_errors(self._key_variable):
-            async with await self._open(chat) as events:
+    async def _parts(self, request: Request) -> AsyncGenerator[str | ToolCallDelta, None]:
+        with engine_errors("llm", self._key_variable):
+            async with await self._open(request) as events:
                 finished = False
                 while not finished:
                     chunk = await anext(events, None)
                     if chunk is None:
                         raise EngineError("llm", "the stream ended early", retryable=True)
                     for choice in chunk.choices[:1]:  # none in a chunk of usage or keep-alive
-                        if choice.delta.content:
-                            yield choice.delta.content
+                        for part in openai_wire.new_parts(choice.delta):
+                            yield part
                         finished = choice.finish_reason is not None
                 await _read_to_end(events)
 
-    async def _open(self, chat: Sequence[Message]) -> AsyncStream[ChatCompletionChunk]:
+    async def _open(self, request: Request) -> AsyncStream[ChatCompletionChunk]:
         try:
-            return await self._create(chat)
+            return await self._create(request)
         except APITimeoutError:
             raise
         except APIConnectionError:
             # Likely a kept-alive connection that the server closed just now.
-            return await self._create(chat)
+            return await self._create(request)
 
-    async def _create(self, chat: Sequence[Message]) -> AsyncStream[ChatCompletionChunk]:
-        messages = [{"role": m.role, "content": m.content} for m in chat]
-        return await self._client.chat.completions.create(
+    async def _create(self, request: Request) -> AsyncStream[ChatCompletionChunk]:
+        stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
             model=self._model,
-            messages=cast(list[ChatCompletionMessageParam], messages),
             stream=True,
             # OpenAI's newer models refuse max_tokens; most other servers know nothing else.
             max_completion_tokens=self._max_tokens if self._is_openai else omit,
             max_tokens=omit if self._is_openai else self._max_tokens,
+            **request,
         )
+        return stream
 
 
-async def _next_within(limit_s: float, pieces: AsyncGenerator[str, None]) -> str | None:
+def _length(part: str | ToolCallDelta) -> int:
+    return len(part) if isinstance(part, str) else len(part.name) + len(part.arguments)
+
+
+async def _next_within(
+    limit_s: float, parts: AsyncGenerator[str | ToolCallDelta, None]
+) -> str | ToolCallDelta | None:
     try:
         async with asyncio.timeout(limit_s):
-            return await anext(pieces, None)
+            return await anext(parts, None)
     except TimeoutError:
         raise EngineTimeout("llm", f"no text within {limit_s:g} s") from None
 
@@ -122,36 +140,3 @@ async def _read_to_end(events: AsyncStream[ChatCompletionChunk]) -> None:
         async with asyncio.timeout(_DONE_TIMEOUT_S):
             while await anext(events, None) is not None:
                 pass
-
-
-@contextmanager
-def _engine_errors(key_variable: str) -> Iterator[None]:
-    """The SDK's errors as ours. Bodies stay out of the messages: they may quote the chat."""
-    try:
-        yield
-    except APITimeoutError:
-        raise EngineTimeout("llm", "no connection in time") from None
-    except APIConnectionError as error:
-        raise EngineUnavailable("llm", type(error.__cause__ or error).__name__) from None
-    except APIStatusError as error:
-        raise _refusal(error, key_variable) from None
-    except APIError as error:
-        raise EngineError("llm", f"the provider failed{_code(error)}", retryable=True) from None
-    except (OpenAIError, ValueError) as error:
-        # ValueError: broken JSON or UTF-8, which the SDK does not wrap.
-        raise EngineError("llm", f"bad answer ({type(error).__name__})", True) from None
-
-
-def _refusal(error: APIStatusError, key_variable: str) -> EngineError:
-    status = error.status_code
-    if status in (401, 403):
-        return EngineError("llm", f"HTTP {status}{_code(error)}: check {key_variable}")
-    if status in (408, 429) or status >= 500:
-        return EngineUnavailable("llm", f"HTTP {status}{_code(error)}")
-    return EngineError("llm", f"HTTP {status}{_code(error)}")
-
-
-def _code(error: APIError) -> str:
-    """The provider's word for it, such as ` insufficient_quota`, if it is only that."""
-    code = error.code or ""
-    return f" {code}" if _SAFE_CODE.fullmatch(code) else ""

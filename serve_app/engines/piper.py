@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from serve_app import models
 from serve_app.config import PACKAGED, TtsSettings
 from serve_app.engines.base import Speech, TtsEngine
+from serve_app.engines.english import readable
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.protocol.formats import parse_format
 
@@ -206,6 +207,7 @@ class _Phonemes:
 
     def of(self, text: str) -> Iterator[str]:
         """The symbols of each sentence that has something to say."""
+        text = readable(text) if self._language.startswith("en") else text
         try:
             sentences = self._sentences(text)
         except Exception:

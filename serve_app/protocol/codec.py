@@ -10,6 +10,7 @@ import numpy as np
 from serve_app.errors import ProtocolViolation
 from serve_app.protocol.messages import (
     EVENTS,
+    SAMPLE_RATES_HZ,
     TOKEN_BYTES,
     AgentAudio,
     Audio,
@@ -105,6 +106,7 @@ def _open(fields: dict[str, Any]) -> Open:
         greeting=_greeting(fields),
         language=_string("open", fields, "language", _MAX_NAME_BYTES),
         voice=_string("open", fields, "voice", _MAX_NAME_BYTES),
+        sample_rate_hz=_sample_rate(fields.get("sample_rate_hz", 0)),
         turn=turn,
     )
 
@@ -118,6 +120,13 @@ def _events(events: object) -> frozenset[str]:
             f"open: unknown event {_shown(unknown[0])}: use {', '.join(sorted(EVENTS))}",
         )
     return frozenset(events)
+
+
+def _sample_rate(rate_hz: object) -> int:
+    if type(rate_hz) is int and rate_hz in (0, *SAMPLE_RATES_HZ):
+        return rate_hz
+    known = ", ".join(map(str, SAMPLE_RATES_HZ))
+    raise ProtocolViolation(BAD_MESSAGE, f"open: 'sample_rate_hz' must be one of {known}")
 
 
 def _greeting(fields: dict[str, Any]) -> str | None:

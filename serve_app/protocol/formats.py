@@ -5,6 +5,18 @@ from dataclasses import dataclass
 _BITS_PER_PCM_SAMPLE = 16
 
 
+ELEVEN_LABS_FORMATS = frozenset(
+    {"mp3_22050_32", "mp3_24000_48", "ulaw_8000", "alaw_8000"}
+    | {f"mp3_44100_{kbit}" for kbit in (32, 64, 96, 128, 192)}
+    | {f"pcm_{rate}" for rate in (8000, 16000, 22050, 24000, 32000, 44100, 48000)}
+    | {f"opus_48000_{kbit}" for kbit in (32, 64, 96, 128, 192)}
+)
+"""ElevenLabs' output_format, and so Echo's ELEVEN_LABS_OUTPUT_FORMAT (`AllowedOutputFormats` of
+elevenlabs 2.78)."""
+NOT_OVER_WEBSOCKETS = frozenset({"mp3_24000_48", "pcm_32000", "pcm_48000"})
+"""Missing in `TextToSpeechOutputFormatEnum`, which is that of the WebSockets."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
     """An encoding of the agent's voice, always one channel."""
@@ -42,6 +54,8 @@ def parse_format(name: str) -> AudioFormat:
 def _bytes_per_second(codec: str, rate_hz: int, kbit: list[int]) -> float:
     if codec in ("mp3", "opus"):
         (kbit_per_second,) = kbit
+        if kbit_per_second <= 0 or rate_hz <= 0:
+            raise ValueError(codec)
         return kbit_per_second * 1000 / 8
     if kbit or rate_hz <= 0:
         raise ValueError(codec)

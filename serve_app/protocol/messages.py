@@ -19,6 +19,9 @@ Samples = npt.NDArray[np.float32]
 TOKEN_BYTES = 8
 """Every audio message starts with the token of its reply, in ASCII."""
 
+SAMPLE_RATES_HZ = (8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""What a client can ask for in `open.sample_rate_hz`."""
+
 EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error"})
 """The extensions that a client can ask for in `open.events`."""
 
@@ -41,6 +44,9 @@ class Open:
     """Extension: what the user speaks, such as `en` (ISO 639-1), for a multilingual model."""
     voice: str = ""
     """Extension: a voice by the name that the TTS provider knows; empty is the configured one."""
+    sample_rate_hz: int = 0
+    """Extension: of the agent's voice, one of SAMPLE_RATES_HZ, where it is pcm; 0 is the
+    configured one."""
     turn: Mapping[str, Any] = field(default_factory=dict)
     """Extension: turn settings of this session; see CLIENT_SETTINGS in conversation.settings."""
 

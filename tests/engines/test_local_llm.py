@@ -1,6 +1,7 @@
 """The packaged chat model for real: its answers, its memory, and what closing it stops."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -142,6 +143,42 @@ async def test_a_deadline_for_the_first_token(llm: LocalLlm) -> None:
     finally:
         llm._settings = SETTINGS
     assert "Paris" in await answer(llm, FRANCE)
+
+
+async def test_queueing_and_reading_the_prompt_share_the_deadline_of_the_first_token(
+    llm: LocalLlm,
+) -> None:
+    """The thread is busy for two thirds of it before it begins, and again before the token."""
+    llm._settings = SETTINGS.model_copy(update={"first_token_timeout_s": 0.3})
+    try:
+        llm._thread.submit(time.sleep, 0.2)
+        reader = asyncio.ensure_future(answer(llm, FRANCE))
+        await asyncio.sleep(0)
+        llm._thread.submit(time.sleep, 0.2)
+        with pytest.raises(EngineTimeout, match=r"no text within 0\.3 s"):
+            await reader
+    finally:
+        llm._settings = SETTINGS
+
+
+async def test_a_deadline_for_every_other_token(llm: LocalLlm) -> None:
+    llm._settings = SETTINGS.model_copy(update={"next_token_timeout_s": 0.001})
+    pieces: list[str] = []
+    try:
+        with pytest.raises(EngineTimeout, match=r"no text within 0\.001 s"):
+            async for piece in llm.stream(FRANCE):
+                pieces.append(piece)  # noqa: PERF401 - an error must not lose what came before
+    finally:
+        llm._settings = SETTINGS
+    assert len(pieces) == 1
+
+
+async def test_a_reply_is_bounded(llm: LocalLlm) -> None:
+    chat = (SYSTEM, Message("user", "Count from one to one hundred, in words."))
+    before = llm.steps
+    await answer(llm, chat)
+    prompt_steps = 1  # it is short
+    assert llm.steps - before <= SETTINGS.max_new_tokens + prompt_steps
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

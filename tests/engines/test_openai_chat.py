@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 import pickle
 import socket
 from collections.abc import AsyncGenerator
@@ -9,8 +10,8 @@ import pytest
 from serve_app.config import LlmSettings
 from serve_app.conversation.history import Message
 from serve_app.engines.openai_chat import OpenAiChat
-from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
-from tests.fakes.openai_server import FakeOpenAi, Script
+from serve_app.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
+from serve_app.fakes.openai import FakeOpenAi, Script
 
 CHAT = [Message("system", "Be brief."), Message("user", "My secret is 4711.")]
 KEY = "sk-hush"
@@ -122,6 +123,36 @@ async def test_cancelling_the_reader_hangs_up(pieces: tuple[str, ...]) -> None:
         await llm.aclose()
 
 
+async def test_a_request_that_is_not_answered_is_hung_up() -> None:
+    async with FakeOpenAi(Script(is_mute=True)) as server:
+        llm = chat_model(server.url)
+        reader = asyncio.create_task(collect(llm.stream(CHAT), []))
+        async with asyncio.timeout(DEADLINE_S):
+            await server.arrived.wait()
+            reader.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reader
+            await server.requests[0].disconnected.wait()
+        await llm.aclose()
+
+
+async def test_two_hundred_interrupts_leave_no_socket_and_no_task() -> None:
+    open_files = len(os.listdir("/proc/self/fd"))
+    async with FakeOpenAi(Script(ending="stall")) as server:
+        llm = chat_model(server.url)
+        for _ in range(200):
+            stream = llm.stream(CHAT)
+            await anext(stream)
+            await stream.aclose()
+        async with asyncio.timeout(DEADLINE_S):
+            for request in server.requests:
+                await request.disconnected.wait()
+    assert len(server.requests) == 200
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(os.listdir("/proc/self/fd")) == open_files
+    await llm.aclose()
+
+
 async def test_cut_stream_keeps_what_came() -> None:
     pieces, error = await fails(Script(ending="no_finish"))
     assert pieces == ["Hello", " there", "."]
@@ -139,6 +170,7 @@ async def test_lost_connection() -> None:
     [
         ("bad_json", "bad answer (JSONDecodeError)"),
         ("bad_utf8", "bad answer (UnicodeDecodeError)"),
+        ("bad_shape", "bad answer (AttributeError)"),
         ("error", "the provider failed server_error"),
     ],
 )
@@ -149,15 +181,11 @@ async def test_broken_stream(ending: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(
-    ("provider", "variable"),
-    [("openai", "OPENAI_API_KEY"), ("generic", "TEXT_GENERATION_API_KEY")],
-)
-async def test_wrong_key_names_the_variable(status: int, provider: str, variable: str) -> None:
+async def test_wrong_key_names_the_variable(status: int) -> None:
     script = Script(status=status, error_code="invalid_api_key")
-    _, error = await fails(script, provider=provider)
-    assert error.message == f"HTTP {status} invalid_api_key: check {variable}"
-    assert not error.retryable
+    _, error = await fails(script, api_key_variable="MY_KEY")
+    assert error.message == f"HTTP {status} invalid_api_key: check MY_KEY"
+    assert isinstance(error, EngineRefused) and not error.retryable
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
@@ -167,14 +195,22 @@ async def test_busy_provider_is_unavailable(status: int) -> None:
     assert error.message == f"HTTP {status} insufficient_quota"
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_nobody_waits_for_two_minutes_because_a_provider_says_so(status: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        _, error = await fails(Script(status=status, retry_after_s=120))
+    assert isinstance(error, EngineUnavailable)
+
+
 async def test_refused_request_is_final() -> None:
     _, error = await fails(Script(status=400, error_code="My secret is 4711."))
     assert type(error) is EngineError
     assert (error.message, error.retryable) == ("HTTP 400", False)
 
 
-async def test_first_token_has_a_deadline() -> None:
-    pieces, error = await fails(Script((), "stall"), first_token_timeout_s=0.1)
+@pytest.mark.parametrize("script", [Script((), "stall"), Script(is_mute=True)])
+async def test_first_token_has_a_deadline(script: Script) -> None:
+    pieces, error = await fails(script, first_token_timeout_s=0.1)
     assert pieces == []
     assert isinstance(error, EngineTimeout)
     assert error.message == "no text within 0.1 s"
@@ -222,6 +258,15 @@ async def test_nobody_listens() -> None:
         with pytest.raises(EngineUnavailable, match="ConnectError"):
             await collect(llm.stream(CHAT), [])
         await llm.aclose()
+
+
+async def test_host_that_has_no_address() -> None:
+    llm = chat_model("http://no-such-host.invalid/v1")
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(EngineError) as caught:
+            await collect(llm.stream(CHAT), [])
+    assert isinstance(caught.value, EngineUnavailable | EngineTimeout)
+    await llm.aclose()
 
 
 async def test_host_that_does_not_answer_is_a_timeout() -> None:

@@ -1,23 +1,24 @@
 """LLM and voice together, over the wire of both providers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
 from serve_app.config import LlmSettings, TtsSettings
 from serve_app.conversation.history import Message
+from serve_app.conversation.sound import Sound
 from serve_app.engines.base import Speech
-from serve_app.engines.elevenlabs import ElevenLabsVoice
+from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
 from serve_app.engines.openai_chat import OpenAiChat
 from serve_app.errors import EngineError
+from serve_app.fakes.elevenlabs import FakeElevenLabs
+from serve_app.fakes.elevenlabs import Script as VoiceScript
+from serve_app.fakes.openai import FakeOpenAi
+from serve_app.fakes.openai import Script as ChatScript
 from serve_app.protocol.formats import parse_format
-from serve_app.reply import Clause, Speaker, Spoken, pieces
-from tests.fakes.elevenlabs_server import FakeElevenLabs
-from tests.fakes.elevenlabs_server import Script as VoiceScript
-from tests.fakes.openai_server import FakeOpenAi
-from tests.fakes.openai_server import Script as ChatScript
+from serve_app.reply import Clause, ReplyPart, Speaker, Spoken, pieces
 
 CHAT = [Message("user", "Hello!")]
 WIRE = parse_format("pcm_44100")
@@ -30,8 +31,10 @@ async def speaking(
     async with FakeOpenAi(chat) as openai, FakeElevenLabs(voice) as elevenlabs:
         chat_settings = LlmSettings(provider="generic", model="m", api_url=openai.url)
         voice_settings = TtsSettings(api_url=elevenlabs.url, first_audio_timeout_s=1)
-        async with aclosing(OpenAiChat(chat_settings, "")) as llm:
-            tts = ElevenLabsVoice(voice_settings, "k", parse_format("pcm_22050"))
+        async with (
+            aclosing(OpenAiChat(chat_settings, "")) as llm,
+            aclosing(MultiContextVoice(voice_settings, "k", parse_format("pcm_22050"))) as tts,
+        ):
             yield Speaker(llm, tts, WIRE), openai, elevenlabs
 
 
@@ -45,6 +48,31 @@ async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() ->
     seconds = sum(piece.duration_s for piece in spoken)
     assert seconds == pytest.approx(len(text) * 0.05, rel=0.1), "the voice says 20 letters a second"
     assert all(len(piece.audio) % 2 == 0 and piece.duration_s <= 0.5 for piece in spoken)
+
+
+async def test_a_client_has_its_own_sample_rate() -> None:
+    """Between two replies at the server's rate; the voice speaks at a third one."""
+    lengths = []
+    async with speaking(ChatScript(["It is late."])) as (speaker, _, _):
+        for sound in (Sound(), Sound("nova", 16_000), Sound()):
+            parts = [part async for part in speaker.reply(CHAT, sound)]
+            spoken = [part for part in parts if isinstance(part, Spoken)]
+            lengths.append(sum(len(piece.audio) for piece in spoken))
+            assert sum(piece.duration_s for piece in spoken) == pytest.approx(0.55, rel=0.1)
+    assert lengths[1] / lengths[0] == pytest.approx(16_000 / 44_100, rel=0.02)
+    assert lengths[0] == lengths[2]
+
+
+async def test_what_is_recorded_of_markdown_is_what_was_said() -> None:
+    chat = ChatScript(
+        ["See [the do", "cs](https://a.io/x), **pl", "ease** 😀. \n\n- O", "ne\n- Two"]
+    )
+    async with speaking(chat) as (speaker, _, elevenlabs):
+        parts = [part async for part in speaker.reply(CHAT)]
+    said = "".join(part.text for part in parts if isinstance(part, Clause))
+    assert said == "See the docs, please. \nOne.\nTwo."
+    assert "".join(part.text for part in parts if isinstance(part, Spoken)) == said
+    assert "".join(elevenlabs.connections[0].texts).split() == said.split()
 
 
 async def test_the_voice_begins_while_the_llm_still_writes() -> None:
@@ -91,7 +119,52 @@ async def test_closing_a_reply_frees_both_providers() -> None:
         await parts.aclose()
         async with asyncio.timeout(2):
             await openai.requests[0].disconnected.wait()
-            await elevenlabs.connections[0].closed.wait()
+            (context,) = elevenlabs.connections[0].contexts.values()
+            await context.closed.wait()
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[round(share * len(values)) - 1]
+
+
+async def test_eight_replies_at_once_are_heard_and_interrupted_without_delay() -> None:
+    """Both delays are measured at the providers' side of the wire."""
+    chat = ChatScript(["Once upon a time, ", *["and on "] * 500], piece_delay_s=0.01)
+    voice = VoiceScript(first_audio_delay_s=0.05, chunk_bytes=2_000, chunk_delay_s=0.02)
+    clock = asyncio.get_running_loop().time
+    to_audio_s: list[float] = []
+    to_free_s: list[float] = []
+
+    async def until_audio(parts: AsyncGenerator[ReplyPart, None]) -> float:
+        async for part in parts:
+            if isinstance(part, Spoken) and part.audio:
+                return clock()
+        raise AssertionError("the reply ended without audio")
+
+    async with speaking(chat, voice) as (speaker, openai, elevenlabs):
+        for _ in range(4):
+            openai.requests.clear()
+            replies = [speaker.reply(CHAT) for _ in range(8)]
+            heard_s = await asyncio.gather(*map(until_audio, replies))
+            contexts = [
+                context
+                for connection in elevenlabs.connections
+                for context in connection.contexts.values()
+                if not context.closed.is_set()
+            ]
+            sent_s = [context.first_audio_at_s for context in contexts]
+            # Which reply has which context is not known; in order they have the least sum.
+            to_audio_s += [h - s for h, s in zip(sorted(heard_s), sorted(sent_s), strict=True)]
+            started_s = clock()
+            await asyncio.gather(*(reply.aclose() for reply in replies))
+            async with asyncio.timeout(5):
+                for request, context in zip(openai.requests, contexts, strict=True):
+                    await request.disconnected.wait()
+                    await context.closed.wait()
+            to_free_s += [r.disconnected_at_s - started_s for r in openai.requests]
+            to_free_s += [c.closed_at_s - started_s for c in contexts]
+    assert percentile(to_free_s, 0.95) < 0.1
+    assert percentile(to_audio_s, 0.5) < 0.03
 
 
 def test_pieces_share_the_text_in_proportion() -> None:

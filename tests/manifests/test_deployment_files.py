@@ -12,7 +12,8 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build
-from serve_app.plan import load, resolve
+from serve_app.plan import load
+from serve_app.resolve import resolve
 from serve_app.server import HAPROXY_PORTS
 from tests.manifests.build_image import instructions
 from tests.manifests.kustomize import render

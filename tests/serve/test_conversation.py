@@ -127,6 +127,15 @@ async def test_a_typed_conversation_with_the_clients_own_greeting(server: Server
     assert error_rate("welcome to the library", back) <= 0.25
 
 
+async def test_a_client_has_its_own_sample_rate(server: Server) -> None:
+    async with converse(server.url, parse_format("pcm_16000")) as session:
+        await session.open(PROMPT, EVENTS, greeting="Welcome to the library.", sample_rate_hz=16000)
+        await finish(session)
+        voice = np.frombuffer(bytes(session.playback.heard), dtype="<i2") / np.float32(32768)
+    (back,) = WhisperEngine(SttSettings(device="cpu")).transcribe_now([Utterance(voice)])
+    assert error_rate("welcome to the library", back) <= 0.25
+
+
 async def test_a_client_may_want_the_first_word(server: Server) -> None:
     async with converse(server.url, FORMAT) as session:
         await session.open(PROMPT, EVENTS, greeting=False)

@@ -9,10 +9,12 @@ import pytest
 
 from serve_app.client.session import converse
 from serve_app.client.speech import trim
+from serve_app.fakes import elevenlabs as elevenlabs_server
+from serve_app.fakes import openai as openai_server
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
+from tests.engines.chains import DOWN
 from tests.engines.speech import clip
-from tests.fakes import elevenlabs_server, openai_server
 from tests.serve.conftest import START_S, Server, config_with, free_port, running
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -51,7 +53,7 @@ async def test_serve_run_with_providers(
     providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
     environment: dict[str, str],
 ) -> None:
-    """The keys choose the providers, and an interrupt closes both of their connections."""
+    """The keys choose the providers, and an interrupt frees both of them."""
     openai, elevenlabs = providers
     port = free_port()
     command = [
@@ -62,6 +64,38 @@ async def test_serve_run_with_providers(
     try:
         await _answers(started)
         await _interrupted(started, openai, elevenlabs)
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+async def test_a_dead_provider_is_replaced_by_the_next(
+    tmp_path: Path,
+    providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
+) -> None:
+    """Nobody listens where the first chat model and the first voice should be."""
+    openai, elevenlabs = providers
+    port = free_port()
+    openai.script = openai_server.Script(["I am ", "the other one."])
+    dead = {"provider": "generic", "model": "m", "api_url": DOWN}
+    agent = {
+        "llm": dead,
+        "llm_fallbacks": [{**dead, "api_url": openai.url}],
+        "tts": {**dead, "voice": "v"},
+        "tts_fallbacks": [{"provider": "elevenlabs", "api_url": elevenlabs.url}],
+    }
+    config = config_with(tmp_path, port, agent=agent)
+    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
+    environment = {"ELEVEN_LABS_API_KEY": "el-test"}
+    server = running(command, port, "Ctrl-C stops the server", environment)
+    started = await asyncio.to_thread(server.__enter__)
+    try:
+        assert f"llm 2 openai api, {openai.url}" in " ".join(started.output.split())
+        async with converse(started.url, parse_format("pcm_44100")) as session:
+            await session.open("Be brief.", EVENTS)
+            await session.next("audio")
+            said = await session.next("transcript")
+            assert said.fields["text"].strip() == "I am the other one."
+        assert elevenlabs.texts
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
 
@@ -94,4 +128,5 @@ async def _interrupted(
         await session.next("interrupt")
         async with asyncio.timeout(5):
             await request.disconnected.wait()
-            await connection.closed.wait()
+            (context,) = connection.contexts.values()
+            await context.closed.wait()

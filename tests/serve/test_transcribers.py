@@ -15,10 +15,12 @@ import pytest
 import ray
 from ray import serve
 
+from bench.stt_pool import replica_pids
 from serve_app.app import transcribers
 from serve_app.config import SttSettings
-from serve_app.plan import load, resolve
+from serve_app.plan import load
 from serve_app.protocol.messages import Samples
+from serve_app.resolve import resolve
 from serve_app.transcription.job import Request
 from serve_app.transcription.pool import TranscriberPool
 from tests.engines.speech import TRANSCRIPTS, clip, transcript, word_error_rate
@@ -33,6 +35,7 @@ WITHIN_S = 60.0
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    others = set(psutil.Process().children(recursive=True))
     ray.init(
         num_cpus=4,
         num_gpus=GPUS,
@@ -40,7 +43,7 @@ def cluster() -> Iterator[None]:
         log_to_driver=False,
         logging_level="error",
     )
-    started = psutil.Process().children(recursive=True)
+    started = [p for p in psutil.Process().children(recursive=True) if p not in others]
     yield
     serve.shutdown()
     ray.shutdown()
@@ -65,11 +68,6 @@ def wait_until(is_so: Any, what: str) -> None:
     while not is_so():
         assert time.monotonic() < deadline_s, what
         time.sleep(0.2)
-
-
-def replica_pids() -> list[int]:
-    ours = psutil.Process().children(recursive=True)
-    return sorted(p.pid for p in ours if "SpeechToText" in " ".join(p.cmdline()[:1]))
 
 
 def minute() -> list[Samples]:

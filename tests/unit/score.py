@@ -85,6 +85,9 @@ class Models:
     is_busy: bool = False
     decline_s: float = 0.001
     """Until a busy server says so."""
+    before_tool: str | None = None
+    """What a reply says before it needs a tool; None is a reply that needs none."""
+    tool_s: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class Score:
         self.effects: list[tuple[float, ef.Effect]] = []
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
+        self.tools_used: list[float] = []
         self._timers: dict[ev.Timer, int] = {}
         self._do(ev.Opened("Be kind.", EVENTS, self.greeting))
         for at_s, event in self.cues:
@@ -272,13 +276,26 @@ class Score:
         key = (effect.generation, effect.reply)
         if effect.is_draft and self.models.is_busy:
             self._later(self.models.decline_s, ev.DraftDeclined(*key))
+        elif self.models.before_tool is not None:
+            self._reply_with_tool(effect, self.models.before_tool)
         elif self.models.llm_fails:
             self._later(self.models.llm_s, ev.ReplyFailed(*key, "llm", "no answer"))
         else:
             self._later(self.models.llm_s, ev.ReplyBegan(*key))
             self._speak(key, self.answer(effect.chat), self.models.llm_s + self.models.tts_s)
 
-    def _speak(self, key: tuple[int, int], text: str, delay_s: float) -> None:
+    def _reply_with_tool(self, effect: ef.Reply, first: str) -> None:
+        """The agent's side as serve_app/tools has it: a draft ends where it needs the tool."""
+        key, delay_s = (effect.generation, effect.reply), self.models.llm_s + self.models.tts_s
+        if effect.is_draft:
+            self._speak(key, first, delay_s, ev.DraftDeclined(*key))
+            return
+        self._at(self.now_s + self.models.llm_s, lambda: self.tools_used.append(self.now_s))
+        self._speak(key, self.answer(effect.chat), delay_s + self.models.tool_s)
+
+    def _speak(
+        self, key: tuple[int, int], text: str, delay_s: float, last: ev.Event | None = None
+    ) -> None:
         if self.models.tts_fails:
             self._later(delay_s, ev.ReplyFailed(*key, "tts", "no voice"))
             return
@@ -287,7 +304,7 @@ class Score:
             audio = ev.ReplyAudio(*key, piece.audio, piece.text, piece.duration_s)
             self._later(delay_s, audio)
             delay_s += piece.duration_s * self.models.seconds_per_second
-        self._later(delay_s, ev.ReplyEnded(*key))
+        self._later(delay_s, last or ev.ReplyEnded(*key))
 
 
 def _is_audio(sent: Sent) -> bool:

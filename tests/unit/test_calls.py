@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
+from ray.exceptions import RayTaskError
 
-from serve_app.errors import EngineTimeout, EngineUnavailable
-from serve_app.handle_calls import ask_within
+from serve_app.calls import _longest_silence_s
+from serve_app.config import AgentSettings
+from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
+from serve_app.handle_calls import ask_within, engine_error
 
 
 def cancelled() -> "asyncio.Future[str]":
@@ -51,3 +54,30 @@ async def test_no_answer_in_time_is_a_timeout() -> None:
     with pytest.raises(EngineTimeout):
         await ask_within("stt", 0.01, lambda: pending)
     assert pending.cancelled()
+
+
+def test_a_declined_draft_comes_through_as_what_it_is() -> None:
+    declined = RayTaskError("reply", "Traceback", DraftDeclined("the reply needs a tool"))
+    assert isinstance(engine_error("agent", declined.as_instanceof_cause()), DraftDeclined)
+    broken = RayTaskError("reply", "Traceback", ZeroDivisionError("secret"))
+    error = engine_error("agent", broken.as_instanceof_cause())
+    assert isinstance(error, EngineError)
+    assert error.message == "ZeroDivisionError"
+
+
+def test_a_reply_that_uses_tools_may_be_silent_for_longer() -> None:
+    plain = AgentSettings()
+    tool = {"name": "t", "description": "d", "parameters": {"type": "object"}, "python": "a:b"}
+    with_tools = AgentSettings.model_validate({"tools": [tool]})
+    use, first_s = plain.tool_use, plain.llm.first_token_timeout_s
+    longer_s = _longest_silence_s(with_tools) - _longest_silence_s(plain)
+    assert longer_s == use.max_steps * (first_s + use.timeout_s)
+
+
+def test_every_engine_of_a_chain_may_be_waited_for() -> None:
+    chains = {
+        "llm_fallbacks": [{"provider": "local", "first_token_timeout_s": 3}],
+        "tts_fallbacks": [{"provider": "local", "first_audio_timeout_s": 4}],
+    }
+    longer_s = _longest_silence_s(AgentSettings.model_validate(chains))
+    assert longer_s == _longest_silence_s(AgentSettings()) + 3 + 4

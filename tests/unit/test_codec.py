@@ -18,6 +18,7 @@ from serve_app.protocol.messages import (
     Interrupt,
     Metrics,
     Open,
+    Partial,
     PlaybackState,
     ServerMessage,
     StateChanged,
@@ -64,6 +65,10 @@ def test_state_and_close_as_echos_client_sends_them() -> None:
             Transcript(2, "user", "Hi."),
             b"\x84\xa4type\xaatranscript\xa4turn\x02\xa4role\xa4user\xa4text\xa3Hi.",
         ),
+        (
+            Partial(2, "Go on"),
+            b"\x83\xa4type\xa7partial\xa4turn\x02\xa4text\xa5Go on",
+        ),
         (StateChanged("waiting"), b"\x82\xa4type\xa5state\xa5state\xa7waiting"),
         (
             ErrorNotice(2, "llm", "late"),
@@ -106,6 +111,8 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type=["open"]), 4400, "unknown message type ['open']: use open, audio, state, text"),
         (pack(type="open", prompt=7), 4400, "open: 'prompt' must be a string"),
         (pack(type="open", prompt="x" * 40_000), 4400, "open: 'prompt' is longer than 32768"),
+        (pack(type="open", sample_rate_hz=11_025), 4400, "open: 'sample_rate_hz' must be one of"),
+        (pack(type="open", sample_rate_hz="8000"), 4400, "open: 'sample_rate_hz' must be one of"),
         (pack(type="open", events="all"), 4400, "open: 'events' must be a list of strings"),
         (pack(type="open", events=["all"]), 4400, "open: unknown event 'all': use error, metrics"),
         (pack(type="open", greeting=True), 4400, "open: 'greeting' must be a string or false"),

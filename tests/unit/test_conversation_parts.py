@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.conversation.audio import AudioBuffer
-from serve_app.conversation.clauses import ClauseSplitter
 from serve_app.conversation.ledger import HeardLedger, Piece
 from serve_app.conversation.patience import Patience
 from serve_app.conversation.playout import Playout
@@ -231,41 +230,3 @@ def test_what_a_client_can_set() -> None:
     settings = with_client_settings(TurnSettings(), changes)
     assert (settings.complete_threshold, settings.backchannels) == (1.0, ("ja",))
     assert not settings.interruptions
-
-
-# --- clauses ---
-
-
-def split(text: str, size: int = 3) -> list[str]:
-    splitter = ClauseSplitter()
-    clauses = [c for i in range(0, len(text), size) for c in splitter.push(text[i : i + size])]
-    return clauses + splitter.flush()
-
-
-@given(st.text(alphabet="ab ,.!?;:\n-1é", max_size=200), st.integers(1, 9))
-def test_clauses_joined_are_the_text(text: str, size: int) -> None:
-    assert "".join(split(text, size)).rstrip() == text.rstrip()
-
-
-def test_sentences_are_clauses() -> None:
-    assert split("Yes. It is late! Is it?") == ["Yes. ", "It is late! ", "Is it?"]
-
-
-def test_the_first_clause_may_end_at_a_comma_early() -> None:
-    assert split("Well then my friend, that is so, is it not, my good old friend, I say.") == [
-        "Well then my friend, ",
-        "that is so, is it not, my good old friend, ",
-        "I say.",
-    ]
-
-
-def test_abbreviations_and_numbers_do_not_end_a_sentence() -> None:
-    assert split("Dr. Smith pays 3.14 dollars. Mr. Jones pays none.") == [
-        "Dr. Smith pays 3.14 dollars. ",
-        "Mr. Jones pays none.",
-    ]
-
-
-def test_text_without_punctuation_is_spoken_all_the_same() -> None:
-    clauses = split("word " * 70)
-    assert len(clauses) == 3 and all(len(clause.split()) <= 30 for clause in clauses)

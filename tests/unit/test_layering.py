@@ -41,6 +41,8 @@ def test_only_the_composition_root_imports_deployments(path: Path) -> None:
         assert not [name for name in imports(path) if name.split(".")[0] == "deployments"]
 
 
-@pytest.mark.parametrize("path", modules("serve_app/engines", "serve_app/convert"), ids=str)
-def test_engines_do_not_know_ray(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", modules("serve_app/engines", "serve_app/tools", "serve_app/convert"), ids=str
+)
+def test_engines_and_tools_do_not_know_ray(path: Path) -> None:
     assert not [name for name in imports(path) if name.split(".")[0] == "ray"]

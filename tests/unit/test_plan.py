@@ -6,9 +6,12 @@ import pytest
 
 from serve_app import errors
 from serve_app.config import AppConfig
+from serve_app.engines.factory import eleven_labs_format
 from serve_app.errors import ConfigError, ProtocolViolation
-from serve_app.plan import check_options, load, packaged_models, resolve, stages, wire_format
+from serve_app.plan import check_options, load, packaged_models, stages
+from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
+from serve_app.resolve import resolve, wire_format
 
 
 def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> AppConfig:
@@ -70,6 +73,92 @@ def test_echos_variables_win_over_the_file() -> None:
     )  # fmt: skip
     assert tts.api_url == "ws://localhost:9"
     assert wire_format(tts).name == "mp3_22050_32"
+
+
+def test_an_address_of_a_speech_server_chooses_it() -> None:
+    config = plan(
+        TEXT_TO_SPEECH_API_URL="http://localhost:8880",
+        TEXT_TO_SPEECH_MODEL="kokoro",
+        TEXT_TO_SPEECH_VOICE="af_heart",
+        ELEVEN_LABS_API_KEY="k",
+    )
+    tts = config.agent.tts
+    assert (tts.provider, tts.api_url, tts.model, tts.voice) == (
+        "generic", "http://localhost:8880/v1", "kokoro", "af_heart",
+    )  # fmt: skip
+    assert stages(config)[3].engine == "openai api, http://localhost:8880/v1"
+    assert stages(config)[3].model == "kokoro, voice af_heart"
+
+
+def test_openai_speaks_when_it_is_chosen() -> None:
+    config = plan(
+        args={
+            "agent": {"tts": {"provider": "openai", "model": "gpt-4o-mini-tts", "voice": "coral"}}
+        },
+        OPENAI_API_KEY="k",
+    )
+    assert stages(config)[3].engine == "openai api, api.openai.com"
+    assert "piper-en-us-joe" not in packaged_models(config)
+
+
+@pytest.mark.parametrize(
+    ("tts", "message"),
+    [
+        ({"provider": "openai"}, "the voice is openai, but OPENAI_API_KEY is not set"),
+        ({"provider": "generic"}, "the voice is generic, but TEXT_TO_SPEECH_API_URL is not set"),
+        (
+            {"provider": "generic", "api_url": "http://x"},
+            "the voice is generic, but TEXT_TO_SPEECH_MODEL is not set",
+        ),
+        (
+            {"provider": "generic", "api_url": "http://x", "model": "m"},
+            "the voice is generic, but TEXT_TO_SPEECH_VOICE is not set",
+        ),
+        (
+            {
+                "provider": "generic",
+                "api_url": "http://x",
+                "model": "m",
+                "voice": "v",
+                "output_format": "ulaw_8000",
+            },
+            "is ulaw_8000, but the generic voice speaks pcm, mp3 and opus only",
+        ),
+    ],
+)
+def test_a_speech_server_needs_its_settings(tts: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(args={"agent": {"tts": tts}})
+
+
+@pytest.mark.parametrize("transport", ["multi-context", "stream-input", "http"])
+@pytest.mark.parametrize("name", sorted(ELEVEN_LABS_FORMATS))
+def test_each_format_of_elevenlabs_is_asked_for_where_it_is_offered(
+    name: str, transport: str
+) -> None:
+    args = {"agent": {"tts": {"output_format": name, "transport": transport}}}
+    if name == "mp3_24000_48" and transport != "http":
+        with pytest.raises(ConfigError, match="over HTTP only"):
+            plan(args=args, ELEVEN_LABS_API_KEY="k")
+        return
+    tts = plan(args=args, ELEVEN_LABS_API_KEY="k").agent.tts
+    is_resampled = name in ("pcm_32000", "pcm_48000") and transport != "http"
+    assert wire_format(tts).name == name
+    assert eleven_labs_format(tts).name == ("pcm_24000" if is_resampled else name)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("", "pcm_22050"), ("pcm_11025", "pcm_24000"), ("pcm_44100", "pcm_44100")]
+)
+def test_pcm_that_elevenlabs_does_not_offer_is_resampled(name: str, asked: str) -> None:
+    args = {"agent": {"tts": {"output_format": name}}}
+    assert eleven_labs_format(plan(args=args, ELEVEN_LABS_API_KEY="k").agent.tts).name == asked
+
+
+def test_other_formats_that_elevenlabs_does_not_offer_are_refused() -> None:
+    args = {"agent": {"tts": {"output_format": "opus_48000_33"}}}
+    with pytest.raises(ConfigError, match="ElevenLabs has no such format"):
+        plan(args=args, ELEVEN_LABS_API_KEY="k")
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -135,6 +224,7 @@ def test_a_mistake_is_one_line_that_names_it(
         errors.AtCapacity("full"),
         errors.TooSlow("slow"),
         errors.EngineError("llm", "401", False),
+        errors.EngineRefused("llm", "HTTP 401"),
         errors.EngineTimeout("tts", "late"),
         errors.EngineUnavailable("stt", "gone"),
     ],
@@ -144,6 +234,84 @@ def test_errors_cross_processes(error: errors.VoiceError) -> None:
     assert type(copy) is type(error)
     assert (str(copy), vars(copy)) == (str(error), vars(error))
     assert (copy.close_code, copy.retryable) == (error.close_code, error.retryable)
+
+
+FALLBACKS: dict[str, object] = {
+    "agent": {
+        "llm_fallbacks": [
+            {"provider": "generic", "model": "llama", "api_url": "http://gpu:8000"},
+            {"provider": "local"},
+        ],
+        "tts_fallbacks": [{"provider": "local"}],
+    }
+}
+
+
+def test_fall_backs_are_rows_of_the_plan_and_their_models_are_fetched() -> None:
+    config = plan(args=FALLBACKS, OPENAI_API_KEY="k", ELEVEN_LABS_API_KEY="k")
+    assert [(row.stage, row.engine) for row in stages(config)[2:]] == [
+        ("llm", "openai api, api.openai.com"),
+        ("llm 2", "openai api, http://gpu:8000/v1"),
+        ("llm 3", "transformers"),
+        ("tts", "elevenlabs"),
+        ("tts 2", "piper (onnx)"),
+    ]
+    assert {"smollm2-135m-instruct", "piper-en-us-joe"} < set(packaged_models(config))
+
+
+def test_the_key_of_the_first_goes_to_no_fall_back() -> None:
+    config = plan(
+        args=FALLBACKS,
+        TEXT_GENERATION_MODEL="m",
+        TEXT_GENERATION_API_URL="http://a",
+        TEXT_GENERATION_API_KEY="k",
+    )
+    assert [llm.api_key_variable for llm in config.agent.llms] == [
+        "TEXT_GENERATION_API_KEY",
+        "",
+        "",
+    ]
+
+
+def test_a_fall_back_may_have_a_key_of_its_own() -> None:
+    given = {"provider": "generic", "model": "m", "api_url": "http://a", "api_key_variable": "MINE"}
+    args: dict[str, object] = {"agent": {"llm_fallbacks": [given]}}
+    assert plan(args=args, MINE="k").agent.llms[1].api_key_variable == "MINE"
+    with pytest.raises(
+        ConfigError, match=r"llm_fallbacks\.0\.provider is generic, but MINE is not"
+    ):
+        plan(args=args)
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        ({"llm_fallbacks": [{}]}, r"llm_fallbacks\.0\.provider is not set: a fall-back has no"),
+        (
+            {"llm_fallbacks": [{"provider": "local"}, {"provider": "generic"}]},
+            r"llm_fallbacks\.1\.provider is generic, but args\.agent\.llm_fallbacks\.1\.api_url is",
+        ),
+        ({"tts_fallbacks": [{"provider": "elevenlabs"}]}, "but ELEVEN_LABS_API_KEY is not set"),
+        (
+            {"tts_fallbacks": [{"provider": "local", "output_format": "pcm_8000"}]},
+            r"tts_fallbacks\.0\.output_format: leave it out",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_fall_back_is_said(agent: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(args={"agent": agent})
+
+
+def test_a_fall_back_has_to_speak_the_format_of_the_wire() -> None:
+    args = {
+        "agent": {
+            "tts": {"output_format": "mp3_44100_128"},
+            "tts_fallbacks": [{"provider": "local"}],
+        }
+    }
+    with pytest.raises(ConfigError, match="the local voice speaks pcm only"):
+        plan(args=args, ELEVEN_LABS_API_KEY="k")
 
 
 @pytest.mark.parametrize(
@@ -161,3 +329,11 @@ def test_what_the_engines_cannot_do_is_refused(options: dict[str, str], reason: 
     larger = load({"stt": {"model": "distil-whisper/distil-large-v3"}}, {})
     provider = resolve(larger, {"ELEVEN_LABS_API_KEY": "k"}, 0)
     check_options(provider, Open("", **options))
+
+
+def test_a_sample_rate_can_be_asked_of_pcm_only() -> None:
+    asked = Open("", sample_rate_hz=16_000)
+    check_options(resolve(load({}, {}), {}, 0), asked)
+    env = {"ELEVEN_LABS_API_KEY": "k", "ELEVEN_LABS_OUTPUT_FORMAT": "mp3_44100_64"}
+    with pytest.raises(ProtocolViolation, match="'sample_rate_hz': the voice here is not pcm"):
+        check_options(resolve(load({}, env), env, 0), asked)

@@ -198,6 +198,57 @@ def test_a_guess_is_due_when_the_turn_can_end_at_the_earliest() -> None:
     assert guess.due_ms == SETTINGS.end_silence_ms - 64
 
 
+@pytest.mark.parametrize("before_tool", ["", "Let me look. "])
+def test_a_tool_waits_for_the_end_of_the_turn(before_tool: str) -> None:
+    """The draft needs it long before that, and is asked for anew."""
+    models = Models(stt_s=0.02, llm_s=0.02, tts_s=0.02, before_tool=before_tool)
+    score = story(models=models)
+    declined, asked = [e for _, e in score.effects if isinstance(e, ef.Reply)]
+    assert declined.is_draft and not asked.is_draft
+    assert asked.chat == declined.chat
+    (used_s,) = score.tools_used
+    assert used_s > 2.0 + SETTINGS.end_silence_ms / 1000
+    assert score.talk[:2] == ["user: Tell me a story.", f"agent: {STORY}"]
+    assert not score.asked(ef.CancelReply)
+
+
+def test_a_turn_that_goes_on_has_used_no_tool_for_its_first_half() -> None:
+    models = Models(stt_s=0.02, llm_s=0.02, tts_s=0.02, before_tool="")
+    score = Score([Says(1, 2, "Delete it."), Says(2.3, 3, "No, do not.")], SETTINGS, models)
+    score.play(8)
+    assert len(score.asked(ef.Reply)) >= 2
+    (used_s,) = score.tools_used
+    assert used_s > 3.0 + SETTINGS.end_silence_ms / 1000
+
+
+def test_what_was_heard_of_a_draft_is_not_said_again_when_it_needs_a_tool_after_all() -> None:
+    """The turn ends while the draft says its first words: they are given, and stay."""
+    models = Models(llm_s=0.35, before_tool="Let me look. ")
+    score = story(models=models)
+    _, rest = [e for _, e in score.effects if isinstance(e, ef.Reply)]
+    said = [(message.role, message.content) for message in rest.chat[-3:]]
+    assert said == [
+        ("user", "Tell me a story."),
+        ("assistant", "Let me look."),
+        ("user", SETTINGS.continuation),
+    ]
+    assert score.talk[:2] == ["user: Tell me a story.", f"agent: Let me look. {STORY}"]
+    assert len(score.sent(Token)) == 1, "it is one reply"
+    last = [e for _, e in score.effects if isinstance(e, ef.Record)][-1]
+    assert SETTINGS.continuation not in [message.content for message in last.history]
+
+
+def test_a_reply_that_goes_on_after_a_declined_draft_can_be_interrupted() -> None:
+    models = Models(llm_s=0.35, before_tool="Let me look. ", tool_s=5.0)
+    score = story(Says(4.0, 6.0, "No, I wanted another one."), models=models)
+    assert score.talk[:3] == [
+        "user: Tell me a story.",
+        "agent: Let me look.",
+        "user: No, I wanted another one.",
+    ]
+    assert score.sent(Interrupt)
+
+
 # --- barge-in ---
 
 

@@ -1,0 +1,202 @@
+"""`make bench-speech`: how soon a reply is heard, and whether its playback runs dry.
+
+The same replies are spoken clause by clause, as the server does, and sentence by sentence. The LLM
+stands in with a fixed rate of tokens; Speaker and the Piper voice are the server's own.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from serve_app.config import TtsSettings
+from serve_app.conversation.clauses import ClauseLengths, ClauseSplitter, ReplyLengths
+from serve_app.conversation.history import Message
+from serve_app.engines.base import LlmEngine
+from serve_app.engines.piper import PiperVoice
+from serve_app.protocol.formats import parse_format
+from serve_app.reply import Speaker, Spoken
+
+REPLIES = {
+    "short": "Yes, of course. What time suits you best?",
+    "greeting": "Hi there! I'm your assistant for today. How can I help you?",
+    "one sentence": "The museum is open from nine in the morning until half past five in the"
+    " afternoon on every day of the week except Monday.",
+    "commas": "Sure, if you leave the house before eight, take the number 12 tram to the old"
+    " market, and change there to the train, you will be at the airport by nine.",
+    "no comma": "I would recommend that you call the restaurant before you go there because they"
+    " often close early when there are not many guests.",
+    "abbreviations": "Dr. Smith will see you at 3 p.m. on Friday. Please bring about $5.50 in"
+    " coins, e.g. for the parking meter, which does not take cards or notes.",
+    "steps": "Here is how to do it:\n\n1. **Unplug** the router and wait for ten seconds.\n"
+    "2. Plug it in again.\n3. Wait until the light is green, which takes two or three minutes.\n\n"
+    "Tell me when you are done.",
+    "bullets": "You will need a few things:\n\n- two large eggs\n- 200 grams of flour\n"
+    "- a pinch of salt\n- half a liter of milk, or water if you like it light",
+    "code": "You can do this with one command:\n\n```bash\npip install requests\n```\n\n"
+    "Then run `python main.py`, and open [the page](http://localhost:8000/index.html) in a"
+    " browser.",
+    "story": "Once upon a time, in a small village by the sea, there lived an old man who repaired"
+    " clocks. Nobody knew where he had come from or how old he was. Every evening he climbed the"
+    " hill behind his house, looked at the stars for a long while, and wrote something into a"
+    " small black book.",
+    "explanation": "That's a great question! The sky is blue because the air scatters short waves"
+    " of light more than long ones, so the blue part of the sunlight reaches us from all"
+    " directions. In the evening, the light has a longer way through the air, and red is left.",
+    "regret": "I'm sorry, but I could not find a booking under that name. Could you spell it,"
+    " or tell me the number in the confirmation that we sent you?",
+}
+FIRST_TOKEN_S = 0.15
+_TOKEN_LETTERS = 4
+"""English prose has about four characters in a token, for the vocabularies of today's models."""
+_WIRE = parse_format("pcm_44100")
+_NEVER = 10**9
+_SENTENCE = ClauseLengths(comma=_NEVER, phrase=_NEVER, longest=_NEVER)
+SPLITTERS: dict[str, Callable[[], ClauseSplitter]] = {
+    "clauses": ClauseSplitter,
+    "sentences": partial(ClauseSplitter, ReplyLengths(_SENTENCE, _SENTENCE, _SENTENCE)),
+}
+
+
+class FixedRate(LlmEngine):
+    """An LLM that writes `text` in tokens of equal length."""
+
+    def __init__(self, text: str, tokens_per_s: float) -> None:
+        self._text = text
+        self._token_s = 1 / tokens_per_s
+
+    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + FIRST_TOKEN_S
+        for token in tokens(self._text):
+            await asyncio.sleep(due_s - loop.time())
+            yield token
+            due_s += self._token_s
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """One reply as its listener hears it."""
+
+    first_audio_ms: float
+    """Since the request to the LLM."""
+    dry_ms: float
+    """Silence in the reply because the next audio was not there yet."""
+    gaps: int
+    """How many times."""
+    audio_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Medians over the runs of one reply."""
+
+    reply: str
+    clauses: Playback
+    sentences: Playback
+
+    @property
+    def ratio(self) -> float:
+        """Of the first audio, clauses to sentences."""
+        return self.clauses.first_audio_ms / self.sentences.first_audio_ms
+
+
+def tokens(text: str) -> Iterator[str]:
+    return (text[i : i + _TOKEN_LETTERS] for i in range(0, len(text), _TOKEN_LETTERS))
+
+
+async def play(speaker: Speaker) -> Playback:
+    loop = asyncio.get_running_loop()
+    asked_s = loop.time()
+    first_s, played_until_s, dry_s, gaps, audio_s = 0.0, 0.0, 0.0, 0, 0.0
+    async with aclosing(speaker.reply([])) as parts:
+        async for part in parts:
+            if not isinstance(part, Spoken) or not part.audio:
+                continue
+            now_s = loop.time() - asked_s
+            first_s = first_s or now_s
+            if audio_s and now_s > played_until_s:
+                dry_s += now_s - played_until_s
+                gaps += 1
+            played_until_s = max(now_s, played_until_s) + part.duration_s
+            audio_s += part.duration_s
+    return Playback(first_s * 1000, dry_s * 1000, gaps, audio_s)
+
+
+async def measure(runs: int, tokens_per_s: float, threads: int) -> list[Row]:
+    async with aclosing(PiperVoice(TtsSettings(threads=threads))) as voice:
+        voice.warm_up()
+        rows = []
+        for name, text in REPLIES.items():
+            llm = FixedRate(text, tokens_per_s)
+            medians = {}
+            for method, splitter in SPLITTERS.items():
+                speaker = Speaker(llm, voice, _WIRE, splitter)
+                medians[method] = median([await play(speaker) for _ in range(runs)])
+            rows.append(Row(name, **medians))
+            print(line(rows[-1]), flush=True)
+        return rows
+
+
+def median(plays: Sequence[Playback]) -> Playback:
+    return Playback(
+        round(statistics.median(play.first_audio_ms for play in plays), 1),
+        round(statistics.median(play.dry_ms for play in plays), 1),
+        statistics.median_high(play.gaps for play in plays),
+        round(statistics.median(play.audio_s for play in plays), 2),
+    )
+
+
+def line(row: Row) -> str:
+    def dry(play: Playback) -> str:
+        return f"{play.dry_ms:5.0f} ms ({play.gaps})"
+
+    return (
+        f"{row.reply:14} {row.clauses.first_audio_ms:8.0f} {row.sentences.first_audio_ms:10.0f}"
+        f" {row.ratio:6.2f}   {dry(row.clauses):>13} {dry(row.sentences):>13}"
+        f" {row.clauses.audio_s:7.1f} s"
+    )
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    print(
+        f"{os.cpu_count()} cores, Piper on {arguments.threads}; the LLM's first token after"
+        f" {FIRST_TOKEN_S * 1000:.0f} ms, then {arguments.tokens_per_s:g} a second; medians of"
+        f" {arguments.runs}\n"
+        "                first audio after, ms           playback dry (gaps)\n"
+        "reply           clauses  sentences  ratio         clauses     sentences    length"
+    )
+    rows = asyncio.run(measure(arguments.runs, arguments.tokens_per_s, arguments.threads))
+    total = Row("median", *(median([getattr(row, m) for row in rows]) for m in SPLITTERS))
+    print(line(total))
+    print(
+        json.dumps(
+            {
+                "tokens_per_s": arguments.tokens_per_s, "threads": arguments.threads,
+                "runs": arguments.runs, "ratio": round(total.ratio, 2),
+                "replies": [asdict(row) | {"ratio": round(row.ratio, 2)} for row in rows],
+            }
+        )
+    )  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.speech", description=__doc__)
+    add = parser.add_argument
+    add("--runs", type=int, default=3, help="of each reply and method (default 3)")
+    add("--tokens-per-s", type=float, default=40, help="of the LLM (default 40)")
+    add("--threads", type=int, default=1, help="of the voice (default 1, as configs/serve.yaml)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""ElevenLabs' voices: over multi-context WebSockets, one WebSocket a reply, or HTTP."""

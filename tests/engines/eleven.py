@@ -1,0 +1,66 @@
+"""Texts for ElevenLabs' voices and what is done with their speech."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+from serve_app.config import TtsSettings
+from serve_app.engines.base import Speech
+from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
+from serve_app.engines.elevenlabs.sockets import Limits
+from serve_app.engines.elevenlabs.stream_input import StreamInputVoice
+from serve_app.protocol.formats import parse_format
+
+CLAUSES = ["Sure,", " I can help 😀", "!?", " What is it?\n"]
+SENT = ["Sure, ", "I can help 😀 ", "What is it? "]
+KEY = "xi-hush"
+DEADLINE_S = 5.0
+
+
+def given(url: str, **settings: object) -> TtsSettings:
+    return TtsSettings.model_validate(
+        {"api_url": url, "output_format": "pcm_22050", "first_audio_timeout_s": 5, **settings}
+    )
+
+
+@asynccontextmanager
+async def stream_input(url: str, **settings: object) -> AsyncIterator[StreamInputVoice]:
+    options = given(url, **settings)
+    yield StreamInputVoice(options, KEY, parse_format(options.output_format))
+
+
+@asynccontextmanager
+async def multi_context(
+    url: str, limits: Limits | None = None, **settings: object
+) -> AsyncIterator[MultiContextVoice]:
+    options = given(url, **settings)
+    voice = MultiContextVoice(options, KEY, parse_format(options.output_format), limits)
+    try:
+        yield voice
+    finally:
+        await voice.aclose()
+
+
+async def say(*clauses: str) -> AsyncIterator[str]:
+    for clause in clauses:
+        yield clause
+
+
+async def say_and_wait(*clauses: str) -> AsyncIterator[str]:
+    """As an LLM does that takes its time over the next clause."""
+    for clause in clauses:
+        yield clause
+    await asyncio.Event().wait()
+
+
+async def collect(speeches: AsyncGenerator[Speech, None], into: list[Speech]) -> None:
+    async for speech in speeches:
+        into.append(speech)  # noqa: PERF401 - an error must not lose what came before
+
+
+def joined(speeches: list[Speech]) -> str:
+    return "".join(s.text for s in speeches)
+
+
+def audio(speeches: list[Speech]) -> bytes:
+    return b"".join(s.audio for s in speeches)
