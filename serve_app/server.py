@@ -64,6 +64,18 @@ def read_file(path: Path) -> ServerFile:
         raise ConfigError(f"{path} is no Serve file with one application: {error}") from None
 
 
+def metrics_port(env: Mapping[str, str]) -> int | None:
+    """Where Prometheus finds Ray's metrics; None lets Ray choose.
+
+    Raises ConfigError when ECHO_METRICS_PORT is no port."""
+    value = env.get("ECHO_METRICS_PORT", "").strip()
+    if not value:
+        return None
+    if not value.isdigit() or not 0 < int(value) < 65536:
+        raise ConfigError(f"ECHO_METRICS_PORT: {value!r} is no port; unset it or use 1 to 65535")
+    return int(value)
+
+
 @contextmanager
 def running(path: Path, report: Report, port: int | None = None) -> Iterator[AppConfig]:
     """Serves the file on this machine; on the way out nothing is left behind.
@@ -75,7 +87,7 @@ def running(path: Path, report: Report, port: int | None = None) -> Iterator[App
     file = read_file(path)
     http = {**file.http, "port": port or file.port}
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
-    _check_ports(http["port"])
+    _check_ports(http["port"], metrics_port(os.environ))
     models.fetch_all(packaged_models(config), report)
     processes.adopt_orphans()
     try:
@@ -96,6 +108,7 @@ def _start(file: ServerFile, http: dict[str, Any], report: Report) -> AppConfig:
         address="local",
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
+        _metrics_export_port=metrics_port(os.environ),
         logging_level=logging.ERROR,
         log_to_driver=False,
     )
@@ -135,8 +148,10 @@ def _report_plan(config: AppConfig, port: int, seconds: float, report: Report) -
     report("")
 
 
-def _check_ports(port: int) -> None:
+def _check_ports(port: int, metrics: int | None) -> None:
     wanted = {"http_options.port in the configuration file": port}
+    if metrics:
+        wanted["ECHO_METRICS_PORT"] = metrics
     if os.environ["RAY_SERVE_ENABLE_HA_PROXY"] == "1":
         wanted |= {name: int(os.environ.get(name, n)) for name, n in HAPROXY_PORTS.items()}
     for setting, number in wanted.items():

@@ -1,0 +1,153 @@
+"""What our manifests, our configuration and Ray have to agree on: placement, room, and how long a
+call may go on. Each rule returns what is wrong, one line each."""
+
+import tomllib
+
+from tests.manifests.objects import (
+    ROOT,
+    Objects,
+    container,
+    cpus_of,
+    env,
+    gpus_of,
+    name_of,
+)
+from tests.manifests.operator_rules import Rule
+
+_DIRECT_INGRESS_BUFFER_S = 5
+"""Serve makes an ingress deployment's graceful_shutdown_timeout_s at least the draining period and
+this (RAY_SERVE_DIRECT_INGRESS_SHUTDOWN_BUFFER_S of Ray 2.60)."""
+_START_S = 30
+"""For new replicas elsewhere before old ones are told to stop."""
+
+
+def one_image_and_one_ray(objects: Objects) -> list[str]:
+    """Ray and Python must be the same on all nodes."""
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (pin,) = (d.split("==")[1] for d in dependencies if d.startswith("ray[serve]=="))
+    images = {container(group)["image"] for group in objects.groups}
+    found = [] if len(images) == 1 else [f"several images: {sorted(images)}"]
+    version = objects.cluster["rayVersion"]
+    return found if version == pin else [*found, f"rayVersion {version}, but {pin} is installed"]
+
+
+def the_head_holds_no_replicas(objects: Objects) -> list[str]:
+    found = [] if cpus_of(objects.head) == 0 else ["the head has CPUs for replicas"]
+    if not objects.spec.get("excludeHeadPodFromServeSvc"):
+        found.append("sockets go through the head")
+    return found
+
+
+def two_workers_hold_sockets(objects: Objects) -> list[str]:
+    minimum = sum(g["minReplicas"] for g in objects.workers if cpus_of(g) > 0)
+    return [] if minimum >= 2 else [f"{minimum} worker"]
+
+
+def the_transcribers_have_their_gpus(objects: Objects) -> list[str]:
+    stt = objects.config.stt
+    assert stt.num_gpus != "auto"
+    offered = sum(gpus_of(group) * group["maxReplicas"] for group in objects.workers)
+    wanted = stt.num_gpus * max(stt.replicas, stt.max_replicas)
+    found = [] if offered >= wanted else [f"{wanted} GPUs are wanted, {offered} offered"]
+    fits = [g for g in objects.workers if gpus_of(g) >= stt.num_gpus and cpus_of(g) >= stt.num_cpus]
+    if wanted and not fits:
+        found.append("no node fits a transcriber")
+    if wanted > 0 and stt.max_replicas > stt.replicas and not objects.autoscales:
+        found.append("the pool grows, but the cluster does not")
+    return found
+
+
+def gpu_nodes_are_for_transcribers_only(objects: Objects) -> list[str]:
+    groups = [group for group in objects.workers if gpus_of(group)]
+    found = [f"{name_of(g)} offers CPUs to everything" for g in groups if cpus_of(g) > 0]
+    config = objects.config
+    stages = {
+        "ingress": config.ingress,
+        "sessions": config.sessions,
+        "vad": config.vad,
+        "agent": config.agent,
+    }
+    found += [f"{name} asks for no CPU" for name, s in stages.items() if groups and not s.num_cpus]
+    for group in groups:
+        pod = group["template"]["spec"]
+        if not pod.get("nodeSelector"):
+            found.append(f"{name_of(group)} has no node selector")
+        if not any(t["key"] == "nvidia.com/gpu" for t in pod.get("tolerations", [])):
+            found.append(f"{name_of(group)} does not tolerate the taint of GPU nodes")
+    return found
+
+
+def the_cpu_workers_have_room(objects: Objects) -> list[str]:
+    """For everything but transcribers with a GPU; and when the group has grown, for all of it
+    twice: in a rolling update all new replicas run before the first old one has drained."""
+    config = objects.config
+    stages = [config.ingress, config.vad, config.agent]
+    stages += [] if config.stt.num_gpus else [config.stt]
+    wanted = sum(stage.replicas * stage.num_cpus for stage in stages)
+    wanted += config.sessions.actors * config.sessions.num_cpus
+    groups = [group for group in objects.workers if not gpus_of(group)]
+    always, grown = (sum(cpus_of(g) * g[n] for g in groups) for n in ("minReplicas", "maxReplicas"))
+    found = [] if wanted <= always else [f"{wanted} CPUs are wanted, {always} offered"]
+    return found if 2 * wanted <= grown else [*found, f"an update has no room in {grown} CPUs"]
+
+
+def calls_may_end_before_their_process(objects: Objects) -> list[str]:
+    """Deletion delay >= draining period; what Serve needs to drain < what Ray waits < what the
+    kubelet waits; and haproxy's old process outlives all of it."""
+    found = []
+    delay_s = objects.spec.get("rayClusterDeletionDelaySeconds", 60)
+    for group in objects.workers:
+        variables = env(group)
+        drain_s = float(variables.get("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", 30))
+        node_s = float(variables.get("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", 30))
+        pod_s = group["template"]["spec"].get("terminationGracePeriodSeconds", 30)
+        haproxy_s = float(variables.get("RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S", 120))
+        needed_s = drain_s + _DIRECT_INGRESS_BUFFER_S + _START_S
+        checks = {
+            f"the old cluster is deleted after {delay_s} s": delay_s >= drain_s,
+            f"Ray waits {node_s} s of {needed_s} s": node_s >= needed_s,
+            f"the kubelet kills after {pod_s} s": pod_s > node_s,
+            f"haproxy cuts sockets after {haproxy_s} s": haproxy_s >= node_s,
+            "a preStop hook ends Ray at once": "lifecycle" not in container(group),
+        }
+        found += [f"{name_of(group)}: {text}" for text, good in checks.items() if not good]
+    return found
+
+
+def serve_has_one_environment(objects: Objects) -> list[str]:
+    """Controller, proxies and replicas read the same variables on different nodes."""
+    per_group = {
+        name_of(group): {k: v for k, v in env(group).items() if k.startswith("RAY_SERVE_")}
+        for group in objects.groups
+    }
+    return [name for name, variables in per_group.items() if variables != per_group["head"]]
+
+
+def nothing_ends_a_call_by_the_clock(objects: Objects) -> list[str]:
+    found = []
+    if "request_timeout_s" in objects.serve.get("http_options", {}):
+        found.append("request_timeout_s is the longest call")
+    for rule in (r for route in objects.of("HTTPRoute") for r in route["spec"]["rules"]):
+        if set(rule.get("timeouts", {}).items()) != {("request", "0s"), ("backendRequest", "0s")}:
+            found.append("the route has a timeout")
+        removed = [
+            header.lower()
+            for f in rule.get("filters", [])
+            for header in f.get("requestHeaderModifier", {}).get("remove", [])
+        ]
+        if "x-request-timeout-seconds" not in removed:
+            found.append("a client can set Serve's deadline")
+    return found
+
+
+OUR_RULES: list[Rule] = [
+    one_image_and_one_ray,
+    the_head_holds_no_replicas,
+    two_workers_hold_sockets,
+    the_transcribers_have_their_gpus,
+    gpu_nodes_are_for_transcribers_only,
+    the_cpu_workers_have_room,
+    calls_may_end_before_their_process,
+    serve_has_one_environment,
+    nothing_ends_a_call_by_the_clock,
+]
