@@ -85,8 +85,9 @@ def nodes() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
+        others = set(psutil.Process().children(recursive=True))
         nodes = Nodes()
-        started = psutil.Process().children(recursive=True)
+        started = [p for p in psutil.Process().children(recursive=True) if p not in others]
         yield nodes
         nodes.stop()
     _, alive = psutil.wait_procs(started, timeout=30)
