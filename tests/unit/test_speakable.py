@@ -40,7 +40,9 @@ def test_plain_text_is_said_as_written(words: list[str]) -> None:
         st.sampled_from(
             ["word", "B.", "1. ", "10 ", *"-*_#~>|!:\\", "**", "---", "\n", "(", ")", " [no]"]
         )
-    ).map("".join)
+    )
+    .map("".join)
+    .filter(lambda text: "](" not in text)  # a link, whose address is not said
 )
 def test_no_letter_is_lost_with_the_marks(text: str) -> None:
     assert list(filter(str.isalnum, speakable(text))) == list(filter(str.isalnum, text))
