@@ -57,8 +57,9 @@ def _read(path: Path) -> Samples:
 
 
 def _runs(samples: Samples) -> list[Samples]:
-    """Speech of at least 700 ms between silences of 200 ms, with the pre-roll of a turn. What is
-    shorter here is an "uh", which tiny.en takes for "I'm sorry."."""
+    """Speech of at least 700 ms between silences of 200 ms, with the pre-roll of a turn. From
+    300 ms on, two more runs of `cold_corpus` (0.5 and 0.6 s) come to nothing: probably
+    an "uh" each, which tiny.en writes as "I'm sorry."; nobody has listened to them."""
     settings = TurnSettings()
     tracker = VoiceTracker(settings)
     frames = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
