@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import providers
 from bench.chaos_clients import SCENES, Strike, live
 from bench.chaos_faults import FAULTS, Result, Stage, redis_server
+from bench.chaos_relay import cable
 from bench.machine import machine
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
@@ -26,6 +27,10 @@ from tests.serve.conftest import config_with, free_port, running
 from tests.serve.test_sessions import recorded
 
 _LEFTOVERS_S = 10.0
+_MAX_SESSIONS = 150
+"""Of an ingress replica: one has to take most of the sessions of the other."""
+_DRAINING = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15"}
+"""Time for the turn that is going on, and for HAProxy to learn who is leaving."""
 
 
 async def _run(stage: Stage, name: str, sessions: int) -> Result:
@@ -63,17 +68,20 @@ async def _measure(faults: list[str], sessions: int) -> list[Result]:
         ):
             two = {"replicas": 2}
             port = free_port()
-            config = config_with(Path(folder), port, ingress=two, vad=two, stt=two, agent=two)
+            ingress = two | {"max_sessions": _MAX_SESSIONS}
+            config = config_with(Path(folder), port, ingress=ingress, vad=two, stt=two, agent=two)
             command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-            environment = providers.environment(openai.url, elevenlabs.url)
+            environment = providers.environment(openai.url, elevenlabs.url) | _DRAINING
             environment |= {"ECHO_REDIS_URL": redis[1]} if redis else {}
             server = running(command, port, "Ctrl-C stops the server", environment)
             started = await asyncio.to_thread(server.__enter__)
             try:
-                stage = Stage(started, openai, elevenlabs, redis[0] if redis else None)
-                for name in faults:
-                    results.append(await _run(stage, name, sessions))
-                    print(_row(results[-1]), flush=True)
+                async with cable(port) as plugged:
+                    servers = (openai, elevenlabs, plugged, redis[0] if redis else None)
+                    stage = Stage(started, config, environment, *servers)
+                    for name in faults:
+                        results.append(await _run(stage, name, sessions))
+                        print(_row(results[-1]), flush=True)
             finally:
                 await asyncio.to_thread(server.__exit__, None, None, None)
     return results

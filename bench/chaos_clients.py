@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from itertools import count
 
 import msgpack
 from websockets.asyncio.client import connect
@@ -18,7 +19,9 @@ from tests.engines.speech import clip
 _WIRE = parse_format("pcm_44100")
 _WITHIN_S = 60.0
 _CLIP = "go_forward"
-_DROPPED = 50
+_AT_ONCE_S = 0.5
+"""What a fault takes that does not go on."""
+_DROPPED = 200
 _ATTACHED = 9999
 """In the place of a close code."""
 
@@ -31,6 +34,7 @@ class Strike:
         self._fault, self.is_in_speech = FAULTS[name]
         self._barrier = asyncio.Barrier(sessions)
         self._struck = asyncio.Event()
+        self._going_on: asyncio.Task[None]
         self._at_s = 0.0
 
     async def strike(self) -> float:
@@ -38,10 +42,20 @@ class Strike:
         async with asyncio.timeout(_WITHIN_S):
             if await self._barrier.wait() == 0:
                 self._at_s = time.monotonic()
-                await self._fault(self._stage)
-                self._struck.set()
+                self._going_on = asyncio.create_task(self._strike())
             await self._struck.wait()
         return self._at_s
+
+    async def _strike(self) -> None:
+        fault = asyncio.ensure_future(self._fault(self._stage))
+        await asyncio.wait({fault}, timeout=_AT_ONCE_S)
+        self._struck.set()
+        await fault
+
+    @property
+    def is_over(self) -> bool:
+        """Raises what the fault did."""
+        return self._going_on.done() and self._going_on.result() is None
 
 
 async def _typed(session: EchoSession, text: str) -> None:
@@ -65,7 +79,7 @@ async def _spoken(session: EchoSession) -> None:
 async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
     """Three turns; the fault strikes in the second."""
     try:
-        async with converse(stage.server.url, _WIRE, resume=True) as session:
+        async with converse(stage.url, _WIRE, resume=True) as session:
             await session.open(name, EVENTS, greeting=False)
             await _typed(session, f"{name} first.")
             if fault.is_in_speech:
@@ -75,10 +89,18 @@ async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
             struck_s = await fault.strike()
             result.next_audio_s.append(await _next_audio_s(session, name, struck_s))
             await _finished(session)
+            for number in count(1):
+                if fault.is_over:
+                    break
+                asked_s = time.monotonic()
+                await _typed(session, f"{name} meanwhile {number}.")
+                result.next_audio_s.append(time.monotonic() - asked_s)
+                await _finished(session)
             await _typed(session, f"{name} last.")
             _judge(stage, name, session, result)
     except Exception as error:
-        print(f"  {name}: {type(error).__name__} {error}", file=sys.stderr)
+        ended = f"{type(error).__name__} {error}, closed with {session.close_code}"
+        print(f"  {name} {ended}", file=sys.stderr)
         result.ended += 1
 
 
@@ -137,10 +159,11 @@ async def _attach(stage: Stage, token: str) -> int:
 
 
 async def _drop(stage: Stage, result: Result) -> None:
-    """Many clients that cannot come back are gone at once, in the middle of their replies."""
+    """Many clients that cannot come back are gone at once, whatever they are doing."""
 
     async def client(number: int) -> None:
         async with converse(stage.server.url, _WIRE) as session:
+            session.stop_microphone()
             await session.open(f"drop {number}", EVENTS, greeting=False)
             await _typed(session, f"drop {number} first.")
             await everybody.wait()

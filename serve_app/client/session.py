@@ -24,6 +24,9 @@ from serve_app.protocol.messages import TOKEN_BYTES, Samples
 
 MIC_SAMPLES = 512
 """32 ms a message; Echo recommends 30 to 250 ms."""
+_PING_S = 5.0
+"""A server that does not answer for so long is gone: a pulled cable says nothing."""
+_CLOSE_S = 2.0
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
 
 
@@ -127,6 +130,9 @@ class EchoSession:
         self._window_s = 0.0
         self._is_connected = asyncio.Event()
         self._is_connected.set()
+        self._may_begin = asyncio.Event()
+        """Not after `goaway`: a turn that is typed then may meet a socket that is being closed."""
+        self._may_begin.set()
         self._is_over = False
         self._socket = socket
         self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
@@ -149,6 +155,8 @@ class EchoSession:
             if not self._is_connected.is_set() and fields["type"] == "audio":
                 return
             await self._is_connected.wait()
+            if fields["type"] == "text":
+                await self._may_begin.wait()
             try:
                 await self._socket.send(msgpack.packb(fields))
                 return
@@ -204,6 +212,7 @@ class EchoSession:
             player.cancel()
             self._is_over = True
             self._is_connected.set()
+            self._may_begin.set()
 
     async def _listen_here(self) -> None:
         try:
@@ -218,6 +227,8 @@ class EchoSession:
         message = Received(time.monotonic(), fields.pop("type"), fields)
         if message.kind == "session":
             self._may_come_back(message)
+        elif message.kind == "goaway" and self._resume:
+            self._may_begin.clear()
         self.playback.take(message)
         async with self._news:
             self.received.append(message)
@@ -228,6 +239,7 @@ class EchoSession:
         self._resume_token = message.fields["resume_token"]
         self._window_s = message.fields["window_s"]
         self._backoff = None
+        self._may_begin.set()
 
     async def _come_back(self) -> bool:
         """At a new connection; False when the conversation is over."""
@@ -306,4 +318,11 @@ async def converse(
 
 
 async def _connected(url: str) -> ClientConnection:
-    return await connect(url, max_size=None, compression=None)
+    return await connect(
+        url,
+        max_size=None,
+        compression=None,
+        ping_interval=_PING_S,
+        ping_timeout=_PING_S,
+        close_timeout=_CLOSE_S,
+    )
