@@ -8,8 +8,8 @@ import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.machine import State
 from serve_app.conversation.settings import TurnSettings
+from serve_app.conversation.states import State
 from serve_app.protocol.messages import (
     AgentAudio,
     ErrorNotice,
