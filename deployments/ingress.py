@@ -20,7 +20,8 @@ from starlette.websockets import WebSocket
 from serve_app.calls import Calls
 from serve_app.checkpoints import Checkpoints
 from serve_app.config import AppConfig, SessionSettings
-from serve_app.conversation.machine import STOPPING, Conversation
+from serve_app.conversation.floor import STOPPING
+from serve_app.conversation.machine import Conversation
 from serve_app.draining import CHECK_S, is_draining, time_left_s
 from serve_app.driver import Driver
 from serve_app.errors import AtCapacity

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
@@ -17,10 +16,11 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from serve_app.client.playback import Playback, Received
 from serve_app.client.reconnect import Backoff, may_retry
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
-from serve_app.protocol.messages import TOKEN_BYTES, Samples
+from serve_app.protocol.messages import Samples
 
 MIC_SAMPLES = 512
 """32 ms a message; Echo recommends 30 to 250 ms."""
@@ -28,78 +28,6 @@ _PING_S = 5.0
 """A server that does not answer for so long is gone: a pulled cable says nothing."""
 _CLOSE_S = 2.0
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message from the server and when it came."""
-
-    at_s: float
-    """time.monotonic()."""
-    kind: str
-    fields: dict[str, Any]
-
-    @property
-    def token(self) -> str:
-        """Of a token, interrupt or audio message."""
-        if self.kind == "audio":
-            return bytes(self.fields["audio"][:TOKEN_BYTES]).decode("ascii")
-        return str(self.fields["token"])
-
-
-@dataclass(slots=True)
-class Playback:
-    """The speaker: what was played, when, and what of it was dead already."""
-
-    format: AudioFormat
-    token: str = ""
-    heard: bytearray = field(default_factory=bytearray)
-    stale_chunks: int = 0
-    """Audio that came after an `interrupt` under an older token: a server bug."""
-    ends_at_s: float = 0.0
-    _queue: list[tuple[float, bytes]] = field(default_factory=list)
-
-    def take(self, message: Received) -> None:
-        if message.kind == "token":
-            self.token = message.token
-        elif message.kind == "interrupt":
-            self.token = message.token
-            self._drop_unplayed(message.at_s)
-        elif message.kind == "audio":
-            self._play(message)
-
-    def _play(self, message: Received) -> None:
-        if message.token != self.token:
-            self.stale_chunks += 1
-            return
-        audio = bytes(message.fields["audio"][TOKEN_BYTES:])
-        start = max(self.ends_at_s, message.at_s)
-        self._queue.append((start, audio))
-        self.ends_at_s = start + self.format.seconds(len(audio))
-
-    def stop(self) -> None:
-        """The connection is lost: the rest of the reply will not come."""
-        self._drop_unplayed(time.monotonic())
-
-    def _drop_unplayed(self, now_s: float) -> None:
-        self.settle(now_s)
-        self._queue.clear()
-        self.ends_at_s = now_s
-
-    def left_s(self) -> float:
-        """Playing time of what is in the queue."""
-        return self.ends_at_s - time.monotonic()
-
-    def settle(self, now_s: float) -> None:
-        """Moves what has been played by now from the queue to `heard`."""
-        while self._queue and self._queue[0][0] <= now_s:
-            start, audio = self._queue.pop(0)
-            played = int((now_s - start) * self.format.bytes_per_second) // 2 * 2
-            self.heard += audio[:played]
-            if played < len(audio):
-                rest = start + self.format.seconds(played)
-                self._queue.insert(0, (rest, audio[played:]))
-                return
 
 
 class EchoSession:

@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.machine import Conversation, State
+from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
+from serve_app.conversation.states import State
 from serve_app.conversation.words import is_longer
 from serve_app.protocol.messages import EVENTS, AgentAudio, Interrupt, Partial, Token, Transcript
 

@@ -7,7 +7,7 @@ from serve_app.conversation import events as ev
 from serve_app.conversation.history import Message, Record
 from serve_app.protocol.messages import GoAway, StateChanged
 from tests.unit.score import Says, Score
-from tests.unit.test_scores import ANSWER_STARTS_S, QUESTION, SETTINGS, STORY, story
+from tests.unit.scores import ANSWER_STARTS_S, QUESTION, SETTINGS, STORY, story
 
 ASKED = (Message("system", "Be kind."), Message("user", "Tell me a story."))
 
