@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import Message, Record
+from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
 from serve_app.session_store import Entry, bounded
 
@@ -123,9 +124,10 @@ def unpack(packed: bytes) -> Entry | None:
             return None
         record, options = fields.pop("record"), fields.pop("options")
         history = tuple(Message(**message) for message in record.pop("history"))
+        events, sound = frozenset(options.pop("events")), Sound(**options.pop("sound"))
         return Entry(
             record=Record(history, **record),
-            options=Opened(**options | {"events": frozenset(options["events"])}),
+            options=Opened(**options, events=events, sound=sound),
             **fields,
         )
     except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException):

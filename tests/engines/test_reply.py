@@ -12,7 +12,7 @@ from serve_app.conversation.sound import Sound
 from serve_app.engines.base import Speech
 from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
 from serve_app.engines.openai_chat import OpenAiChat
-from serve_app.errors import EngineError
+from serve_app.errors import ConfigError, EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.elevenlabs import Script as VoiceScript
 from serve_app.fakes.openai import FakeOpenAi
@@ -48,6 +48,13 @@ async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() ->
     seconds = sum(piece.duration_s for piece in spoken)
     assert seconds == pytest.approx(len(text) * 0.05, rel=0.1), "the voice says 20 letters a second"
     assert all(len(piece.audio) % 2 == 0 and piece.duration_s <= 0.5 for piece in spoken)
+
+
+async def test_a_sound_that_cannot_be_made_is_an_error_and_not_silence_for_ever() -> None:
+    async with speaking() as (speaker, _, _):
+        with pytest.raises(ConfigError):
+            async with asyncio.timeout(5):
+                assert not [part async for part in speaker.say("Hello.", Sound("", -1))]
 
 
 async def test_a_client_has_its_own_sample_rate() -> None:
