@@ -12,7 +12,7 @@ from serve_app.conversation.sound import Sound
 from serve_app.engines.base import Speech
 from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
 from serve_app.engines.openai_chat import OpenAiChat
-from serve_app.errors import ConfigError, EngineError
+from serve_app.errors import EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.elevenlabs import Script as VoiceScript
 from serve_app.fakes.openai import FakeOpenAi
@@ -52,7 +52,7 @@ async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() ->
 
 async def test_a_sound_that_cannot_be_made_is_an_error_and_not_silence_for_ever() -> None:
     async with speaking() as (speaker, _, _):
-        with pytest.raises(ConfigError):
+        with pytest.raises(ValueError, match="pcm_-1"):
             async with asyncio.timeout(5):
                 assert not [part async for part in speaker.say("Hello.", Sound("", -1))]
 
