@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import providers
-from bench.chaos_clients import SCENES, Strike, live
+from bench.chaos_clients import SCENES, Strike, live, play
 from bench.chaos_faults import FAULTS, Result, Stage, redis_server
 from bench.chaos_relay import cable
 from bench.machine import machine
@@ -36,7 +36,7 @@ _DRAINING = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15"}
 async def _run(stage: Stage, name: str, sessions: int) -> Result:
     result = Result(name)
     if name in SCENES:
-        await SCENES[name](stage, result)
+        await play(stage, name, result)
     else:
         strike = Strike(stage, name, sessions)
         names = [f"{name} {number}:" for number in range(sessions)]

@@ -1,6 +1,7 @@
 """The sessions that live through a fault, and what they see of it."""
 
 import asyncio
+import signal
 import sys
 import time
 from itertools import count
@@ -10,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bench.chaos_faults import FAULTS, Result, Stage
+from bench.providers import ANSWER
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
 from serve_app.protocol.formats import parse_format
@@ -21,6 +23,8 @@ _WITHIN_S = 60.0
 _CLIP = "go_forward"
 _AT_ONCE_S = 0.5
 """What a fault takes that does not go on."""
+_HEARD_S = 1.8
+"""More than half of the reply, and all of it is written."""
 _DROPPED = 200
 _ATTACHED = 9999
 """In the place of a close code."""
@@ -99,13 +103,25 @@ async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
             await _typed(session, f"{name} last.")
             _judge(stage, name, session, result)
     except Exception as error:
-        ended = f"{type(error).__name__} {error}, closed with {session.close_code}"
-        print(f"  {name} {ended}", file=sys.stderr)
+        _report(name, error)
         result.ended += 1
 
 
+async def play(stage: Stage, name: str, result: Result) -> None:
+    """One of SCENES."""
+    try:
+        await SCENES[name](stage, result)
+    except Exception as error:
+        _report(name, error)
+        result.ended += 1
+
+
+def _report(name: str, error: Exception) -> None:
+    print(f"  {name} {type(error).__name__} {error}", file=sys.stderr)
+
+
 async def _next_audio_s(session: EchoSession, name: str, struck_s: float) -> float:
-    """A reply that was heard in part is not repeated: then the user asks something."""
+    """When the reply was over already, the user asks something else."""
     while (message := await session.next("audio", "state", timeout_s=_WITHIN_S)).at_s < struck_s:
         pass
     while message.kind != "audio":
@@ -130,6 +146,26 @@ def _judge(stage: Stage, name: str, session: EchoSession, result: Result) -> Non
     result.doubled += sum(history.count(text) > told.count(text) for text in told)
     result.stale_chunks += session.playback.stale_chunks
     result.resumed += session.resumes
+
+
+async def _cut(stage: Stage, result: Result) -> None:
+    """Every ingress replica is killed in the middle of a reply. What was not heard of it is said
+    afterwards, to the letter: the agent had written it to its end."""
+    async with converse(stage.url, _WIRE, resume=True) as session:
+        await session.open("cut", EVENTS, greeting=False)
+        await _typed(session, "cut first.")
+        await asyncio.sleep(_HEARD_S)
+        struck_s = time.monotonic()
+        stage.signal("echo:Ingress", signal.SIGKILL, most=9)
+        await session.next("session", timeout_s=_WITHIN_S)
+        result.next_audio_s.append(await _next_audio_s(session, "cut", struck_s))
+        await _finished(session)
+        said = [m.fields for m in session.received if m.kind == "transcript"]
+        spoken = " ".join(fields["text"] for fields in said if fields["role"] == "agent")
+        result.turns += 1
+        result.lost += spoken != ANSWER
+        result.resumed += session.resumes
+        result.stale_chunks += session.playback.stale_chunks
 
 
 async def _race(stage: Stage, result: Result) -> None:
@@ -176,4 +212,8 @@ async def _drop(stage: Stage, result: Result) -> None:
     result.ended += _DROPPED - result.turns
 
 
-SCENES = {"two sockets, one token": _race, f"{_DROPPED} sessions dropped": _drop}
+SCENES = {
+    "all ingresses, in a reply": _cut,
+    "two sockets, one token": _race,
+    f"{_DROPPED} sessions dropped": _drop,
+}

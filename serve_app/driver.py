@@ -147,11 +147,16 @@ class Driver:
                 self._timers.disarm(timer)
             case ef.Record():
                 if self._keeper is not None:
-                    self._keeper.keep(effect)
-                    self._wire.hold(self._keeper.until_saved)
+                    self._keep(self._keeper, effect)
             case ef.CloseSocket(code, reason):
                 self._closes(code)
                 self._wire.close(code, reason)
+
+    def _keep(self, keeper: SessionKeeper, record: ef.Record) -> None:
+        keeper.keep(record)
+        # A turn is told when it is safe. Audio does not wait: the client knows what it has played.
+        if record.reply is None:
+            self._wire.hold(keeper.until_saved)
 
     def _say_goodbye(self, error: VoiceError) -> None:
         log.info("session %s closes with %s: %s", self._session, error.close_code, error)
@@ -181,7 +186,8 @@ class Driver:
             self._has_opened = True
             if message.resume_token:
                 keeper = await SessionKeeper.attach(self._pool, message.resume_token)
-                event = replace(keeper.entry.options, record=keeper.entry.record)
+                entry = keeper.entry
+                event = replace(entry.options, record=entry.record, played=event.played)
                 self._keep_with(keeper)
             elif message.resume:
                 options = replace(event, prompt="", greeting=None)

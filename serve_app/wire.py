@@ -6,7 +6,7 @@ socket ◀── write ◀── outbox ◀── send, hold, close
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -144,4 +144,6 @@ def opened(message: Open) -> ev.Opened:
         message.language,
         Sound(message.voice, message.sample_rate_hz),
         message.turn,
+        message.resume or bool(message.resume_token),
+        played=ev.Played(*astuple(message.played)) if message.played else None,
     )

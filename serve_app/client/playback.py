@@ -35,7 +35,11 @@ class Playback:
     stale_chunks: int = 0
     """Audio that came after an `interrupt` under an older token: a server bug."""
     ends_at_s: float = 0.0
-    _queue: list[tuple[float, bytes]] = field(default_factory=list)
+    played_token: str = ""
+    """Of the reply that was played last."""
+    _played_bytes: int = 0
+    """Of that reply."""
+    _queue: list[tuple[float, str, bytes]] = field(default_factory=list)
 
     def take(self, message: Received) -> None:
         if message.kind == "token":
@@ -52,7 +56,7 @@ class Playback:
             return
         audio = bytes(message.fields["audio"][TOKEN_BYTES:])
         start = max(self.ends_at_s, message.at_s)
-        self._queue.append((start, audio))
+        self._queue.append((start, message.token, audio))
         self.ends_at_s = start + self.format.seconds(len(audio))
 
     def stop(self) -> None:
@@ -71,10 +75,21 @@ class Playback:
     def settle(self, now_s: float) -> None:
         """Moves what has been played by now from the queue to `heard`."""
         while self._queue and self._queue[0][0] <= now_s:
-            start, audio = self._queue.pop(0)
+            start, token, audio = self._queue.pop(0)
             played = int((now_s - start) * self.format.bytes_per_second) // 2 * 2
-            self.heard += audio[:played]
+            self._hear(token, audio[:played])
             if played < len(audio):
                 rest = start + self.format.seconds(played)
-                self._queue.insert(0, (rest, audio[played:]))
+                self._queue.insert(0, (rest, token, audio[played:]))
                 return
+
+    def _hear(self, token: str, audio: bytes) -> None:
+        self.heard += audio
+        if token != self.played_token:
+            self.played_token, self._played_bytes = token, 0
+        self._played_bytes += len(audio)
+
+    @property
+    def played_ms(self) -> float:
+        """Of the reply with `played_token`, as far as it is settled."""
+        return self.format.seconds(self._played_bytes) * 1000

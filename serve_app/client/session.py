@@ -119,7 +119,8 @@ class EchoSession:
         return await spoken
 
     async def next(self, *kinds: str, timeout_s: float = 90.0) -> Received:
-        """The next message of these kinds that was not returned yet. Raises TimeoutError."""
+        """The next message of these kinds that was not returned yet. Raises TimeoutError, and
+        ConnectionError when the conversation is over."""
         async with asyncio.timeout(timeout_s), self._news:
             while True:
                 while self._seen < len(self.received):
@@ -127,6 +128,9 @@ class EchoSession:
                     self._seen += 1
                     if message.kind in kinds:
                         return message
+                if self._is_over:
+                    socket = self._socket
+                    raise ConnectionError(f"{socket.close_code} {socket.close_reason}".strip())
                 await self._news.wait()
 
     async def listen(self) -> None:
@@ -141,6 +145,8 @@ class EchoSession:
             self._is_over = True
             self._is_connected.set()
             self._may_begin.set()
+            async with self._news:
+                self._news.notify_all()
 
     async def _listen_here(self) -> None:
         try:
@@ -180,11 +186,15 @@ class EchoSession:
             await asyncio.sleep(pause_s)
             with suppress(OSError, WebSocketException):
                 self._socket = await _connected(self._url)
-                fields = {"type": "open", "resume_token": self._resume_token}
-                await self._socket.send(msgpack.packb(fields))
+                await self._socket.send(msgpack.packb(self._resuming()))
                 self._is_connected.set()
                 return True
         return False
+
+    def _resuming(self) -> dict[str, Any]:
+        playback = self.playback
+        played = {"token": playback.played_token, "played_ms": playback.played_ms}
+        return {"type": "open", "resume_token": self._resume_token, "played": played}
 
     async def keep_microphone_open(self) -> None:
         """Sends what is said, and silence in between, in real time."""

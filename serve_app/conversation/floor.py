@@ -13,7 +13,7 @@ from serve_app.conversation import events as ev
 from serve_app.conversation.delivery import Delivery
 from serve_app.conversation.effects import Arm, Cancel, CloseSocket, Disarm, Effect, Send
 from serve_app.conversation.events import Timer
-from serve_app.conversation.history import History, Record
+from serve_app.conversation.history import History, Message, Record
 from serve_app.conversation.ledger import Piece
 from serve_app.conversation.listener import Listener
 from serve_app.conversation.metrics import TurnTimes
@@ -46,6 +46,8 @@ class Floor:
         """What was not heard of the reply that the current turn interrupted."""
         self.wanted: frozenset[str] = frozenset()
         """The events that the client asked for."""
+        self.is_resumable = False
+        """The client may come back when it is lost."""
         self.is_over = False
         """The socket is closed: nothing is taken any more."""
         self.is_detached = False
@@ -143,9 +145,9 @@ class Floor:
 
     # --- the agent has it ---
 
-    def ask(self) -> None:
-        """The agent answers what is in the history."""
-        self.agent.ask(self.generation, self.history.chat)
+    def ask(self, chat: tuple[Message, ...] = ()) -> None:
+        """The agent answers what is in the history, or `chat`."""
+        self.agent.ask(self.generation, chat or self.history.chat)
         self.give_reply()
 
     def say(self, text: str) -> None:
@@ -168,6 +170,8 @@ class Floor:
         self.agent.send(self.generation, self.now_s)
         if reply.is_started and not was_started:
             self.notify(self.times.metrics(self.generation, reply, self.now_s), "metrics")
+        if self.is_resumable and reply.is_started and not reply.is_recorded:
+            self.record()
 
     def finish_if_played(self) -> None:
         if self.reply.is_sent and not self.reply.remaining_s(self.now_s):
@@ -187,13 +191,16 @@ class Floor:
     def end_reply(self) -> list[Piece]:
         """Commits what was heard of the reply, and returns what was not."""
         reply = self.agent.end()
-        heard = reply.heard(self.now_s)
-        if heard:
-            self.history.add_assistant(heard)
-        self.record()
-        if heard:
-            self.notify(Transcript(self.generation, "agent", heard), "transcript")
+        self.commit_heard(reply.heard(self.now_s))
         return reply.unheard(self.now_s)
+
+    def commit_heard(self, text: str) -> None:
+        """The user has heard the agent say this; empty is nothing."""
+        if text:
+            self.history.add_assistant(text)
+        self.record()
+        if text:
+            self.notify(Transcript(self.generation, "agent", text), "transcript")
 
     # --- the end ---
 
@@ -224,8 +231,9 @@ class Floor:
             self.do(Arm(timer, self.generation, seconds))
 
     def record(self) -> None:
+        reply = self.agent.record(self.now_s) if self.is_resumable else None
         chat, tokens = self.history.chat, self.agent.tokens_issued
-        self.do(Record(chat, self.generation, tokens))
+        self.do(Record(chat, self.generation, tokens, reply))
 
     def tell_state(self) -> None:
         self.notify(StateChanged(self.state), "state")
