@@ -42,7 +42,8 @@ async def _run(stage: Stage, name: str, sessions: int) -> Result:
         names = [f"{name} {number}:" for number in range(sessions)]
         await asyncio.gather(*(live(stage, each, strike, result) for each in names))
     await asyncio.sleep(_LEFTOVERS_S)
-    for pid in [*stage.pids("SpeechToText"), *([stage.redis] if stage.redis else [])]:
+    stopped = [*stage.pids("SpeechToText"), *stage.pids("VoiceActivity")]
+    for pid in [*stopped, *([stage.redis] if stage.redis else [])]:
         os.kill(pid, signal.SIGCONT)
     entries = await asyncio.to_thread(recorded, stage.server)
     # Sockets stay open for the next reply; contexts do not.

@@ -97,8 +97,11 @@ def _kills(*names: str) -> Fault:
     return strike
 
 
-async def _stop_stt(stage: Stage) -> None:
-    stage.signal("SpeechToText", signal.SIGSTOP)
+def _stops(name: str) -> Fault:
+    async def strike(stage: Stage) -> None:
+        stage.signal(name, signal.SIGSTOP)
+
+    return strike
 
 
 async def _stop_redis(stage: Stage) -> None:
@@ -147,7 +150,8 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
     "haproxy": (_kills("haproxy"), False),
     "serve controller": (_kills("ServeController"), False),
     "cable pulled": (_pull_cable, False),
-    "stt stopped": (_stop_stt, True),
+    "vad stopped": (_stops("echo:VoiceActivity"), True),
+    "stt stopped": (_stops("echo:SpeechToText"), True),
     "redis stopped": (_stop_redis, False),
     "rolling update": (_update, False),
 }
