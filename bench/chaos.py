@@ -26,6 +26,15 @@ from serve_app.fakes import openai as openai_server
 from tests.serve.conftest import config_with, free_port, running
 from tests.serve.test_sessions import recorded
 
+_SHORT = [
+    "ingress",
+    "session actor",
+    "agent",
+    "vad",
+    "stt",
+    "all ingresses, in a reply",
+    "two sockets, one token",
+]
 _LEFTOVERS_S = 10.0
 _MAX_SESSIONS = 150
 """Of an ingress replica: one has to take most of the sessions of the other."""
@@ -108,10 +117,12 @@ def main() -> int:
     names = [*FAULTS, *SCENES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", nargs="+", choices=names, default=names)
-    parser.add_argument("--sessions", type=int, default=4)
+    parser.add_argument("--sessions", type=int, default=4, help="that live through each fault")
+    parser.add_argument("--short", action="store_true", help="what CI runs, 3 minutes")
     arguments = parser.parse_args()
+    faults = _SHORT if arguments.short else arguments.faults
     print(_HEAD, "|---" * 8 + "|", sep="\n", flush=True)
-    results = asyncio.run(_measure(arguments.faults, arguments.sessions))
+    results = asyncio.run(_measure(faults, arguments.sessions))
     print(json.dumps({"machine": machine(), "faults": [asdict(result) for result in results]}))
     return int(not all(result.is_good for result in results))
 
