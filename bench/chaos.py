@@ -44,6 +44,7 @@ _DRAINING = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15"}
 
 async def _run(stage: Stage, name: str, sessions: int) -> Result:
     result = Result(name)
+    await stage.whole()
     if name in SCENES:
         await play(stage, name, result)
     else:

@@ -20,6 +20,18 @@ from serve_app.server import RAY_ENVIRONMENT
 from tests.serve.conftest import ROOT, Server, free_port
 
 _UPDATE_S = 240.0
+_WHOLE_S = 60.0
+_LOOK_S = 0.5
+_PROCESSES = {
+    "echo:Ingress": 2,
+    "echo:VoiceActivity": 2,
+    "echo:SpeechToText": 2,
+    "echo:Agent": 2,
+    "ray::Sessions": 1,
+    "ServeController": 1,
+    "haproxy": 1,
+}
+"""By a part of their titles."""
 
 
 @dataclass
@@ -77,6 +89,16 @@ class Stage:
             raise RuntimeError(f"no process {name}")
         for pid in pids[:most]:
             os.kill(pid, number)
+
+    async def whole(self) -> None:
+        """Returns when all processes are there that the next fault may be about."""
+        async with asyncio.timeout(_WHOLE_S):
+            while not self._is_whole:  # noqa: ASYNC110 - processes have no event
+                await asyncio.sleep(_LOOK_S)
+
+    @property
+    def _is_whole(self) -> bool:
+        return all(len(self.pids(name)) >= count for name, count in _PROCESSES.items())
 
     def wake(self) -> None:
         """What was stopped goes on."""

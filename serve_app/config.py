@@ -65,7 +65,7 @@ class VadSettings(Replicas):
     threads: int = Field(1, ge=1)
     timeout_s: Seconds = 5.0
     hedge_s: Seconds = 0.5
-    """Frames that are not judged by then are also sent to another replica, where there is one."""
+    """Frames that are not judged by then are sent again, where there is another replica."""
     end_of_turn: Literal["packaged", "off"] = "packaged"
     """Whether a model (Smart Turn v3.2) hears if a turn is complete, or silence alone ends it."""
 
@@ -90,7 +90,7 @@ class SttSettings(Replicas):
     timeout_s: Seconds = 15.0
     """Of one text, second tries included."""
     hedge_s: Seconds = 4.0
-    """A final text that takes longer is also asked of another replica, where there is one."""
+    """A text that takes longer is asked for again, where there is another replica."""
     max_replicas: int = Field(0, ge=0)
     """Above `replicas`, the pool grows up to this when speech waits; else it does not scale."""
     target_wait_ms: float = Field(100.0, gt=0)

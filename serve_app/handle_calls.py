@@ -11,6 +11,9 @@ from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUn
 
 T = TypeVar("T")
 
+_MOST_TRIES = 4
+"""Of a call that hangs."""
+
 
 async def ask_within(stage: str, timeout_s: float, call: Callable[[], Any]) -> T:
     """The answer; a replica that dies or is too busy is followed by another. Both tries share the
@@ -36,15 +39,16 @@ async def ask(stage: str, call: Callable[[], Any], tries: int = 2) -> Any:
 
 
 async def hedged(make: Callable[[], Coroutine[Any, Any, T]], after_s: float | None) -> T:
-    """Makes the call a second time when the first takes longer: its replica may hang, which Serve
-    finds out only after several health checks. None is never. The first answer counts; the other
-    call is cancelled."""
+    """Makes the call again when it takes longer: its replica may hang, which Serve finds out only
+    after several health checks, and may choose for the next call, too. None is never. The first
+    answer counts; the other calls are cancelled."""
     tries = [asyncio.create_task(make())]
     try:
-        if after_s is not None:
-            await asyncio.wait(tries, timeout=after_s)
-            if not tries[0].done():
-                tries.append(asyncio.create_task(make()))
+        while after_s is not None and len(tries) < _MOST_TRIES:
+            await asyncio.wait(tries, timeout=after_s, return_when=asyncio.FIRST_COMPLETED)
+            if any(attempt.done() for attempt in tries):
+                break
+            tries.append(asyncio.create_task(make()))
         return await _first_success(tries)
     finally:
         for attempt in tries:
