@@ -90,8 +90,10 @@ class Ingress:
         return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
 
     async def check_health(self) -> None:
-        if any(loop.done() for loop in self._loops):
-            raise RuntimeError("a loop of the replica has ended")
+        for loop in self._loops:
+            if loop.done():
+                cause = "cancelled" if loop.cancelled() else repr(loop.exception())
+                raise RuntimeError(f"a loop of the replica has ended: {cause}")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve asks for it by this name, for ScaleBySessions. Nothing while draining: Serve leaves
