@@ -1,0 +1,65 @@
+"""What the capacity benchmark prints."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.capacity_figures import KINDS, SEEN, Cost, Step
+from bench.processes import STAGES, Memory
+
+_SERVER = (*STAGES, "ray")
+
+
+def talk_table(steps: Sequence[Step]) -> Iterator[str]:
+    """The first step is the one to compare with."""
+    yield (
+        "| sessions | turns | first audio p50, p95 | endpoint, stt, llm, tts, lag p50"
+        " | late endpoints | objective |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for step in steps:
+        if talk := step.talk:
+            first, of = talk.first_audio, talk.parts
+            parts = (of.endpoint_ms, of.stt_ms, of.llm_ms, of.tts_ms, talk.lag_ms)
+            yield (
+                f"| {step.sessions} | {talk.turns} | {first.p50_ms:.0f} ms, {first.p95_ms:.0f} ms"
+                f" | {', '.join(f'{part:.0f}' for part in parts)} ms | {talk.late_endpoints}"
+                f" | {step.missed(steps[0]) or 'met'} |"
+            )
+
+
+def cpu_table(steps: Sequence[Step]) -> Iterator[str]:
+    """Cores that are busy."""
+    yield f"| sessions | {' | '.join(KINDS)} | all of the server | other work |"
+    yield "|---" * (len(KINDS) + 3) + "|"
+    for step in steps:
+        cores = " | ".join(f"{step.cores[kind]:.3f}" for kind in KINDS)
+        server = sum(step.cores[kind] for kind in _SERVER)
+        yield f"| {step.sessions} | {cores} | {server:.2f} | {step.others:.2f} |"
+
+
+def cost_table(talking: dict[str, Cost], silent: dict[str, Cost]) -> Iterator[str]:
+    """CPU time in ms a second."""
+    yield "| | talk: for all | one more | fill a core | silence: for all | one more | fill a core |"
+    yield "|---|---|---|---|---|---|---|"
+    for kind in KINDS:
+        yield f"| {kind} | {_cost(talking[kind])} | {_cost(silent[kind])} |"
+
+
+def memory_table(first: Step, last: Step, silent: dict[str, Cost]) -> Iterator[str]:
+    """Of one process of each kind, and what an open microphone adds to all of them."""
+    yield "| | processes | a process, server alone | after all steps | an open microphone adds |"
+    yield "|---|---|---|---|---|"
+    for kind in KINDS:
+        if kind in first.memory and kind in last.memory:
+            yield (
+                f"| {kind} | {first.memory[kind].processes} | {_each(first.memory[kind])}"
+                f" | {_each(last.memory[kind])} | {silent[kind].memory_mib * 1024:.0f} KiB |"
+            )
+
+
+def _each(memory: Memory) -> str:
+    return f"{memory.pss_mib / memory.processes:.0f} MiB ({memory.rss_mib / memory.processes:.0f})"
+
+
+def _cost(cost: Cost) -> str:
+    fill = f"{cost.in_a_core:.0f}" if cost.cores >= SEEN else "-"
+    return f"{cost.base_cores * 1000:.0f} | {cost.cores * 1000:.1f} | {fill}"
