@@ -185,7 +185,7 @@ def _header() -> Iterator[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.capacity", description=__doc__)
     add = parser.add_argument
-    add("--talking", type=int, nargs="+", default=[1, 4, 8, 16, 24, 32], help="steps")
+    add("--talking", type=int, nargs="+", default=[1, 4, 8, 12, 16, 24, 32], help="steps")
     add("--silent", type=int, nargs="*", default=[40, 70, 100], help="steps of open microphones")
     add("--seconds", type=float, default=30.0, help="that a step is measured (default 30)")
     return parser

@@ -15,11 +15,12 @@ SLOWER = 1.5
 """The objective: p95 of the first audio is at most this many times what one session has."""
 SHARED_FROM = 4
 """Sessions: with less, each frame of each is a call to the VAD of its own, and costs more."""
-SEEN = 0.0001
+SEEN = 0.0003
 """Cores: less is not told from nothing."""
 _LATE_MS = 100.0
 """An endpoint is late when it takes this much longer than the same clip's does alone."""
-KINDS = (*STAGES, RAY, CLIENTS, PROVIDERS)
+SERVER = (*STAGES, RAY)
+KINDS = (*SERVER, CLIENTS, PROVIDERS)
 """In the order of the tables."""
 
 
@@ -172,6 +173,16 @@ def _cost(kind: str, steps: Sequence[Step]) -> Cost:
     rss_mib = [step.memory[kind].rss_mib if kind in step.memory else 0.0 for step in steps]
     base_cores, cores = line(sessions, [step.cores[kind] for step in steps])
     return Cost(round(base_cores, 4), round(cores, 5), round(line(sessions, rss_mib)[1], 3))
+
+
+def total(by_kind: dict[str, Cost]) -> Cost:
+    """Of the whole server."""
+    of = [by_kind[kind] for kind in SERVER]
+    return Cost(
+        base_cores=round(sum(cost.base_cores for cost in of), 4),
+        cores=round(sum(cost.cores for cost in of), 5),
+        memory_mib=round(sum(cost.memory_mib for cost in of), 3),
+    )
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:

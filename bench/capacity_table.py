@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.capacity_figures import KINDS, SEEN, Cost, Step
-from bench.processes import STAGES, Memory
-
-_SERVER = (*STAGES, "ray")
+from bench.capacity_figures import KINDS, SEEN, SERVER, Cost, Step, total
+from bench.processes import Memory
 
 
 def talk_table(steps: Sequence[Step]) -> Iterator[str]:
@@ -32,7 +30,7 @@ def cpu_table(steps: Sequence[Step]) -> Iterator[str]:
     yield "|---" * (len(KINDS) + 3) + "|"
     for step in steps:
         cores = " | ".join(f"{step.cores[kind]:.3f}" for kind in KINDS)
-        server = sum(step.cores[kind] for kind in _SERVER)
+        server = sum(step.cores[kind] for kind in SERVER)
         yield f"| {step.sessions} | {cores} | {server:.2f} | {step.others:.2f} |"
 
 
@@ -42,6 +40,7 @@ def cost_table(talking: dict[str, Cost], silent: dict[str, Cost]) -> Iterator[st
     yield "|---|---|---|---|---|---|---|"
     for kind in KINDS:
         yield f"| {kind} | {_cost(talking[kind])} | {_cost(silent[kind])} |"
+    yield f"| all of the server | {_cost(total(talking))} | {_cost(total(silent))} |"
 
 
 def memory_table(first: Step, last: Step, silent: dict[str, Cost]) -> Iterator[str]:

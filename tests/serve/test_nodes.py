@@ -117,7 +117,7 @@ def is_whole(nodes: Nodes) -> bool:
     found = replicas()
     cpu, gpu = ({node.node_id for node in group} for group in (nodes.cpu, nodes.gpu))
     others = {name: where for name, where in found.items() if name != "SpeechToText"}
-    wanted = {"Ingress": 2, "VoiceActivity": 2, "Agent": 2}
+    wanted = {"Ingress": 2, "VoiceActivity": 3, "Agent": 2}
     return (
         {name: len(where) for name, where in others.items()} == wanted
         and all(set(where) <= cpu for where in others.values())

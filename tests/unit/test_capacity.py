@@ -16,6 +16,7 @@ from bench.capacity_figures import (
     step_of,
     steps_to_count,
     talk_of,
+    total,
 )
 from bench.capacity_table import cost_table, cpu_table, memory_table, talk_table
 from bench.processes import Load, Memory, Usage, kind_of
@@ -34,7 +35,12 @@ def call(*turns: Turn, **other: Any) -> Call:
 def step(sessions: int, first_audio_ms: float = 600.0, ingress: float = 0.0, **other: Any) -> Step:
     calls = [call(turn(first_audio_ms), **other) for _ in range(sessions)]
     memory = {"ingress": Memory(1, 100.0 + sessions, 90.0)}
-    return step_of(calls, talk_of(calls, {}), Load({"ingress": ingress}, 0.5), memory)
+    return step_of(
+        calls,
+        talk_of(calls, {}),
+        Load({"ingress": ingress, "clients": 2.0 * sessions}, 0.5),
+        memory,
+    )
 
 
 # --- processes ---
@@ -78,6 +84,7 @@ def test_what_a_session_costs() -> None:
     assert found["ingress"] == Cost(base_cores=0.1, cores=0.01, memory_mib=1.0)
     assert found["ingress"].in_a_core == pytest.approx(90)
     assert found["agent"].in_a_core == float("inf")
+    assert total(found) == found["ingress"], "the clients are not the server"
 
 
 def test_steps_that_missed_do_not_count() -> None:
@@ -118,7 +125,7 @@ def test_the_tables_have_a_row_for_each_step_and_kind() -> None:
     for rows, count in (
         (talked, 4),
         (list(cpu_table(steps)), 4),
-        (list(cost_table(none, none)), 2 + len(KINDS)),
+        (list(cost_table(none, none)), 3 + len(KINDS)),
         (list(memory_table(steps[0], steps[1], none)), 3),
     ):
         assert len(rows) == count
