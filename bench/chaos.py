@@ -17,8 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import providers
-from bench.chaos_clients import SCENES, Strike, live
+from bench.chaos_clients import SCENES, Strike, live, play
 from bench.chaos_faults import FAULTS, Result, Stage, redis_server
+from bench.chaos_relay import cable
 from bench.machine import machine
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
@@ -26,18 +27,23 @@ from tests.serve.conftest import config_with, free_port, running
 from tests.serve.test_sessions import recorded
 
 _LEFTOVERS_S = 10.0
+_MAX_SESSIONS = 150
+"""Of an ingress replica: one has to take most of the sessions of the other."""
+_DRAINING = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15"}
+"""Time for the turn that is going on, and for HAProxy to learn who is leaving."""
 
 
 async def _run(stage: Stage, name: str, sessions: int) -> Result:
     result = Result(name)
     if name in SCENES:
-        await SCENES[name](stage, result)
+        await play(stage, name, result)
     else:
         strike = Strike(stage, name, sessions)
         names = [f"{name} {number}:" for number in range(sessions)]
         await asyncio.gather(*(live(stage, each, strike, result) for each in names))
     await asyncio.sleep(_LEFTOVERS_S)
-    for pid in [*stage.pids("SpeechToText"), *([stage.redis] if stage.redis else [])]:
+    stopped = [*stage.pids("SpeechToText"), *stage.pids("VoiceActivity")]
+    for pid in [*stopped, *([stage.redis] if stage.redis else [])]:
         os.kill(pid, signal.SIGCONT)
     entries = await asyncio.to_thread(recorded, stage.server)
     # Sockets stay open for the next reply; contexts do not.
@@ -63,17 +69,20 @@ async def _measure(faults: list[str], sessions: int) -> list[Result]:
         ):
             two = {"replicas": 2}
             port = free_port()
-            config = config_with(Path(folder), port, ingress=two, vad=two, stt=two, agent=two)
+            ingress = two | {"max_sessions": _MAX_SESSIONS}
+            config = config_with(Path(folder), port, ingress=ingress, vad=two, stt=two, agent=two)
             command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-            environment = providers.environment(openai.url, elevenlabs.url)
+            environment = providers.environment(openai.url, elevenlabs.url) | _DRAINING
             environment |= {"ECHO_REDIS_URL": redis[1]} if redis else {}
             server = running(command, port, "Ctrl-C stops the server", environment)
             started = await asyncio.to_thread(server.__enter__)
             try:
-                stage = Stage(started, openai, elevenlabs, redis[0] if redis else None)
-                for name in faults:
-                    results.append(await _run(stage, name, sessions))
-                    print(_row(results[-1]), flush=True)
+                async with cable(port) as plugged:
+                    servers = (openai, elevenlabs, plugged, redis[0] if redis else None)
+                    stage = Stage(started, config, environment, *servers)
+                    for name in faults:
+                        results.append(await _run(stage, name, sessions))
+                        print(_row(results[-1]), flush=True)
             finally:
                 await asyncio.to_thread(server.__exit__, None, None, None)
     return results

@@ -1,14 +1,17 @@
 """The sessions that live through a fault, and what they see of it."""
 
 import asyncio
+import signal
 import sys
 import time
+from itertools import count
 
 import msgpack
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bench.chaos_faults import FAULTS, Result, Stage
+from bench.providers import ANSWER
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
 from serve_app.protocol.formats import parse_format
@@ -18,7 +21,11 @@ from tests.engines.speech import clip
 _WIRE = parse_format("pcm_44100")
 _WITHIN_S = 60.0
 _CLIP = "go_forward"
-_DROPPED = 50
+_AT_ONCE_S = 0.5
+"""What a fault takes that does not go on."""
+_HEARD_S = 1.8
+"""More than half of the reply, and all of it is written."""
+_DROPPED = 200
 _ATTACHED = 9999
 """In the place of a close code."""
 
@@ -31,6 +38,7 @@ class Strike:
         self._fault, self.is_in_speech = FAULTS[name]
         self._barrier = asyncio.Barrier(sessions)
         self._struck = asyncio.Event()
+        self._going_on: asyncio.Task[None]
         self._at_s = 0.0
 
     async def strike(self) -> float:
@@ -38,10 +46,20 @@ class Strike:
         async with asyncio.timeout(_WITHIN_S):
             if await self._barrier.wait() == 0:
                 self._at_s = time.monotonic()
-                await self._fault(self._stage)
-                self._struck.set()
+                self._going_on = asyncio.create_task(self._strike())
             await self._struck.wait()
         return self._at_s
+
+    async def _strike(self) -> None:
+        fault = asyncio.ensure_future(self._fault(self._stage))
+        await asyncio.wait({fault}, timeout=_AT_ONCE_S)
+        self._struck.set()
+        await fault
+
+    @property
+    def is_over(self) -> bool:
+        """Raises what the fault did."""
+        return self._going_on.done() and self._going_on.result() is None
 
 
 async def _typed(session: EchoSession, text: str) -> None:
@@ -65,7 +83,7 @@ async def _spoken(session: EchoSession) -> None:
 async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
     """Three turns; the fault strikes in the second."""
     try:
-        async with converse(stage.server.url, _WIRE, resume=True) as session:
+        async with converse(stage.url, _WIRE, resume=True) as session:
             await session.open(name, EVENTS, greeting=False)
             await _typed(session, f"{name} first.")
             if fault.is_in_speech:
@@ -75,15 +93,35 @@ async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
             struck_s = await fault.strike()
             result.next_audio_s.append(await _next_audio_s(session, name, struck_s))
             await _finished(session)
+            for number in count(1):
+                if fault.is_over:
+                    break
+                asked_s = time.monotonic()
+                await _typed(session, f"{name} meanwhile {number}.")
+                result.next_audio_s.append(time.monotonic() - asked_s)
+                await _finished(session)
             await _typed(session, f"{name} last.")
             _judge(stage, name, session, result)
     except Exception as error:
-        print(f"  {name}: {type(error).__name__} {error}", file=sys.stderr)
+        _report(name, error)
         result.ended += 1
 
 
+async def play(stage: Stage, name: str, result: Result) -> None:
+    """One of SCENES."""
+    try:
+        await SCENES[name](stage, result)
+    except Exception as error:
+        _report(name, error)
+        result.ended += 1
+
+
+def _report(name: str, error: Exception) -> None:
+    print(f"  {name} {type(error).__name__} {error}", file=sys.stderr)
+
+
 async def _next_audio_s(session: EchoSession, name: str, struck_s: float) -> float:
-    """A reply that was heard in part is not repeated: then the user asks something."""
+    """When the reply was over already, the user asks something else."""
     while (message := await session.next("audio", "state", timeout_s=_WITHIN_S)).at_s < struck_s:
         pass
     while message.kind != "audio":
@@ -108,6 +146,26 @@ def _judge(stage: Stage, name: str, session: EchoSession, result: Result) -> Non
     result.doubled += sum(history.count(text) > told.count(text) for text in told)
     result.stale_chunks += session.playback.stale_chunks
     result.resumed += session.resumes
+
+
+async def _cut(stage: Stage, result: Result) -> None:
+    """Every ingress replica is killed in the middle of a reply. What was not heard of it is said
+    afterwards, to the letter: the agent had written it to its end."""
+    async with converse(stage.url, _WIRE, resume=True) as session:
+        await session.open("cut", EVENTS, greeting=False)
+        await _typed(session, "cut first.")
+        await asyncio.sleep(_HEARD_S)
+        struck_s = time.monotonic()
+        stage.signal("echo:Ingress", signal.SIGKILL, most=9)
+        await session.next("session", timeout_s=_WITHIN_S)
+        result.next_audio_s.append(await _next_audio_s(session, "cut", struck_s))
+        await _finished(session)
+        said = [m.fields for m in session.received if m.kind == "transcript"]
+        spoken = " ".join(fields["text"] for fields in said if fields["role"] == "agent")
+        result.turns += 1
+        result.lost += spoken != ANSWER
+        result.resumed += session.resumes
+        result.stale_chunks += session.playback.stale_chunks
 
 
 async def _race(stage: Stage, result: Result) -> None:
@@ -137,10 +195,11 @@ async def _attach(stage: Stage, token: str) -> int:
 
 
 async def _drop(stage: Stage, result: Result) -> None:
-    """Many clients that cannot come back are gone at once, in the middle of their replies."""
+    """Many clients that cannot come back are gone at once, whatever they are doing."""
 
     async def client(number: int) -> None:
         async with converse(stage.server.url, _WIRE) as session:
+            session.stop_microphone()
             await session.open(f"drop {number}", EVENTS, greeting=False)
             await _typed(session, f"drop {number} first.")
             await everybody.wait()
@@ -153,4 +212,8 @@ async def _drop(stage: Stage, result: Result) -> None:
     result.ended += _DROPPED - result.turns
 
 
-SCENES = {"two sockets, one token": _race, f"{_DROPPED} sessions dropped": _drop}
+SCENES = {
+    "all ingresses, in a reply": _cut,
+    "two sockets, one token": _race,
+    f"{_DROPPED} sessions dropped": _drop,
+}

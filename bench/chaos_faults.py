@@ -1,17 +1,25 @@
 """What `make chaos` does to a server: its processes, and the faults."""
 
+import asyncio
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
+from bench.chaos_relay import Cable
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
-from tests.serve.conftest import Server, free_port
+from serve_app.server import RAY_ENVIRONMENT
+from tests.serve.conftest import ROOT, Server, free_port
+
+_UPDATE_S = 240.0
 
 
 @dataclass
@@ -44,10 +52,19 @@ class Stage:
     """The server, and what stands around it."""
 
     server: Server
+    config: Path
+    environment: Mapping[str, str]
     llm: openai_server.FakeOpenAi
     voice: elevenlabs_server.FakeElevenLabs
+    cable: Cable
+    """Between the clients that may come back and the server."""
     redis: int | None
     """Its process."""
+
+    @property
+    def url(self) -> str:
+        """Through the cable."""
+        return f"ws://127.0.0.1:{self.cable.port}/conversation"
 
     def pids(self, name: str) -> list[int]:
         """Of the server's processes whose title has this in it."""
@@ -80,14 +97,42 @@ def _kills(*names: str) -> Fault:
     return strike
 
 
-async def _stop_stt(stage: Stage) -> None:
-    stage.signal("SpeechToText", signal.SIGSTOP)
+def _stops(name: str) -> Fault:
+    async def strike(stage: Stage) -> None:
+        stage.signal(name, signal.SIGSTOP)
+
+    return strike
 
 
 async def _stop_redis(stage: Stage) -> None:
     if stage.redis is None:
         raise RuntimeError("there is no redis-server: apt-get install redis-server")
     os.kill(stage.redis, signal.SIGSTOP)
+
+
+async def _pull_cable(stage: Stage) -> None:
+    stage.cable.pull()
+
+
+async def _update(stage: Stage) -> None:
+    """Other settings: Serve changes all replicas of all deployments, one after the other, and
+    starts other session actors. Returns when none of the old ones is left."""
+    address = re.search(r"Ray is at (\S+),", stage.server.output)
+    assert address
+    update = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.chaos_update", address[1], str(stage.config)),
+        cwd=ROOT,
+        # Ray's as on the nodes: a handle remembers how calls were made where it was.
+        env={**RAY_ENVIRONMENT, **os.environ, **stage.environment, "RAY_AUTH_MODE": "token"},
+    )
+    try:
+        async with asyncio.timeout(_UPDATE_S):
+            code = await update.wait()
+    except TimeoutError:
+        update.kill()
+        raise
+    if code:
+        raise RuntimeError(f"the update ended with {code}")
 
 
 async def _nothing(stage: Stage) -> None:
@@ -103,8 +148,12 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
     "vad": (_kills("echo:VoiceActivity"), True),
     "stt": (_kills("echo:SpeechToText"), True),
     "haproxy": (_kills("haproxy"), False),
-    "stt stopped": (_stop_stt, True),
+    "serve controller": (_kills("ServeController"), False),
+    "cable pulled": (_pull_cable, False),
+    "vad stopped": (_stops("echo:VoiceActivity"), True),
+    "stt stopped": (_stops("echo:SpeechToText"), True),
     "redis stopped": (_stop_redis, False),
+    "rolling update": (_update, False),
 }
 """By name: what is done, and whether in the middle of the user's speech or of the agent's reply."""
 

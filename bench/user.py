@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serve_app.client.session import EchoSession, Received
+from serve_app.client.playback import Received
+from serve_app.client.session import EchoSession
 from serve_app.client.speech import trim
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.messages import EVENTS

@@ -21,7 +21,9 @@ from deployments.scaling import SESSIONS
 from serve_app.calls import Calls
 from serve_app.checkpoints import Checkpoints
 from serve_app.config import AppConfig, SessionSettings
-from serve_app.conversation.machine import STOPPING, Conversation
+from serve_app.conversation.floor import STOPPING
+from serve_app.conversation.machine import Conversation
+from serve_app.conversation.opening import LAST_TURN_S
 from serve_app.draining import CHECK_S, is_draining, time_left_s
 from serve_app.driver import Driver
 from serve_app.errors import AtCapacity
@@ -91,7 +93,7 @@ class Ingress:
 
     async def check_health(self) -> None:
         for loop in self._loops:
-            if loop.done():
+            if loop.done() and not self._is_draining:
                 cause = "cancelled" if loop.cancelled() else repr(loop.exception())
                 raise RuntimeError(f"a loop of the replica has ended: {cause}")
 
@@ -129,14 +131,19 @@ class Ingress:
             self._loops = [_task_of_its_own(loop) for loop in work]
 
     async def _watch_for_the_end(self) -> None:
-        """Tells the sessions once that the replica is going to stop."""
-        while True:
+        """Tells the sessions that the replica is going to stop, and again when it is about to."""
+        while not is_draining():  # noqa: ASYNC110 - Serve has no event for it
             await asyncio.sleep(CHECK_S)
-            if is_draining() and not self._is_draining:
-                self._is_draining = True
-                left_s = time_left_s(self._config.ingress.drain_timeout_s)
-                for driver in self._sessions.values():
-                    driver.drain(left_s)
+        self._is_draining = True
+        left_s = time_left_s(self._config.ingress.drain_timeout_s)
+        self._drain(left_s)
+        if left_s > LAST_TURN_S:
+            await asyncio.sleep(left_s - LAST_TURN_S)
+            self._drain(LAST_TURN_S)
+
+    def _drain(self, left_s: float) -> None:
+        for driver in self._sessions.values():
+            driver.drain(left_s)
 
     def _event_log(self, session: str) -> EventLog | None:
         settings = self._config.ingress

@@ -19,7 +19,7 @@ from deployments.vad import VoiceActivity
 from serve_app.config import AppConfig, Pool, Replicas, SttSettings
 from serve_app.plan import load
 from serve_app.resolve import resolve
-from serve_app.sessions import actor_name
+from serve_app.session_actors import actor_name
 
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 10}
 _THREADS = {"GOMP_SPINCOUNT": "20000"}

@@ -11,7 +11,7 @@ from serve_app.conversation.history import Message
 from serve_app.conversation.sound import Sound
 from serve_app.engines.silero import VadAnswer, VadJob
 from serve_app.errors import EngineTimeout
-from serve_app.handle_calls import ask_within, engine_error
+from serve_app.handle_calls import ask_within, engine_error, hedged
 from serve_app.protocol.messages import Samples
 from serve_app.reply import ReplyPart
 from serve_app.transcription.job import Request
@@ -37,11 +37,18 @@ class Calls:
         self._replies = 0
         self._busy_from = config.agent.draft_replies * config.agent.replicas
         self._vad_timeout_s = config.vad.timeout_s
+        self._vad_hedge_s = config.vad.hedge_s if config.vad.replicas > 1 else None
         self._part_timeout_s = _longest_silence_s(config.agent) + _REPLY_SLACK_S
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
         """Voice activity of a batch. Stateless, so a second replica may be asked."""
-        return await ask_within("vad", self._vad_timeout_s, lambda: self._vad.detect.remote(jobs))
+
+        async def detect() -> list[VadAnswer]:
+            return await ask_within(
+                "vad", self._vad_timeout_s, lambda: self._vad.detect.remote(jobs)
+            )
+
+        return await hedged(detect, self._vad_hedge_s)
 
     async def judge(self, samples: Samples) -> float | None:
         """Probability that a turn is complete, by its last 8 s; None where no model is set."""

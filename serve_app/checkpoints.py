@@ -18,6 +18,8 @@ from redis.exceptions import RedisError
 
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import Message, Record
+from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
 from serve_app.session_store import Entry, bounded
 
@@ -27,7 +29,7 @@ _TIMEOUT_S = 1.0
 _QUIET_S = 30.0
 """Between two warnings."""
 _PREFIX = "echo-serve:session:"
-_VERSION = 1
+_VERSION = 2
 _SAVE = """
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
@@ -110,7 +112,7 @@ class Checkpoints:
 
 def pack(entry: Entry) -> bytes:
     """As plain data, so that another version of this server can read it."""
-    options = asdict(entry.options) | {"events": sorted(entry.options.events), "record": None}
+    options = asdict(entry.options) | {"events": sorted(entry.options.events)}
     fields = asdict(entry) | {"options": options, "version": _VERSION}
     return bytes(msgpack.packb(fields))
 
@@ -123,10 +125,19 @@ def unpack(packed: bytes) -> Entry | None:
             return None
         record, options = fields.pop("record"), fields.pop("options")
         history = tuple(Message(**message) for message in record.pop("history"))
+        reply = _open_reply(record.pop("reply"))
+        events, sound = frozenset(options.pop("events")), Sound(**options.pop("sound"))
         return Entry(
-            record=Record(history, **record),
-            options=Opened(**options | {"events": frozenset(options["events"])}),
+            record=Record(history, **record, reply=reply),
+            options=Opened(**options, events=events, sound=sound),
             **fields,
         )
     except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException):
         return None
+
+
+def _open_reply(fields: dict[str, Any] | None) -> OpenReply | None:
+    if fields is None:
+        return None
+    pieces = tuple((text, duration_s) for text, duration_s in fields.pop("pieces"))
+    return OpenReply(pieces=pieces, **fields)

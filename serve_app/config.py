@@ -94,6 +94,8 @@ class SessionSettings(Settings):
 class VadSettings(Replicas):
     threads: int = Field(1, ge=1)
     timeout_s: Seconds = 5.0
+    hedge_s: Seconds = 0.5
+    """Frames that are not judged by then are also sent to another replica, where there is one."""
     end_of_turn: Literal["packaged", "off"] = "packaged"
     """Whether a model (Smart Turn v3.2) hears if a turn is complete, or silence alone ends it."""
 

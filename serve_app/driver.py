@@ -1,8 +1,8 @@
 """Carries out what a conversation asks for: the socket, the calls, the timers.
 
-reader ──events──▶ inbox ──▶ conversation ──effects──▶ outbox ──▶ writer
-                     ▲                         │
-                     └── calls and timers ◀────┘
+wire ──events──▶ inbox ──▶ conversation ──effects──▶ wire
+                   ▲                         │
+                   └── calls and timers ◀────┘
 """
 
 import asyncio
@@ -10,51 +10,30 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from serve_app.calls import Calls
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
-from serve_app.conversation.sound import Sound
-from serve_app.errors import TooSlow, VoiceError
+from serve_app.errors import VoiceError
 from serve_app.event_log import EventLog
-from serve_app.protocol import codec
-from serve_app.protocol.messages import (
-    Audio,
-    ClientMessage,
-    Close,
-    Open,
-    PlaybackState,
-    Played,
-    RequestInterrupt,
-    Text,
-)
+from serve_app.inbox import ClientGone, Inbox
+from serve_app.protocol.messages import ClientMessage, Open
 from serve_app.session_keeper import Leases, SessionKeeper
 from serve_app.sessions import SessionPool
+from serve_app.timers import Timers
 from serve_app.tokens import Tokens
 from serve_app.voice_activity import VoiceActivityBatcher, VoiceStream
+from serve_app.wire import Wire, event_of, opened
 from serve_app.work import Work
 
 log = logging.getLogger(__name__)
 
-_MAX_EVENTS = 4096
-_MAX_MESSAGES = 1024
-"""About 8 minutes of audio in pieces of half a second, or a client that reads nothing."""
 _GOODBYE_S = 5.0
 """For the last messages, when the server ends the session."""
-_REASON_BYTES = 123
-"""RFC 6455 allows no more."""
 _KEPT_CODES = {1001, 1006, 1011, 1012, 1013}
 """After these, and after 45xx, a client may come back; any other end is the session's."""
-
-
-class Barrier:
-    """In the outbox: what follows is sent when the record before it is safe."""
-
-
-class ClientGone(Exception):
-    """The client closed the socket or lost it."""
 
 
 class Driver:
@@ -75,32 +54,31 @@ class Driver:
         event_log: EventLog | None = None,
     ) -> None:
         self._session = session
-        self._socket = socket
         self._conversation = conversation
         self._tokens = tokens
-        self._work = Work(session, calls, self._put_event)
         self._batcher = batcher
         self._pool = pool
         self._leases = leases
         self._window_s = window_s
+        self._check = check
+        self._event_log = event_log
+        self._inbox = Inbox()
+        self._wire = Wire(socket, self._inbox)
+        self._timers = Timers(self._inbox)
+        self._work = Work(session, calls, self._inbox.put)
+        self._voice = VoiceStream(self._deliver_voice, self._inbox.fail)
         self._keeper: SessionKeeper | None = None
         self._has_opened = False
         self._closed_with = 1006
-        self._check = check
-        self._event_log = event_log
-        self._voice = VoiceStream(self._deliver_voice, self._fail)
-        self._inbox: asyncio.Queue[ev.Event | VoiceError | ClientGone] = asyncio.Queue(_MAX_EVENTS)
-        self._outbox: asyncio.Queue[bytes | Barrier | ef.CloseSocket] = asyncio.Queue(_MAX_MESSAGES)
-        self._timers: dict[ev.Timer, asyncio.TimerHandle] = {}
         self.is_over = False
         """True from before the close frame is sent: a client that sees it finds its place free."""
 
     async def run(self, open_timeout_s: float) -> None:
         """From the accepted socket to its end. Leaves no task, call or timer behind."""
         self._batcher.add(self._voice)
-        self._arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
-        reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write())
+        self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
+        reader = asyncio.create_task(self._wire.read(self._event_of))
+        writer = asyncio.create_task(self._wire.write())
         try:
             await self._converse()
             await asyncio.wait({writer}, timeout=_GOODBYE_S)
@@ -108,8 +86,7 @@ class Driver:
             pass
         finally:
             self._batcher.remove(self._voice)
-            for timer in self._timers.values():
-                timer.cancel()
+            self._timers.disarm_all()
             await _end([reader, writer, *self._work.tasks])
             if self._event_log is not None:
                 self._event_log.close()
@@ -119,12 +96,11 @@ class Driver:
 
     def leave(self) -> None:
         """Ends the session because its client is gone. Safe to repeat, and afterwards."""
-        self._fail(ClientGone())
+        self._inbox.fail(ClientGone())
 
     def drain(self, time_left_s: float) -> None:
         """The server is going to stop: the turn that is going on is the last one here."""
-        if not self._inbox.full():
-            self._inbox.put_nowait(ev.Draining(time_left_s))
+        self._inbox.put_if_room(ev.Draining(time_left_s))
 
     async def _converse(self) -> None:
         while True:
@@ -158,7 +134,7 @@ class Driver:
     def _carry_out(self, effect: ef.Effect) -> None:
         match effect:
             case ef.Send(message):
-                self._put(codec.encode(message))
+                self._wire.send(message)
             case ef.Detect(frames):
                 self._batcher.push(self._voice, frames)
             case ef.Transcribe() | ef.TranscribePart() | ef.JudgeTurn() | ef.Reply() | ef.Say():
@@ -166,157 +142,66 @@ class Driver:
             case ef.CancelSegment() | ef.CancelReply() | ef.Cancel():
                 self._work.cancel(effect)
             case ef.Arm():
-                self._arm(effect)
+                self._timers.arm(effect)
             case ef.Disarm(timer):
-                self._disarm(timer)
+                self._timers.disarm(timer)
             case ef.Record():
                 if self._keeper is not None:
-                    self._keeper.keep(effect)
-                    self._put(Barrier())
-            case ef.CloseSocket(code):
-                self.is_over = True
-                self._closed_with = code
-                self._put(effect)
+                    self._keep(self._keeper, effect)
+            case ef.CloseSocket(code, reason):
+                self._closes(code)
+                self._wire.close(code, reason)
 
-    def _put(self, item: bytes | Barrier | ef.CloseSocket) -> None:
-        try:
-            self._outbox.put_nowait(item)
-        except asyncio.QueueFull:
-            self._fail(TooSlow("the client does not read what it is sent"))
-
-    def _fail(self, error: VoiceError | ClientGone) -> None:
-        """Ends the session, with an error's close code, whatever is still in the inbox."""
-        while self._inbox.full():
-            self._inbox.get_nowait()
-        self._inbox.put_nowait(error)
+    def _keep(self, keeper: SessionKeeper, record: ef.Record) -> None:
+        keeper.keep(record)
+        # A turn is told when it is safe. Audio does not wait: the client knows what it has played.
+        if record.reply is None:
+            self._wire.hold(keeper.until_saved)
 
     def _say_goodbye(self, error: VoiceError) -> None:
-        self.is_over = True
-        self._closed_with = error.close_code
-        while self._outbox.full():
-            self._outbox.get_nowait()
-        self._outbox.put_nowait(ef.CloseSocket(error.close_code, str(error)))
         log.info("session %s closes with %s: %s", self._session, error.close_code, error)
+        self._closes(error.close_code)
+        self._wire.close_anyway(error.close_code, str(error))
+
+    def _closes(self, code: int) -> None:
+        self.is_over = True
+        self._closed_with = code
 
     # --- events ---
 
-    async def _put_event(self, event: ev.Event) -> None:
-        await self._inbox.put(event)
-
     def _deliver_voice(self, probabilities: list[float]) -> None:
         for probability in probabilities:
-            if self._inbox.full():
-                self._fail(TooSlow("events of the session pile up"))
+            if not self._inbox.put_or_fail(ev.VoiceActivity(probability)):
                 return
-            self._inbox.put_nowait(ev.VoiceActivity(probability))
 
-    # --- timers ---
-
-    def _arm(self, effect: ef.Arm) -> None:
-        self._disarm(effect.timer)
-        loop = asyncio.get_running_loop()
-        event = ev.Expired(effect.timer, effect.generation)
-        self._timers[effect.timer] = loop.call_later(effect.seconds, self._expire, event)
-
-    def _disarm(self, timer: ev.Timer) -> None:
-        if handle := self._timers.pop(timer, None):
-            handle.cancel()
-
-    def _expire(self, event: ev.Expired) -> None:
-        self._timers.pop(event.timer, None)
-        if not self._inbox.full():
-            self._inbox.put_nowait(event)
-        else:
-            self._fail(TooSlow("events of the session pile up"))
-
-    # --- socket ---
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                frame = await _receive(self._socket)
-                message = codec.decode(frame)
-                if isinstance(message, Open):
-                    await self._inbox.put(await self._open(message))
-                else:
-                    await self._inbox.put(_event(message))
-        except VoiceError as error:
-            self._fail(error)
-        except (WebSocketDisconnect, RuntimeError):
-            await self._inbox.put(ClientGone())
+    async def _event_of(self, message: ClientMessage) -> ev.Event:
+        """Raises VoiceError."""
+        return await self._open(message) if isinstance(message, Open) else event_of(message)
 
     async def _open(self, message: Open) -> ev.Opened:
         """What `open` means: a new conversation, or one that goes on. Raises VoiceError."""
         self._check(message)
-        opened = _opened(message)
+        event = opened(message)
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
                 keeper = await SessionKeeper.attach(self._pool, message.resume_token)
-                opened = replace(keeper.entry.options, record=keeper.entry.record)
+                entry = keeper.entry
+                event = replace(entry.options, record=entry.record, played=event.played)
                 self._keep_with(keeper)
             elif message.resume:
-                options = replace(opened, prompt="", greeting=None)
+                options = replace(event, prompt="", greeting=None)
                 self._keep_with(SessionKeeper.begin(self._pool, self._session, options))
-        return opened
+        return event
 
     def _keep_with(self, keeper: SessionKeeper) -> None:
         log.info("session %s at socket %s", keeper.session, self._session)
         self._keeper = keeper
         self._tokens.epoch = keeper.entry.epoch
-        keeper.start(self._fail)
+        keeper.start(self._inbox.fail)
         self._leases.add(keeper)
         # Not an effect: an event log must not hold the secret.
-        self._put(codec.encode(keeper.message(self._window_s)))
-
-    async def _write(self) -> None:
-        try:
-            while not isinstance(item := await self._outbox.get(), ef.CloseSocket):
-                if isinstance(item, bytes):
-                    await self._socket.send_bytes(item)
-                elif self._keeper is not None:
-                    await self._keeper.until_saved()
-            await self._socket.close(item.code, _fitting(item.reason))
-        except (WebSocketDisconnect, RuntimeError):
-            await self._inbox.put(ClientGone())
-
-
-async def _receive(socket: WebSocket) -> bytes | str:
-    """The next frame, binary or text. Raises WebSocketDisconnect."""
-    message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1006))
-    data = message.get("bytes")
-    return data if data is not None else str(message["text"])
-
-
-def _event(message: ClientMessage) -> ev.Event:
-    match message:
-        case Open():
-            return _opened(message)
-        case Audio(samples):
-            return ev.AudioReceived(samples)
-        case PlaybackState():
-            return ev.PlaybackWaiting()
-        case Text(text):
-            return ev.TextReceived(text)
-        case RequestInterrupt():
-            return ev.InterruptRequested()
-        case Played(token, played_ms):
-            return ev.Played(token, played_ms)
-        case Close():
-            return ev.CloseRequested()
-
-
-def _opened(message: Open) -> ev.Opened:
-    return ev.Opened(
-        message.prompt,
-        message.events,
-        message.greeting,
-        message.language,
-        Sound(message.voice, message.sample_rate_hz),
-        message.turn,
-    )
+        self._wire.send(keeper.message(self._window_s))
 
 
 def _is_kept(code: int) -> bool:
@@ -327,7 +212,3 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _fitting(reason: str) -> str:
-    return reason.encode()[:_REASON_BYTES].decode(errors="ignore")

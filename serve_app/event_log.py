@@ -18,6 +18,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.history import Message, Record
 from serve_app.conversation.machine import Conversation
+from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
@@ -148,10 +149,21 @@ def _field(name: str, value: Any) -> Any:
             return frozenset(value)
         case "record" if isinstance(value, dict):
             history = tuple(Message(m["role"], m["content"]) for m in value["history"])
-            return Record(history, value["generation"], value["tokens_issued"])
+            return Record(
+                history, value["generation"], value["tokens_issued"], _open_reply(value["reply"])
+            )
+        case "played" if isinstance(value, dict):
+            return ev.Played(value["token"], value["played_ms"])
         case "timer":
             return ev.Timer(value)
     return value
+
+
+def _open_reply(plain: dict[str, Any] | None) -> OpenReply | None:
+    if plain is None:
+        return None
+    pieces = tuple((text, duration_s) for text, duration_s in plain["pieces"])
+    return OpenReply(plain["token"], pieces, plain["is_written"], plain["played_s"])
 
 
 def _tokens(steps: list[dict[str, Any]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """One call through a Serve handle: a deadline, one retry, one kind of error."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ray.exceptions import RayActorError
@@ -34,6 +34,34 @@ async def ask(stage: str, call: Callable[[], Any], tries: int = 2) -> Any:
             # Serve retries only until a replica has accepted; dying with it is ours.
             if not tries or not _is_unavailable(error):
                 raise engine_error(stage, error) from None
+
+
+async def hedged(make: Callable[[], Coroutine[Any, Any, T]], after_s: float | None) -> T:
+    """Makes the call a second time when the first takes longer: its replica may hang, which Serve
+    finds out only after several health checks. None is never. The first answer counts; the other
+    call is cancelled."""
+    tries = [asyncio.create_task(make())]
+    try:
+        if after_s is not None:
+            await asyncio.wait(tries, timeout=after_s)
+            if not tries[0].done():
+                tries.append(asyncio.create_task(make()))
+        return await _first_success(tries)
+    finally:
+        for attempt in tries:
+            attempt.cancel()
+
+
+async def _first_success(tries: list[asyncio.Task[T]]) -> T:
+    """The last failure when there is no success."""
+    failure: EngineError | None = None
+    for next_done in asyncio.as_completed(tries):
+        try:
+            return await next_done
+        except EngineError as error:
+            failure = error
+    assert failure is not None
+    raise failure
 
 
 async def _cancelling(stage: str, response: Any) -> Any:

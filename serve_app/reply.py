@@ -114,9 +114,10 @@ class Speaker:
         await clauses.put(None)
 
     async def _speak(self, clauses: asyncio.Queue[str | None], sound: Sound, parts: _Queue) -> None:
-        wire = parse_format(f"pcm_{sound.sample_rate_hz}") if sound.sample_rate_hz else self._wire
-        tts = resampled(self._tts, wire)
         try:
+            rate_hz = sound.sample_rate_hz
+            wire = parse_format(f"pcm_{rate_hz}") if rate_hz else self._wire
+            tts = resampled(self._tts, wire)
             async with aclosing(tts.speak(_until_none(clauses), sound.voice)) as speeches:
                 async for speech in speeches:
                     for piece in pieces(speech, wire):

@@ -24,6 +24,7 @@ Report = Callable[[str], None]
 HAPROXY_PORTS = {
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
 }
 """Ports that Serve takes beside its own in HAProxy mode, by the variable that moves each."""
 RAY_ENVIRONMENT = {

@@ -1,27 +1,19 @@
-"""The pool of session actors, seen from the ingress. The only user of Serve's deployment
-actors, an alpha API: they belong to the application and outlive the ingress replicas."""
+"""The pool of session actors, seen from the ingress."""
 
 import asyncio
 import hmac
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from ray import serve
-from ray.exceptions import RayError
+from contextlib import suppress
 
 from serve_app.checkpoints import Checkpoints
 from serve_app.errors import EngineUnavailable, SessionsUnavailable, SessionUnknown
+from serve_app.session_actors import SessionActors, actor_name
 from serve_app.session_store import Entry, Renewal, hashed
 
-_TIMEOUT_S = 5.0
 _YOUNG_S = 5.0
 """An actor that died comes back empty; within this the owners have saved their sessions again."""
-
-
-def actor_name(index: int) -> str:
-    return f"sessions-{index}"
 
 
 class SessionPool:
@@ -30,11 +22,11 @@ class SessionPool:
     def __init__(self, actors: int, checkpoints: Checkpoints | None = None) -> None:
         self._actors = actors
         self._checkpoints = checkpoints
-        self._handles: dict[str, Any] = {}
+        self._asked = SessionActors()
 
     async def save(self, session: str, entry: Entry) -> bool:
         """False when the session has another owner. Raises EngineUnavailable."""
-        return bool(await self._ask(self._actor(session), "save", session, entry))
+        return bool(await self._asked.ask(self._actor(session), "save", session, entry))
 
     async def checkpoint(self, session: str, entry: Entry) -> None:
         """Never raises: a Redis that is slow or down is a warning."""
@@ -50,10 +42,12 @@ class SessionPool:
         """Makes the caller the owner. Raises SessionUnknown or SessionsUnavailable."""
         actor = self._actor(session)
         try:
-            entry: Entry | None = await self._ask(actor, "attach", session, secret, next_hash)
+            entry: Entry | None = await self._asked.ask(actor, "attach", session, secret, next_hash)
+            if entry is None:
+                entry = await self._moved(session, secret, next_hash)
             if entry is None and await self._is_restored(session, secret):
-                entry = await self._ask(actor, "attach", session, secret, next_hash)
-            if entry is None and await self._ask(actor, "age_s") < _YOUNG_S:
+                entry = await self._asked.ask(actor, "attach", session, secret, next_hash)
+            if entry is None and await self._asked.ask(actor, "age_s") < _YOUNG_S:
                 raise SessionsUnavailable("the sessions are being restored: try again")
         except EngineUnavailable:
             raise SessionsUnavailable("the sessions cannot be reached: try again") from None
@@ -67,7 +61,7 @@ class SessionPool:
         by_actor: dict[str, dict[str, int]] = defaultdict(dict)
         for session, epoch in epochs.items():
             by_actor[self._actor(session)][session] = epoch
-        calls = [self._ask(actor, "renew", mine) for actor, mine in by_actor.items()]
+        calls = [self._asked.ask(actor, "renew", mine) for actor, mine in by_actor.items()]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         renewals = [answer for answer in answers if isinstance(answer, Renewal)]
         return Renewal(
@@ -79,7 +73,23 @@ class SessionPool:
         """Raises EngineUnavailable."""
         if self._checkpoints is not None:
             await self._checkpoints.forget(session, epoch)
-        await self._ask(self._actor(session), "forget", session, epoch)
+        await self._asked.ask(self._actor(session), "forget", session, epoch)
+
+    async def _moved(self, session: str, secret: str, next_hash: bytes) -> Entry | None:
+        """Takes the session from an actor of another version of the application."""
+        for actor in await self._asked.of_other_versions():
+            try:
+                entry: Entry | None = await self._asked.ask(
+                    actor, "attach", session, secret, next_hash
+                )
+            except EngineUnavailable:
+                continue  # its version is gone by now
+            if entry is not None:
+                await self.save(session, entry)
+                with suppress(EngineUnavailable):
+                    await self._asked.ask(actor, "forget", session, entry.epoch)
+                return entry
+        return None
 
     async def _is_restored(self, session: str, secret: str) -> bool:
         """Gives the actor what Redis holds, if the client is entitled to it."""
@@ -90,15 +100,3 @@ class SessionPool:
 
     def _actor(self, session: str) -> str:
         return actor_name(zlib.crc32(session.encode()) % self._actors)
-
-    async def _ask(self, name: str, method: str, *args: Any) -> Any:
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                if name not in self._handles:
-                    find = serve.get_deployment_actor
-                    self._handles[name] = await asyncio.to_thread(find, name)
-                return await getattr(self._handles[name], method).remote(*args)
-        except (RayError, ValueError, TimeoutError) as error:
-            # An actor that was made anew has another handle.
-            self._handles.pop(name, None)
-            raise EngineUnavailable("sessions", f"{name}: {type(error).__name__}") from error

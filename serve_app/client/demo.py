@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from serve_app.client.session import EchoSession, Received, converse
+from serve_app.client.playback import Received
+from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import read_wav, trim, write_wav
 from serve_app.errors import ConfigError, EngineError
 from serve_app.protocol.formats import AudioFormat

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
@@ -17,86 +16,18 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from serve_app.client.playback import Playback, Received
 from serve_app.client.reconnect import Backoff, may_retry
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
-from serve_app.protocol.messages import TOKEN_BYTES, Samples
+from serve_app.protocol.messages import Samples
 
 MIC_SAMPLES = 512
 """32 ms a message; Echo recommends 30 to 250 ms."""
+_PING_S = 5.0
+"""A server that does not answer for so long is gone: a pulled cable says nothing."""
+_CLOSE_S = 2.0
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message from the server and when it came."""
-
-    at_s: float
-    """time.monotonic()."""
-    kind: str
-    fields: dict[str, Any]
-
-    @property
-    def token(self) -> str:
-        """Of a token, interrupt or audio message."""
-        if self.kind == "audio":
-            return bytes(self.fields["audio"][:TOKEN_BYTES]).decode("ascii")
-        return str(self.fields["token"])
-
-
-@dataclass(slots=True)
-class Playback:
-    """The speaker: what was played, when, and what of it was dead already."""
-
-    format: AudioFormat
-    token: str = ""
-    heard: bytearray = field(default_factory=bytearray)
-    stale_chunks: int = 0
-    """Audio that came after an `interrupt` under an older token: a server bug."""
-    ends_at_s: float = 0.0
-    _queue: list[tuple[float, bytes]] = field(default_factory=list)
-
-    def take(self, message: Received) -> None:
-        if message.kind == "token":
-            self.token = message.token
-        elif message.kind == "interrupt":
-            self.token = message.token
-            self._drop_unplayed(message.at_s)
-        elif message.kind == "audio":
-            self._play(message)
-
-    def _play(self, message: Received) -> None:
-        if message.token != self.token:
-            self.stale_chunks += 1
-            return
-        audio = bytes(message.fields["audio"][TOKEN_BYTES:])
-        start = max(self.ends_at_s, message.at_s)
-        self._queue.append((start, audio))
-        self.ends_at_s = start + self.format.seconds(len(audio))
-
-    def stop(self) -> None:
-        """The connection is lost: the rest of the reply will not come."""
-        self._drop_unplayed(time.monotonic())
-
-    def _drop_unplayed(self, now_s: float) -> None:
-        self.settle(now_s)
-        self._queue.clear()
-        self.ends_at_s = now_s
-
-    def left_s(self) -> float:
-        """Playing time of what is in the queue."""
-        return self.ends_at_s - time.monotonic()
-
-    def settle(self, now_s: float) -> None:
-        """Moves what has been played by now from the queue to `heard`."""
-        while self._queue and self._queue[0][0] <= now_s:
-            start, audio = self._queue.pop(0)
-            played = int((now_s - start) * self.format.bytes_per_second) // 2 * 2
-            self.heard += audio[:played]
-            if played < len(audio):
-                rest = start + self.format.seconds(played)
-                self._queue.insert(0, (rest, audio[played:]))
-                return
 
 
 class EchoSession:
@@ -127,6 +58,9 @@ class EchoSession:
         self._window_s = 0.0
         self._is_connected = asyncio.Event()
         self._is_connected.set()
+        self._may_begin = asyncio.Event()
+        """Not after `goaway`: a turn that is typed then may meet a socket that is being closed."""
+        self._may_begin.set()
         self._is_over = False
         self._socket = socket
         self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
@@ -149,6 +83,8 @@ class EchoSession:
             if not self._is_connected.is_set() and fields["type"] == "audio":
                 return
             await self._is_connected.wait()
+            if fields["type"] == "text":
+                await self._may_begin.wait()
             try:
                 await self._socket.send(msgpack.packb(fields))
                 return
@@ -183,7 +119,8 @@ class EchoSession:
         return await spoken
 
     async def next(self, *kinds: str, timeout_s: float = 90.0) -> Received:
-        """The next message of these kinds that was not returned yet. Raises TimeoutError."""
+        """The next message of these kinds that was not returned yet. Raises TimeoutError, and
+        ConnectionError when the conversation is over."""
         async with asyncio.timeout(timeout_s), self._news:
             while True:
                 while self._seen < len(self.received):
@@ -191,6 +128,9 @@ class EchoSession:
                     self._seen += 1
                     if message.kind in kinds:
                         return message
+                if self._is_over:
+                    socket = self._socket
+                    raise ConnectionError(f"{socket.close_code} {socket.close_reason}".strip())
                 await self._news.wait()
 
     async def listen(self) -> None:
@@ -204,6 +144,9 @@ class EchoSession:
             player.cancel()
             self._is_over = True
             self._is_connected.set()
+            self._may_begin.set()
+            async with self._news:
+                self._news.notify_all()
 
     async def _listen_here(self) -> None:
         try:
@@ -218,6 +161,8 @@ class EchoSession:
         message = Received(time.monotonic(), fields.pop("type"), fields)
         if message.kind == "session":
             self._may_come_back(message)
+        elif message.kind == "goaway" and self._resume:
+            self._may_begin.clear()
         self.playback.take(message)
         async with self._news:
             self.received.append(message)
@@ -228,6 +173,7 @@ class EchoSession:
         self._resume_token = message.fields["resume_token"]
         self._window_s = message.fields["window_s"]
         self._backoff = None
+        self._may_begin.set()
 
     async def _come_back(self) -> bool:
         """At a new connection; False when the conversation is over."""
@@ -240,11 +186,15 @@ class EchoSession:
             await asyncio.sleep(pause_s)
             with suppress(OSError, WebSocketException):
                 self._socket = await _connected(self._url)
-                fields = {"type": "open", "resume_token": self._resume_token}
-                await self._socket.send(msgpack.packb(fields))
+                await self._socket.send(msgpack.packb(self._resuming()))
                 self._is_connected.set()
                 return True
         return False
+
+    def _resuming(self) -> dict[str, Any]:
+        playback = self.playback
+        played = {"token": playback.played_token, "played_ms": playback.played_ms}
+        return {"type": "open", "resume_token": self._resume_token, "played": played}
 
     async def keep_microphone_open(self) -> None:
         """Sends what is said, and silence in between, in real time."""
@@ -306,4 +256,11 @@ async def converse(
 
 
 async def _connected(url: str) -> ClientConnection:
-    return await connect(url, max_size=None, compression=None)
+    return await connect(
+        url,
+        max_size=None,
+        compression=None,
+        ping_interval=_PING_S,
+        ping_timeout=_PING_S,
+        close_timeout=_CLOSE_S,
+    )

@@ -6,6 +6,7 @@ from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Rep
 from serve_app.conversation.events import Timer
 from serve_app.conversation.history import Message
 from serve_app.conversation.ledger import Piece
+from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
@@ -118,6 +119,12 @@ class Delivery:
         """Whether the agent is saying its last words."""
         reply = self.reply
         return reply is not None and reply.is_sent and reply.remaining_s(now_s) <= _TURN_END_S
+
+    def record(self, now_s: float) -> OpenReply | None:
+        """What is known of a reply that the user may be hearing."""
+        if self.reply is None or not self.reply.is_started:
+            return None
+        return self.reply.record(self.token, now_s)
 
     # --- ending ---
 

@@ -44,8 +44,12 @@ class Opened:
     language: str = ""
     sound: Sound = ANY_SOUND
     turn: Mapping[str, Any] = field(default_factory=dict)
+    is_resumable: bool = False
+    """The client may come back when it is lost."""
     record: Record | None = None
     """Of the conversation that goes on with this; prompt and greeting are in it."""
+    played: "Played | None" = None
+    """How much of the reply in the record the client has played."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from serve_app.conversation.open_reply import OpenReply
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -17,11 +19,14 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a conversation needs to go on elsewhere. As an effect: store it. Issued at each
-    committed turn, before the client is told of that."""
+    committed turn, before the client is told of that, and where the client may come back as soon
+    as more of a reply is being said than the last one tells."""
 
     history: tuple[Message, ...]
     generation: int
     tokens_issued: int
+    reply: OpenReply | None = None
+    """What is not in the history yet."""
 
 
 def trimmed(history: tuple[Message, ...], max_chars: int) -> tuple[Message, ...]:

@@ -1,5 +1,6 @@
 """The heard ledger: what of a reply the user has heard, by the playback clock."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 _ROUNDING_S = 0.001
@@ -32,6 +33,11 @@ class HeardLedger:
         return self._sent_s
 
     @property
+    def pieces(self) -> Sequence[Piece]:
+        """All that was sent."""
+        return self._pieces
+
+    @property
     def text(self) -> str:
         """What all that was sent says."""
         return "".join(piece.text for piece in self._pieces)
@@ -55,23 +61,32 @@ class HeardLedger:
         return self._sent_s - self.played_s(now_s)
 
     def heard(self, now_s: float) -> str:
-        """The text played by now: whole pieces, and the whole words of the current one."""
-        played_s = self.played_s(now_s)
-        texts = []
-        for piece in self._pieces:
-            texts.append(piece.text[: _spoken(piece, played_s)])
-            played_s -= piece.duration_s
-        return "".join(texts).strip()
+        """The text played by now, in whole words."""
+        return self.text[: self._heard_chars(now_s)].strip()
 
     def unheard(self, now_s: float) -> list[Piece]:
-        """What was sent but not played, from the start of the piece that is playing."""
-        played_s = self.played_s(now_s)
+        """What was sent but not played, from the start of the piece that is playing. Its text
+        begins with the first word that is not in `heard`."""
+        text, start = self.text, self._heard_chars(now_s)
+        played_s, end = self.played_s(now_s), 0
         rest = []
         for piece in self._pieces:
+            end += len(piece.text)
             if piece.duration_s - _ROUNDING_S > played_s:
-                rest.append(replace(piece, text=piece.text[_spoken(piece, played_s) :]))
+                rest.append(replace(piece, text=text[start:end]))
+                start = end
             played_s -= piece.duration_s
         return rest
+
+    def _heard_chars(self, now_s: float) -> int:
+        """Of the text. Pieces are cut anywhere, also within a word, which counts when it is
+        over."""
+        played_s, count = self.played_s(now_s), 0
+        for piece in self._pieces:
+            count += _spoken(piece, played_s)
+            played_s -= piece.duration_s
+        text = self.text
+        return count if count == len(text) else text.rfind(" ", 0, count + 1) + 1
 
 
 def _spoken(piece: Piece, played_s: float) -> int:
@@ -80,5 +95,4 @@ def _spoken(piece: Piece, played_s: float) -> int:
         return len(piece.text)
     if played_s <= 0:
         return 0
-    cut = int(played_s / piece.duration_s * len(piece.text))
-    return piece.text.rfind(" ", 0, cut + 1) + 1
+    return int(played_s / piece.duration_s * len(piece.text))

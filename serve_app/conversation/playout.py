@@ -3,6 +3,7 @@
 from collections import deque
 
 from serve_app.conversation.ledger import HeardLedger, Piece
+from serve_app.conversation.open_reply import OpenReply
 
 _MAX_WAITING_S = 600.0
 """Longer replies are cut: the bound of the memory that a reply can take."""
@@ -36,6 +37,8 @@ class Playout:
         self._waiting: deque[Piece] = deque()
         self._waiting_s = 0.0
         self._ledger = HeardLedger()
+        self._recorded_s = 0.0
+        self._is_recorded_whole = False
 
     def add(self, piece: Piece, now_s: float) -> None:
         if self.audio_at_s is None and piece.audio:
@@ -90,6 +93,21 @@ class Playout:
     def ran_dry(self, now_s: float) -> None:
         """The client has played all that it got."""
         self._ledger.correct(self._ledger.sent_s, now_s)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether all that is being said was given out by `record`, and its end where it is
+        known."""
+        is_known = self._ledger.sent_s < self._recorded_s + _SOON_S
+        return is_known and (self._is_recorded_whole or not self.is_written)
+
+    def record(self, token: str, now_s: float) -> OpenReply:
+        """All that is known of it, sent or not."""
+        known = [*self._ledger.pieces, *self._waiting]
+        self._recorded_s = self._ledger.sent_s + self._waiting_s
+        self._is_recorded_whole = self.is_written
+        pieces = tuple((piece.text, piece.duration_s) for piece in known)
+        return OpenReply(token, pieces, self.is_written, self._ledger.played_s(now_s))
 
     def heard(self, now_s: float) -> str:
         return self._ledger.heard(now_s)

@@ -101,9 +101,11 @@ def _unpack(frame: bytes) -> dict[str, Any]:
 
 
 def _open(fields: dict[str, Any]) -> Open:
-    turn = fields.get("turn", {})
+    turn, played = fields.get("turn", {}), fields.get("played")
     if not isinstance(turn, dict):
         raise ProtocolViolation(BAD_MESSAGE, "open: 'turn' must be a map")
+    if not isinstance(played, dict | None):
+        raise ProtocolViolation(BAD_MESSAGE, "open: 'played' must be a map")
     return Open(
         prompt=_string("open", fields, "prompt", MAX_TEXT_BYTES),
         events=_events(fields.get("events", [])),
@@ -114,6 +116,7 @@ def _open(fields: dict[str, Any]) -> Open:
         turn=turn,
         resume=_flag("open", fields, "resume"),
         resume_token=_string("open", fields, "resume_token", _MAX_NAME_BYTES),
+        played=None if played is None else _played(played),
     )
 
 

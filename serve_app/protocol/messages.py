@@ -53,6 +53,8 @@ class Open:
     """Extension: the client wants to be able to come back, and is sent `session`."""
     resume_token: str = field(default="", repr=False)
     """Extension: the client comes back. All other fields are those of its first `open`."""
+    played: "Played | None" = None
+    """Extension, beside `resume_token`: what was played of the last reply before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +186,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
-    """Extension `goaway`: the server is going to stop. The socket is closed (1012) when the turn
-    that is going on is over."""
+    """Extension `goaway`: the server is going to stop. The socket of a client that may come back is
+    closed (1012) when the turn that is going on is over; others when little time is left, of which
+    they are told again."""
 
     time_left_ms: int
     """Then it is closed in any case."""

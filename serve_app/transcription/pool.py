@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from serve_app.config import SttSettings
-from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
-from serve_app.handle_calls import ask
+from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.handle_calls import ask, hedged
 from serve_app.transcription.job import Request, Urgency
 
 Call = Callable[[Request], Any]
@@ -43,32 +43,10 @@ class TranscriberPool:
             return await self._hedged(replace(request, urgency=Urgency.FINAL, due_in_s=0.0))
 
     async def _hedged(self, request: Request) -> str:
-        """Asks a second replica when the first takes too long: it may hang, which Serve finds out
-        only after several health checks."""
-        tries = [asyncio.create_task(self._ask(request))]
-        try:
-            if self._has_others:
-                await asyncio.wait(tries, timeout=request.due_in_s + self._hedge_s)
-                if not tries[0].done():
-                    tries.append(asyncio.create_task(self._ask(request)))
-            return await _first_success(tries)
-        finally:
-            for attempt in tries:
-                attempt.cancel()
+        after_s = request.due_in_s + self._hedge_s if self._has_others else None
+        return await hedged(lambda: self._ask(request), after_s)
 
     def _ask(self, request: Request) -> Coroutine[Any, Any, str]:
         # The next partial comes soon by itself.
         tries = 1 if request.urgency is Urgency.PARTIAL else 2
         return ask("stt", lambda: self._call(request), tries)
-
-
-async def _first_success(tries: list[asyncio.Task[str]]) -> str:
-    """The last failure when there is no success."""
-    failure: EngineError | None = None
-    for next_done in asyncio.as_completed(tries):
-        try:
-            return await next_done
-        except EngineError as error:
-            failure = error
-    assert failure is not None
-    raise failure

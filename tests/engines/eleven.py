@@ -9,12 +9,16 @@ from serve_app.engines.base import Speech
 from serve_app.engines.elevenlabs.multi_context import MultiContextVoice
 from serve_app.engines.elevenlabs.sockets import Limits
 from serve_app.engines.elevenlabs.stream_input import StreamInputVoice
+from serve_app.fakes.elevenlabs import SECONDS_PER_CHAR
 from serve_app.protocol.formats import parse_format
 
 CLAUSES = ["Sure,", " I can help 😀", "!?", " What is it?\n"]
 SENT = ["Sure, ", "I can help 😀 ", "What is it? "]
 KEY = "xi-hush"
 DEADLINE_S = 5.0
+TICK_S = 0.01
+"""Of the keeper of sockets, where a test waits for it."""
+LONG = ["Once upon a time there was a ship, ", "and it went far, far away ", "over the sea."]
 
 
 def given(url: str, **settings: object) -> TtsSettings:
@@ -64,3 +68,27 @@ def joined(speeches: list[Speech]) -> str:
 
 def audio(speeches: list[Speech]) -> bytes:
     return b"".join(s.audio for s in speeches)
+
+
+def seconds(speeches: list[Speech]) -> float:
+    return len(audio(speeches)) / 44_100
+
+
+def spoken_s(*texts: str) -> float:
+    return sum(map(len, texts)) * SECONDS_PER_CHAR
+
+
+class Written:
+    """Clauses that a test writes one by one."""
+
+    def __init__(self, *clauses: str) -> None:
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self.write(*clauses)
+
+    def write(self, *clauses: str | None) -> None:
+        for clause in clauses:
+            self._queue.put_nowait(clause)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while (clause := await self._queue.get()) is not None:
+            yield clause

@@ -13,13 +13,20 @@ import pytest
 from serve_app.checkpoints import Checkpoints, pack, unpack
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import Message, Record
+from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
 from serve_app.session_store import Entry, hashed
 from tests.serve.conftest import free_port
 
 ENTRY = Entry(
-    Record((Message("system", "Be kind."), Message("user", "Grüß Gott!")), 7, 3),
-    Opened("", frozenset({"state"}), None, "de", "joe", {"idle_close_ms": 5000}),
+    Record(
+        (Message("system", "Be kind."), Message("user", "Grüß Gott!")),
+        7,
+        3,
+        OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25),
+    ),
+    Opened("", frozenset({"state"}), None, "de", Sound("joe", 16_000), {"idle_close_ms": 5000}),
     hashed("secret"),
     epoch=2,
 )

@@ -50,6 +50,13 @@ async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() ->
     assert all(len(piece.audio) % 2 == 0 and piece.duration_s <= 0.5 for piece in spoken)
 
 
+async def test_a_sound_that_cannot_be_made_is_an_error_and_not_silence_for_ever() -> None:
+    async with speaking() as (speaker, _, _):
+        with pytest.raises(ValueError, match="pcm_-1"):
+            async with asyncio.timeout(5):
+                assert not [part async for part in speaker.say("Hello.", Sound("", -1))]
+
+
 async def test_a_client_has_its_own_sample_rate() -> None:
     """Between two replies at the server's rate; the voice speaks at a third one."""
     lengths = []

@@ -1,4 +1,4 @@
-"""What the session actor of a running cluster holds, as JSON. In a process of its own, since
+"""What the session actors of a running cluster hold, as JSON. In a process of its own, since
 Ray reads how to sign in (RAY_AUTH_MODE) once, and the token is made when the cluster starts."""
 
 import json
@@ -11,10 +11,11 @@ import ray
 def main(address: str) -> None:
     ray.init(address=address, namespace="serve", log_to_driver=False, logging_level="error")
     names = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
-    (name,) = (name for name in names if name.endswith("sessions-0"))
-    store = ray.get_actor(name, namespace="serve")
-    entries = ray.get(store.entries.remote())
-    print(json.dumps({session: asdict(entry.record) for session, entry in entries.items()}))
+    actors = [ray.get_actor(name, namespace="serve") for name in names if "::sessions-" in name]
+    entries = [
+        entry for kept in ray.get([a.entries.remote() for a in actors]) for entry in kept.items()
+    ]
+    print(json.dumps({session: asdict(entry.record) for session, entry in entries}))
 
 
 if __name__ == "__main__":

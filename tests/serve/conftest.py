@@ -22,6 +22,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 START_S = 240.0
 STOP_S = 60.0
+_FIRST_PORT, _RANGES, _RANGE = 20_000, 100, 100
+"""For the replicas of each server, below the ports that the system gives out."""
 
 
 def free_port() -> int:
@@ -75,9 +77,15 @@ def running(
 
     Fails when a process that it started is still there afterwards.
     """
+    first = _FIRST_PORT + free_port() % _RANGES * _RANGE
     moved = {
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # Or HAProxy finds another server at the port of a replica that has died, or of the proxy
+        # that takes requests while there is no replica.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + _RANGE - 1),
     }
     process = subprocess.Popen(
         command,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
-from serve_app.client.session import EchoSession, Received, converse
+from serve_app.client.playback import Received
+from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
 from serve_app.config import SttSettings
 from serve_app.engines.base import Utterance

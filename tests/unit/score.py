@@ -138,8 +138,11 @@ class Score:
     """The client sends no audio from here on."""
     client_is_silent: bool = False
     """It never says that it has nothing to play."""
+    is_resumable: bool = False
     record: Record | None = None
     """The conversation goes on from here."""
+    played: ev.Played | None = None
+    """What the client has played of the reply in the record."""
 
     def play(self, until_s: float) -> "Score":
         tokens = count(1)
@@ -152,7 +155,16 @@ class Score:
         self._order = count()
         self.tools_used: list[float] = []
         self._timers: dict[ev.Timer, int] = {}
-        self._do(ev.Opened("Be kind.", EVENTS, self.greeting, record=self.record))
+        self._do(
+            ev.Opened(
+                "Be kind.",
+                EVENTS,
+                self.greeting,
+                is_resumable=self.is_resumable,
+                record=self.record,
+                played=self.played,
+            )
+        )
         for at_s, event in self.cues:
             self._at(at_s, lambda event=event: self._do(event))  # type: ignore[misc]
         self._at(FRAME_S, self._frame)

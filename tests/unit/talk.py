@@ -12,7 +12,7 @@ from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
 from serve_app.engines.base import Speech
 from serve_app.protocol.formats import parse_format
-from serve_app.protocol.messages import EVENTS, ServerMessage
+from serve_app.protocol.messages import EVENTS, ServerMessage, StateChanged
 from serve_app.reply import pieces
 
 _VOICE = parse_format("pcm_16000")
@@ -141,6 +141,10 @@ class Talk:
 
     def sent(self, kind: type[M]) -> list[M]:
         return [e.message for e in self.all(ef.Send) if isinstance(e.message, kind)]
+
+    def states(self) -> list[str]:
+        """Those that the client was told of."""
+        return [message.state for message in self.sent(StateChanged)]
 
     def chat(self) -> list[tuple[str, str]]:
         """The history that the last reply was asked with."""

@@ -1,14 +1,16 @@
 """Calls that end in unusual ways; asyncio's own futures stand for Serve's responses."""
 
 import asyncio
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorDiedError, RayTaskError
 
-from serve_app.calls import _longest_silence_s
-from serve_app.config import AgentSettings
+from serve_app.calls import Calls, _longest_silence_s
+from serve_app.config import AgentSettings, AppConfig
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
 from serve_app.handle_calls import ask_within, engine_error
 
@@ -69,6 +71,35 @@ async def test_whatever_serve_raises_is_an_error_of_the_stage(error: Exception) 
     """Or it ends the loop that detects voice for all sessions."""
     with pytest.raises(EngineError, match=type(error).__name__):
         await ask_within("vad", 5, lambda: failed(error))
+
+
+async def test_frames_go_to_another_vad_when_one_dies_or_hangs() -> None:
+    """The same frames, with the state that they had: no session notices."""
+    hanging: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    dead.set_exception(ActorDiedError())
+    asked: list[str] = []
+
+    class Vad:
+        """In the place of a handle: the replicas are asked in turn."""
+
+        def __init__(self, *answers: "asyncio.Future[str]") -> None:
+            self.detect, self.remote, self._answers = self, self._remote, list(answers)
+
+        def options(self, **_: object) -> "Vad":
+            return self
+
+        def _remote(self, jobs: str) -> "asyncio.Future[str]":
+            asked.append(jobs)
+            return self._answers.pop(0)
+
+    config = AppConfig.model_validate({"vad": {"replicas": 2, "hedge_s": 0.01}})
+    for first in (hanging, dead):
+        vad: Any = Vad(first, answered("voice"))
+        calls = Calls(config, vad, stt=AsyncMock(), agent=vad)
+        assert await calls.detect("frames") == "voice"  # type: ignore[arg-type, comparison-overlap]
+    assert asked == ["frames"] * 4
+    assert hanging.cancelled()
 
 
 async def test_no_answer_in_time_is_a_timeout() -> None:

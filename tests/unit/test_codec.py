@@ -129,6 +129,8 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type="open", turn=[]), 4400, "open: 'turn' must be a map"),
         (pack(type="open", resume=1), 4400, "open: 'resume' must be true or false"),
         (pack(type="open", resume_token=7), 4400, "open: 'resume_token' must be a string"),
+        (pack(type="open", played=7), 4400, "open: 'played' must be a map"),
+        (pack(type="open", played={"token": "t"}), 4400, "'played_ms' must be a number from 0 on"),
         (pack(type="text"), 4400, "text: 'text' must have words"),
         (pack(type="text", text=" "), 4400, "text: 'text' must have words"),
         (pack(type="played", token="t"), 4400, "played: 'played_ms' must be a number from 0 on"),

@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.machine import Conversation, State
+from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
+from serve_app.conversation.states import State
 from serve_app.conversation.words import is_longer
 from serve_app.protocol.messages import EVENTS, AgentAudio, Interrupt, Partial, Token, Transcript
 
@@ -77,9 +78,9 @@ class Chaos(RuleBasedStateMachine):
 
     # --- what happens ---
 
-    @initialize(greeting=st.sampled_from([None, "", "Hi."]))
-    def opens(self, greeting: str | None) -> None:
-        self.do(ev.Opened("Be kind.", EVENTS, greeting))
+    @initialize(greeting=st.sampled_from([None, "", "Hi."]), is_resumable=st.booleans())
+    def opens(self, greeting: str | None, is_resumable: bool) -> None:
+        self.do(ev.Opened("Be kind.", EVENTS, greeting, is_resumable=is_resumable))
 
     @rule(frames=st.integers(1, 20), probability=st.sampled_from([0.0, 0.4, 0.9]))
     def makes_a_sound(self, frames: int, probability: float) -> None:
@@ -162,8 +163,12 @@ class Chaos(RuleBasedStateMachine):
             self.now_s += 0.3
             self.do(expired)
 
-    @rule(drains=st.sampled_from([False, False, True]), closes=st.booleans())
-    def is_lost_and_resumed(self, drains: bool, closes: bool) -> None:
+    @rule(
+        drains=st.sampled_from([False, False, True]),
+        closes=st.booleans(),
+        played_ms=st.floats(0, 3000),
+    )
+    def is_lost_and_resumed(self, drains: bool, closes: bool, played_ms: float) -> None:
         """kill -9 at any moment, or a socket that is lost, while the server drains or not."""
         if drains:
             self.do(ev.Draining(5.0))
@@ -171,16 +176,19 @@ class Chaos(RuleBasedStateMachine):
             self.do(ev.Disconnected())
         record = next((e for e in reversed(self.effects) if isinstance(e, ef.Record)), None)
         if record is not None:
-            self._begin_anew(record)
+            self._begin_anew(record, played_ms)
 
-    def _begin_anew(self, record: ef.Record) -> None:
+    def _begin_anew(self, record: ef.Record, played_ms: float) -> None:
         self.machine, self.live, self.timers = self._machine(), [], {}
         self.ends = {}
         self.samples = 0
-        self.do(ev.Opened("", EVENTS, record=record))
+        played = ev.Played(record.reply.token, played_ms) if record.reply else None
+        self.do(ev.Opened("", EVENTS, is_resumable=True, record=record, played=played))
         assert self.machine.generation > record.generation
         asks = [e for e in self.live if isinstance(e, ef.Reply | ef.Say)]
-        assert len(asks) == (record.history[-1].role == "user"), "answered once, if at all"
+        if record.reply is None:
+            assert len(asks) == (record.history[-1].role == "user"), "answered once, if at all"
+        assert len(asks) <= 1
 
     # --- what holds ---
 

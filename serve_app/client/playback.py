@@ -1,0 +1,95 @@
+"""The client's speaker: what the server sent, and what of it was played when."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve_app.protocol.formats import AudioFormat
+from serve_app.protocol.messages import TOKEN_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from the server and when it came."""
+
+    at_s: float
+    """time.monotonic()."""
+    kind: str
+    fields: dict[str, Any]
+
+    @property
+    def token(self) -> str:
+        """Of a token, interrupt or audio message."""
+        if self.kind == "audio":
+            return bytes(self.fields["audio"][:TOKEN_BYTES]).decode("ascii")
+        return str(self.fields["token"])
+
+
+@dataclass(slots=True)
+class Playback:
+    """The speaker: what was played, when, and what of it was dead already."""
+
+    format: AudioFormat
+    token: str = ""
+    heard: bytearray = field(default_factory=bytearray)
+    stale_chunks: int = 0
+    """Audio that came after an `interrupt` under an older token: a server bug."""
+    ends_at_s: float = 0.0
+    played_token: str = ""
+    """Of the reply that was played last."""
+    _played_bytes: int = 0
+    """Of that reply."""
+    _queue: list[tuple[float, str, bytes]] = field(default_factory=list)
+
+    def take(self, message: Received) -> None:
+        if message.kind == "token":
+            self.token = message.token
+        elif message.kind == "interrupt":
+            self.token = message.token
+            self._drop_unplayed(message.at_s)
+        elif message.kind == "audio":
+            self._play(message)
+
+    def _play(self, message: Received) -> None:
+        if message.token != self.token:
+            self.stale_chunks += 1
+            return
+        audio = bytes(message.fields["audio"][TOKEN_BYTES:])
+        start = max(self.ends_at_s, message.at_s)
+        self._queue.append((start, message.token, audio))
+        self.ends_at_s = start + self.format.seconds(len(audio))
+
+    def stop(self) -> None:
+        """The connection is lost: the rest of the reply will not come."""
+        self._drop_unplayed(time.monotonic())
+
+    def _drop_unplayed(self, now_s: float) -> None:
+        self.settle(now_s)
+        self._queue.clear()
+        self.ends_at_s = now_s
+
+    def left_s(self) -> float:
+        """Playing time of what is in the queue."""
+        return self.ends_at_s - time.monotonic()
+
+    def settle(self, now_s: float) -> None:
+        """Moves what has been played by now from the queue to `heard`."""
+        while self._queue and self._queue[0][0] <= now_s:
+            start, token, audio = self._queue.pop(0)
+            played = int((now_s - start) * self.format.bytes_per_second) // 2 * 2
+            self._hear(token, audio[:played])
+            if played < len(audio):
+                rest = start + self.format.seconds(played)
+                self._queue.insert(0, (rest, token, audio[played:]))
+                return
+
+    def _hear(self, token: str, audio: bytes) -> None:
+        self.heard += audio
+        if token != self.played_token:
+            self.played_token, self._played_bytes = token, 0
+        self._played_bytes += len(audio)
+
+    @property
+    def played_ms(self) -> float:
+        """Of the reply with `played_token`, as far as it is settled."""
+        return self.format.seconds(self._played_bytes) * 1000

@@ -1,0 +1,27 @@
+"""A reply that was being given when its process or its socket was lost."""
+
+from dataclasses import dataclass
+
+from serve_app.conversation.ledger import HeardLedger, Piece
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReply:
+    """What is known of it, for whoever goes on with it."""
+
+    token: str
+    pieces: tuple[tuple[str, float], ...]
+    """Text and playing time in seconds, in order."""
+    is_written: bool
+    """Nothing more would have come."""
+    played_s: float
+    """By the server's clock when this was written, or by the client's account."""
+
+    def split(self) -> tuple[str, str]:
+        """What was played, in whole words, and the rest."""
+        ledger = HeardLedger()
+        for text, duration_s in self.pieces:
+            ledger.add(Piece(b"", text, duration_s), 0.0)
+        ledger.correct(self.played_s, 0.0)
+        rest = "".join(piece.text for piece in ledger.unheard(0.0))
+        return ledger.heard(0.0), rest.strip()

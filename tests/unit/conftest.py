@@ -1,0 +1,8 @@
+import pytest
+
+from tests.unit.talk import Talk
+
+
+@pytest.fixture
+def talk() -> Talk:
+    return Talk()
