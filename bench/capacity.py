@@ -28,8 +28,8 @@ from bench.capacity_figures import (
     Step,
     costs,
     endpoints_alone,
+    largest_that_met,
     step_of,
-    steps_to_count,
     talk_of,
 )
 from bench.capacity_table import cost_table, cpu_table, memory_table, talk_table
@@ -77,12 +77,15 @@ class Bench:
                 return
 
     @property
-    def costs_silent(self) -> dict[str, Cost]:
-        return costs(self.silent)
+    def most_talking(self) -> Step:
+        return largest_that_met(self.talking)
 
     @property
-    def costs_talking(self) -> dict[str, Cost]:
-        return costs(steps_to_count(self.talking))
+    def most_silent(self) -> Step:
+        return max(self.silent, key=lambda step: step.sessions)
+
+    def costs(self, step: Step) -> dict[str, Cost]:
+        return costs(step, self.nobody)
 
     async def _nobody(self) -> Step:
         before = self._account.usage()
@@ -146,26 +149,28 @@ def _run(arguments: argparse.Namespace) -> Bench:
 
 
 def _tables(bench: Bench) -> Iterator[str]:
-    last = bench.talking[-1]
+    talking, silent = bench.most_talking, bench.most_silent
     yield from talk_table(bench.talking)
     yield from ("", "cores that are busy, with open microphones that say nothing, then with talk")
     yield from cpu_table([bench.nobody, *bench.silent, *bench.talking])
-    counted = ", ".join(str(step.sessions) for step in steps_to_count(bench.talking))
-    yield from ("", f"CPU time, ms a second; talking: a line through the steps {counted}")
-    yield from cost_table(bench.costs_talking, bench.costs_silent)
+    yield from ("", "CPU time that a session adds, ms a second")
+    yield from cost_table(
+        (talking.sessions, bench.costs(talking)), (silent.sessions, bench.costs(silent))
+    )
     yield from ("", "memory: pages that processes share counted once (and for each)")
-    yield from memory_table(bench.nobody, last, bench.costs_silent)
+    yield from memory_table(bench.nobody, bench.talking[-1], bench.costs(silent))
 
 
 def _figures(bench: Bench) -> dict[str, Any]:
+    talking, silent = bench.most_talking, bench.most_silent
     return {
         "machine": machine(),
         "nobody": asdict(bench.nobody),
         "silent": [asdict(step) for step in bench.silent],
         "talking": [asdict(step) for step in bench.talking],
         "missed": [step.missed(bench.talking[0]) for step in bench.talking],
-        "cost_silent": {kind: asdict(cost) for kind, cost in bench.costs_silent.items()},
-        "cost_talking": {kind: asdict(cost) for kind, cost in bench.costs_talking.items()},
+        "cost_talking": {kind: asdict(cost) for kind, cost in bench.costs(talking).items()},
+        "cost_silent": {kind: asdict(cost) for kind, cost in bench.costs(silent).items()},
     }
 
 
@@ -186,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.capacity", description=__doc__)
     add = parser.add_argument
     add("--talking", type=int, nargs="+", default=[1, 4, 8, 12, 16, 24, 32], help="steps")
-    add("--silent", type=int, nargs="*", default=[40, 70, 100], help="steps of open microphones")
+    add("--silent", type=int, nargs="+", default=[10, 40, 100], help="steps of open microphones")
     add("--seconds", type=float, default=30.0, help="that a step is measured (default 30)")
     return parser
 

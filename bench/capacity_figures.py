@@ -4,8 +4,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from bench.callers import Call, Said
 from bench.figures import Delays, delays
 from bench.processes import CLIENTS, PROVIDERS, RAY, STAGES, Load, Memory
@@ -13,8 +11,6 @@ from bench.user import Parts
 
 SLOWER = 1.5
 """The objective: p95 of the first audio is at most this many times what one session has."""
-SHARED_FROM = 4
-"""Sessions: with less, each frame of each is a call to the VAD of its own, and costs more."""
 SEEN = 0.0003
 """Cores: less is not told from nothing."""
 _LATE_MS = 100.0
@@ -79,19 +75,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one kind of process: a straight line over the number of sessions."""
+    """What a session of a step adds to one kind of process, on average: what is seen with nobody
+    there is not in it."""
 
-    base_cores: float
-    """Where the line begins: what is done for all together."""
     cores: float
-    """What one more session adds."""
     memory_mib: float
-    """The same of resident memory."""
+    """Resident."""
 
     @property
     def in_a_core(self) -> float:
         """Sessions that fill one; infinite when they cost nothing that was seen."""
-        return (1 - self.base_cores) / self.cores if self.cores >= SEEN else float("inf")
+        return 1 / self.cores if self.cores >= SEEN else float("inf")
 
 
 def endpoints_alone(calls: Sequence[Call]) -> dict[str, float]:
@@ -163,40 +157,32 @@ def step_of(
     )
 
 
-def costs(steps: Sequence[Step]) -> dict[str, Cost]:
-    """By kind, by least squares."""
-    return {kind: _cost(kind, steps) for kind in KINDS}
+def costs(step: Step, nobody: Step) -> dict[str, Cost]:
+    """By kind. A mean and no line through the steps: ingress and VAD take most for the first
+    sessions, whose frames come each at a time of its own, and little for more."""
+    return {
+        kind: Cost(
+            cores=round((step.cores[kind] - nobody.cores[kind]) / step.sessions, 5),
+            memory_mib=round((_rss_mib(step, kind) - _rss_mib(nobody, kind)) / step.sessions, 3),
+        )
+        for kind in KINDS
+    }
 
 
-def _cost(kind: str, steps: Sequence[Step]) -> Cost:
-    sessions = [step.sessions for step in steps]
-    rss_mib = [step.memory[kind].rss_mib if kind in step.memory else 0.0 for step in steps]
-    base_cores, cores = line(sessions, [step.cores[kind] for step in steps])
-    return Cost(round(base_cores, 4), round(cores, 5), round(line(sessions, rss_mib)[1], 3))
+def _rss_mib(step: Step, kind: str) -> float:
+    return step.memory[kind].rss_mib if kind in step.memory else 0.0
 
 
 def total(by_kind: dict[str, Cost]) -> Cost:
     """Of the whole server."""
     of = [by_kind[kind] for kind in SERVER]
     return Cost(
-        base_cores=round(sum(cost.base_cores for cost in of), 4),
         cores=round(sum(cost.cores for cost in of), 5),
         memory_mib=round(sum(cost.memory_mib for cost in of), 3),
     )
 
 
-def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Height at 0 and slope of the straight line nearest to the points; without two different x
-    the line is level."""
-    if len(set(x)) < 2:
-        return (float(np.mean(y)) if len(y) else 0.0), 0.0
-    slope, height = np.polyfit(x, y, 1)
-    return float(height), float(slope)
-
-
-def steps_to_count(talking: Sequence[Step]) -> list[Step]:
-    """Those with enough sessions to share their calls, which met the objective: a server that is
-    full does less for each. On a machine too busy for two of these, the first two."""
-    enough = [step for step in talking if step.sessions >= SHARED_FROM]
-    met = [step for step in enough if not step.missed(talking[0])]
-    return met if len(met) > 1 else enough[:2]
+def largest_that_met(talking: Sequence[Step]) -> Step:
+    """The first step, whatever it did, when no other one met the objective."""
+    met = [step for step in talking if not step.missed(talking[0])]
+    return max(met, key=lambda step: step.sessions, default=talking[0])

@@ -34,13 +34,15 @@ def cpu_table(steps: Sequence[Step]) -> Iterator[str]:
         yield f"| {step.sessions} | {cores} | {server:.2f} | {step.others:.2f} |"
 
 
-def cost_table(talking: dict[str, Cost], silent: dict[str, Cost]) -> Iterator[str]:
-    """CPU time in ms a second."""
-    yield "| | talk: for all | one more | fill a core | silence: for all | one more | fill a core |"
-    yield "|---|---|---|---|---|---|---|"
+def cost_table(
+    talking: tuple[int, dict[str, Cost]], silent: tuple[int, dict[str, Cost]]
+) -> Iterator[str]:
+    """CPU time of a session, in steps of so many."""
+    yield f"| | of {talking[0]} that talk | fill a core | of {silent[0]} silent | fill a core |"
+    yield "|---|---|---|---|---|"
     for kind in KINDS:
-        yield f"| {kind} | {_cost(talking[kind])} | {_cost(silent[kind])} |"
-    yield f"| all of the server | {_cost(total(talking))} | {_cost(total(silent))} |"
+        yield f"| {kind} | {_cost(talking[1][kind])} | {_cost(silent[1][kind])} |"
+    yield f"| all of the server | {_cost(total(talking[1]))} | {_cost(total(silent[1]))} |"
 
 
 def memory_table(first: Step, last: Step, silent: dict[str, Cost]) -> Iterator[str]:
@@ -61,4 +63,4 @@ def _each(memory: Memory) -> str:
 
 def _cost(cost: Cost) -> str:
     fill = f"{cost.in_a_core:.0f}" if cost.cores >= SEEN else "-"
-    return f"{cost.base_cores * 1000:.0f} | {cost.cores * 1000:.1f} | {fill}"
+    return f"{cost.cores * 1000:.1f} ms/s | {fill}"

@@ -12,9 +12,8 @@ from bench.capacity_figures import (
     Step,
     costs,
     endpoints_alone,
-    line,
+    largest_that_met,
     step_of,
-    steps_to_count,
     talk_of,
     total,
 )
@@ -73,25 +72,23 @@ def test_processes_are_told_by_their_title(title: str, kind: str) -> None:
 # --- what follows ---
 
 
-def test_the_line_through_points() -> None:
-    assert line([1, 2, 4], [12.0, 14.0, 18.0]) == pytest.approx((10.0, 2.0))
-    assert line([3, 3], [1.0, 2.0]) == (1.5, 0.0)
-    assert line([], []) == (0.0, 0.0)
-
-
 def test_what_a_session_costs() -> None:
-    found = costs([step(4, ingress=0.14), step(8, ingress=0.18), step(12, ingress=0.22)])
-    assert found["ingress"] == Cost(base_cores=0.1, cores=0.01, memory_mib=1.0)
-    assert found["ingress"].in_a_core == pytest.approx(90)
+    found = costs(step(8, ingress=0.18), step_of([], None, Load({"ingress": 0.02}, 0.5), {}))
+    assert found["ingress"].cores == pytest.approx(0.02)
+    assert found["ingress"].in_a_core == pytest.approx(50)
     assert found["agent"].in_a_core == float("inf")
     assert total(found) == found["ingress"], "the clients are not the server"
 
 
-def test_steps_that_missed_do_not_count() -> None:
+def test_memory_of_a_session_is_what_came_with_it() -> None:
+    assert costs(step(8), step(0))["ingress"].memory_mib == 1.0
+
+
+def test_the_largest_step_that_met_the_objective() -> None:
     steps = [step(n, first_audio_ms=ms) for n, ms in ((1, 600), (4, 600), (8, 890), (12, 910))]
-    assert [s.sessions for s in steps_to_count(steps)] == [4, 8]
-    slow = [step(1), *(step(n, first_audio_ms=2000) for n in (4, 8, 12))]
-    assert [s.sessions for s in steps_to_count(slow)] == [4, 8]
+    assert largest_that_met(steps).sessions == 8
+    lost = [step(1, lost="TimeoutError: "), step(4, lost="TimeoutError: ")]
+    assert largest_that_met(lost).sessions == 1
 
 
 @pytest.mark.parametrize(
@@ -119,13 +116,13 @@ def test_what_a_talk_was_like() -> None:
 
 def test_the_tables_have_a_row_for_each_step_and_kind() -> None:
     steps = [step(1), step(8, 2000)]
-    none = {kind: Cost(0.0, 0.0, 0.0) for kind in KINDS}
+    none = {kind: Cost(0.0, 0.0) for kind in KINDS}
     talked = list(talk_table(steps))
     assert [row.split(" | ")[-1] for row in talked[2:]] == ["met |", "p95 3.3 times that of one |"]
     for rows, count in (
         (talked, 4),
         (list(cpu_table(steps)), 4),
-        (list(cost_table(none, none)), 3 + len(KINDS)),
+        (list(cost_table((8, none), (100, none))), 3 + len(KINDS)),
         (list(memory_table(steps[0], steps[1], none)), 3),
     ):
         assert len(rows) == count
