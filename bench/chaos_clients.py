@@ -21,6 +21,7 @@ from tests.engines.speech import clip
 _WIRE = parse_format("pcm_44100")
 _WITHIN_S = 60.0
 _CLIP = "go_forward"
+_LONG_CLIP = "librivox_0930"
 _AT_ONCE_S = 0.5
 """What a fault takes that does not go on."""
 _HEARD_S = 1.8
@@ -168,6 +169,30 @@ async def _cut(stage: Stage, result: Result) -> None:
         result.stale_chunks += session.playback.stale_chunks
 
 
+async def _in_speech(stage: Stage, result: Result) -> None:
+    """Every ingress replica is killed while the user speaks, who just goes on. The client says
+    again what the server has lost, so that the transcript is the same as without that."""
+    async with converse(stage.url, _WIRE, resume=True) as session:
+        await session.open("speech", EVENTS, greeting=False)
+        speech = trim(clip(_LONG_CLIP))
+        texts = []
+        for is_struck in (False, True):
+            saying = asyncio.create_task(session.say(speech))
+            await asyncio.sleep(_HEARD_S)
+            struck_s = time.monotonic()
+            if is_struck:
+                stage.signal("echo:Ingress", signal.SIGKILL, most=9)
+            await saying
+            texts.append((await session.next("transcript", timeout_s=_WITHIN_S)).fields["text"])
+            next_s = (await session.next("audio", timeout_s=_WITHIN_S)).at_s - struck_s
+            await _finished(session)
+        result.turns += len(texts)
+        result.next_audio_s.append(next_s)
+        result.lost += texts[0] != texts[1]
+        result.resumed += session.resumes
+        result.stale_chunks += session.playback.stale_chunks
+
+
 async def _race(stage: Stage, result: Result) -> None:
     """Two sockets with one token: one goes on, the other one and the oldest are told that."""
     async with converse(stage.server.url, _WIRE, resume=True) as session:
@@ -214,6 +239,7 @@ async def _drop(stage: Stage, result: Result) -> None:
 
 SCENES = {
     "all ingresses, in a reply": _cut,
+    "all ingresses, in speech": _in_speech,
     "two sockets, one token": _race,
     f"{_DROPPED} sessions dropped": _drop,
 }

@@ -38,8 +38,8 @@ class Result:
     ended: int = 0
     """Sessions that did not go on."""
     leftovers: int = 0
-    """Sessions of replicas, entries of session actors and connections to the voice, 10 s after the
-    end."""
+    """Sessions of replicas, entries of session actors, answers of the LLM and contexts at the
+    voice, 10 s after the end."""
 
     @property
     def is_good(self) -> bool:
@@ -77,6 +77,12 @@ class Stage:
             raise RuntimeError(f"no process {name}")
         for pid in pids[:most]:
             os.kill(pid, number)
+
+    def wake(self) -> None:
+        """What was stopped goes on."""
+        stopped = [*self.pids("SpeechToText"), *self.pids("VoiceActivity")]
+        for pid in [*stopped, *([self.redis] if self.redis else [])]:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _command(process: psutil.Process) -> list[str]:

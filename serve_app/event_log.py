@@ -150,7 +150,11 @@ def _field(name: str, value: Any) -> Any:
         case "record" if isinstance(value, dict):
             history = tuple(Message(m["role"], m["content"]) for m in value["history"])
             return Record(
-                history, value["generation"], value["tokens_issued"], _open_reply(value["reply"])
+                history,
+                value["generation"],
+                value["tokens_issued"],
+                _open_reply(value["reply"]),
+                value["heard_samples"],
             )
         case "played" if isinstance(value, dict):
             return ev.Played(value["token"], value["played_ms"])

@@ -32,6 +32,8 @@ class SessionKeeper:
     def __init__(self, pool: SessionPool, session: str, secret: str, entry: Entry) -> None:
         self.session = session
         self.entry = entry
+        self.heard_samples = 0
+        """Of the last socket's audio; a new socket's is counted anew."""
         self._secret = secret
         self._pool = pool
         self._is_new = asyncio.Event()
@@ -54,11 +56,14 @@ class SessionKeeper:
             raise SessionUnknown("open: 'resume_token' is not one that this server gave out")
         next_secret = secrets.token_urlsafe(_SECRET_BYTES)
         entry = await pool.attach(session, secret, hashed(next_secret))
-        return cls(pool, session, next_secret, entry)
+        keeper = cls(pool, session, next_secret, entry)
+        keeper.heard_samples = entry.record.heard_samples
+        keeper.keep(replace(entry.record, heard_samples=0))
+        return keeper
 
     def message(self, window_s: float) -> Session:
         """What the client needs to come back."""
-        return Session(f"{self.session}.{self._secret}", window_s)
+        return Session(f"{self.session}.{self._secret}", window_s, self.heard_samples)
 
     def start(self, fail: Callable[[VoiceError], None]) -> None:
         """`fail` is told when the session has another owner."""

@@ -16,6 +16,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from serve_app.client.microphone import RecentAudio
 from serve_app.client.playback import Playback, Received
 from serve_app.client.reconnect import Backoff, may_retry
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
@@ -27,14 +28,16 @@ MIC_SAMPLES = 512
 _PING_S = 5.0
 """A server that does not answer for so long is gone: a pulled cable says nothing."""
 _CLOSE_S = 2.0
+_USER_SPEAKS = ("listening", "transcribing")
+_AGAIN_BYTES = 4 * SAMPLE_RATE_HZ
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
 
 
 class EchoSession:
     """One conversation from the client's side. Made by `converse`.
 
-    With `resume`, it goes on at another socket when this one is lost: what is being said then is
-    lost, all other messages wait.
+    With `resume`, it goes on at another socket when this one is lost. What the user was saying is
+    said again there, all other messages wait.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class EchoSession:
         self._may_begin = asyncio.Event()
         """Not after `goaway`: a turn that is typed then may meet a socket that is being closed."""
         self._may_begin.set()
+        self._recent = RecentAudio()
         self._is_over = False
         self._socket = socket
         self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
@@ -72,13 +76,15 @@ class EchoSession:
         fields: dict[str, Any] = {"type": "open", "prompt": prompt, **options}
         if self._resume:
             fields["resume"] = True
-            events = {*events, "goaway"}
+            events = {*events, "goaway", "state"}
         if wanted := sorted(events):
             fields["events"] = wanted
         await self.send(fields)
 
     async def send(self, fields: dict[str, Any]) -> None:
         """Raises ConnectionClosed when the conversation is over."""
+        if fields["type"] == "audio" and self._resume:
+            self._recent.add(fields["audio"])
         while True:
             if not self._is_connected.is_set() and fields["type"] == "audio":
                 return
@@ -159,21 +165,36 @@ class EchoSession:
     async def _take(self, frame: bytes | str) -> None:
         fields = msgpack.unpackb(frame)
         message = Received(time.monotonic(), fields.pop("type"), fields)
-        if message.kind == "session":
-            self._may_come_back(message)
-        elif message.kind == "goaway" and self._resume:
-            self._may_begin.clear()
+        if self._resume:
+            await self._be_ready_to_come_back(message)
         self.playback.take(message)
         async with self._news:
             self.received.append(message)
             self._news.notify_all()
 
-    def _may_come_back(self, message: Received) -> None:
-        self.resumes += bool(self._resume_token)
-        self._resume_token = message.fields["resume_token"]
-        self._window_s = message.fields["window_s"]
-        self._backoff = None
-        self._may_begin.set()
+    async def _be_ready_to_come_back(self, message: Received) -> None:
+        match message.kind:
+            case "session":
+                if self._resume_token:
+                    self.resumes += 1
+                    await self._say_again(message.fields["heard_samples"])
+                self._resume_token = message.fields["resume_token"]
+                self._window_s = message.fields["window_s"]
+                self._backoff = None
+                self._is_connected.set()
+                self._may_begin.set()
+            case "goaway":
+                self._may_begin.clear()
+            case "state":
+                self._recent.is_spoken = message.fields["state"] in _USER_SPEAKS
+
+    async def _say_again(self, heard_samples: int) -> None:
+        """Before anything else that waits: what is said now comes after it."""
+        audio = self._recent.unheard(heard_samples)
+        with suppress(ConnectionClosed):
+            for at in range(0, len(audio), _AGAIN_BYTES):
+                fields = {"type": "audio", "audio": audio[at : at + _AGAIN_BYTES]}
+                await self._socket.send(msgpack.packb(fields))
 
     async def _come_back(self) -> bool:
         """At a new connection; False when the conversation is over."""
@@ -187,7 +208,6 @@ class EchoSession:
             with suppress(OSError, WebSocketException):
                 self._socket = await _connected(self._url)
                 await self._socket.send(msgpack.packb(self._resuming()))
-                self._is_connected.set()
                 return True
         return False
 

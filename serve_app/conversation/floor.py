@@ -233,7 +233,7 @@ class Floor:
     def record(self) -> None:
         reply = self.agent.record(self.now_s) if self.is_resumable else None
         chat, tokens = self.history.chat, self.agent.tokens_issued
-        self.do(Record(chat, self.generation, tokens, reply))
+        self.do(Record(chat, self.generation, tokens, reply, self.user.settled_at))
 
     def tell_state(self) -> None:
         self.notify(StateChanged(self.state), "state")

@@ -27,6 +27,8 @@ class Record:
     tokens_issued: int
     reply: OpenReply | None = None
     """What is not in the history yet."""
+    heard_samples: int = 0
+    """Of the user's audio on this socket: what the user has said since is not in the history."""
 
 
 def trimmed(history: tuple[Message, ...], max_chars: int) -> tuple[Message, ...]:

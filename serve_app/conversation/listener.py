@@ -63,6 +63,14 @@ class Listener:
         return self._audio.end
 
     @property
+    def settled_at(self) -> int:
+        """The sample before which nothing is left to be understood: what was said was committed,
+        or nothing was said."""
+        if self.turn is not None:
+            return self.turn.start
+        return max(self._speech_start(), self._voice.speech_end_at)
+
+    @property
     def is_voiced(self) -> bool:
         """Whether the last frame was speech."""
         return self._voice.is_voiced

@@ -35,6 +35,8 @@ def reply_ended(floor: Floor, event: ev.ReplyEnded) -> None:
 def reply_failed(floor: Floor, event: ev.ReplyFailed) -> None:
     """An agent that died is followed by another one, once; other failures are apologised for."""
     reply = floor.reply
+    if reply.is_written:
+        return  # it has ended, and nobody is asked for what is not missing
     if event.stage == "agent" and floor.history.awaits_reply and not reply.is_second_try:
         reply.is_second_try = True
         _ask_for_the_rest(floor)
@@ -50,7 +52,8 @@ def reply_failed(floor: Floor, event: ev.ReplyFailed) -> None:
 
 def declined_late(floor: Floor, event: ev.DraftDeclined) -> None:
     """The turn ended before that was known. What it said may have been heard."""
-    _ask_for_the_rest(floor)
+    if not floor.reply.is_written:
+        _ask_for_the_rest(floor)
 
 
 def _ask_for_the_rest(floor: Floor) -> None:

@@ -56,6 +56,11 @@ class HttpFake(ABC):
         async with self._changed:
             await self._changed.wait_for(lambda: self._answering == 0)
 
+    @property
+    def answering(self) -> int:
+        """Requests whose answer has not ended."""
+        return self._answering
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]

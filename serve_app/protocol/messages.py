@@ -182,6 +182,9 @@ class Session:
     """For the next `open`; it works once."""
     window_s: float
     """How long after the loss of the socket."""
+    heard_samples: int = 0
+    """Of the audio that was sent to the last socket. What came after them is not in the history,
+    and the client may send it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,45 +1,90 @@
-"""A server that is stopped under a live conversation."""
+"""Servers that are stopped under a live conversation."""
 
 import asyncio
+import shutil
 import signal
 import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from bench import providers
-from serve_app.client.session import converse
+from bench.chaos_faults import redis_server
+from serve_app.client.session import EchoSession, converse
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
-from tests.serve.conftest import config_with, free_port, running
+from tests.serve.conftest import Server, config_with, free_port, running
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 PERIOD_S = 8
+FORMAT = parse_format("pcm_44100")
 
 
-async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path) -> None:
+@asynccontextmanager
+async def serving(folder: Path, port: int, environment: Mapping[str, str]) -> AsyncIterator[Server]:
+    config = config_with(folder, port, ingress={"drain_timeout_s": PERIOD_S})
+    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
+    server = running(command, port, "Ctrl-C stops the server", environment)
+    started = await asyncio.to_thread(server.__enter__)
+    try:
+        yield started
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+async def said(session: EchoSession, role: str) -> str:
+    while (message := await session.next("transcript")).fields["role"] != role:
+        pass
+    return str(message.fields["text"])
+
+
+@pytest.mark.parametrize("haproxy", ["1", "0"])
+async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path, haproxy: str) -> None:
     port = free_port()
-    command = [
-        sys.executable, "-m", "serve_app.cli", "run", "--config", str(config_with(tmp_path, port)),
-    ]  # fmt: skip
     with providers.provided() as environment:
+        environment["RAY_SERVE_ENABLE_HA_PROXY"] = haproxy
         environment["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = str(PERIOD_S)
-        server = running(command, port, "Ctrl-C stops the server", environment)
-        started = await asyncio.to_thread(server.__enter__)
-        try:
-            async with converse(started.url, parse_format("pcm_44100")) as session:
-                await session.open("Be kind.", EVENTS, greeting=False)
-                await session.send({"type": "text", "text": "May I ask you something?"})
-                await session.next("audio")
-                started.process.send_signal(signal.SIGINT)
-                left_ms = (await session.next("goaway")).fields["time_left_ms"]
-                said = await session.next("transcript", timeout_s=PERIOD_S)
-                async with asyncio.timeout(PERIOD_S):
-                    with pytest.raises(ConnectionClosedError, match="connect again"):
-                        await session.listener
-                assert (left_ms, session.close_code) == (PERIOD_S * 1000, 1012)
-                assert said.fields["text"] == providers.ANSWER, "not cut off"
-        finally:
-            await asyncio.to_thread(server.__exit__, None, None, None)
+        async with (
+            serving(tmp_path, port, environment) as server,
+            converse(server.url, FORMAT) as session,
+        ):
+            await session.open("Be kind.", EVENTS, greeting=False)
+            await session.send({"type": "text", "text": "May I ask you something?"})
+            await session.next("audio")
+            server.process.send_signal(signal.SIGINT)
+            left_ms = (await session.next("goaway")).fields["time_left_ms"]
+            assert await said(session, "agent") == providers.ANSWER, "not cut off"
+            async with asyncio.timeout(PERIOD_S):
+                with pytest.raises(ConnectionClosedError, match="connect again"):
+                    await session.listener
+            assert (left_ms, session.close_code) == (PERIOD_S * 1000, 1012)
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server")
+async def test_a_conversation_moves_to_another_cluster(tmp_path: Path) -> None:
+    """All that the two have in common is a Redis, and the address that clients know."""
+    port = free_port()
+    with providers.provided() as environment, redis_server() as redis:
+        assert redis is not None
+        environment |= {
+            "ECHO_REDIS_URL": redis[1],
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(PERIOD_S),
+        }
+        async with serving(tmp_path, port, environment) as server:
+            conversation = converse(server.url, FORMAT, resume=True)
+            session = await conversation.__aenter__()
+            await session.open("Be kind.", EVENTS, greeting=False)
+            await session.send({"type": "text", "text": "May I ask you something?"})
+            await session.next("audio")
+            server.process.send_signal(signal.SIGINT)
+            assert await said(session, "agent") == providers.ANSWER
+        async with serving(tmp_path, port, environment):
+            await session.send({"type": "text", "text": "And something else?"})
+            assert await said(session, "user") == "And something else?"
+            assert await said(session, "agent") == providers.ANSWER
+            await conversation.__aexit__(None, None, None)
+    assert session.resumes == 1

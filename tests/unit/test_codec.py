@@ -77,9 +77,9 @@ def test_state_and_close_as_echos_client_sends_them() -> None:
             b"\x84\xa4type\xa5error\xa4turn\x02\xa5stage\xa3llm\xa7message\xa4late",
         ),
         (
-            Session("id.secret", 60.0),
-            b"\x83\xa4type\xa7session\xacresume_token\xa9id.secret"
-            b"\xa8window_s\xcb\x40\x4e\0\0\0\0\0\0",
+            Session("id.secret", 60.0, 512),
+            b"\x84\xa4type\xa7session\xacresume_token\xa9id.secret"
+            b"\xa8window_s\xcb\x40\x4e\0\0\0\0\0\0\xadheard_samples\xcd\x02\x00",
         ),
         (GoAway(8000), b"\x82\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40"),
     ],

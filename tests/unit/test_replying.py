@@ -32,6 +32,16 @@ def test_waiting_in_the_middle_of_a_reply_is_an_underrun(talk: Talk) -> None:
     assert talk.machine.state is State.REPLYING
 
 
+def test_a_reply_that_has_ended_cannot_fail_any_more(talk: Talk) -> None:
+    """Or its rest would be asked for, and never be heard."""
+    talk.open()
+    talk.says("Well.", 1.0)
+    talk.reply_ends()
+    asked = talk.all(ef.Reply)
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "it died"))
+    assert talk.all(ef.Reply) == asked
+
+
 def test_an_old_waiting_does_not_end_a_reply_that_still_plays(talk: Talk) -> None:
     talk.open()
     talk.says("Well, that is a long story.", 3.0)

@@ -6,6 +6,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.history import Message, Record
 from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from serve_app.protocol.messages import AgentAudio, GoAway, StateChanged
 from tests.unit.score import Says, Score
 from tests.unit.scores import ANSWER_STARTS_S, QUESTION, SETTINGS, STORY, story
@@ -83,6 +84,27 @@ def test_what_the_user_was_saying_is_transcribed_and_not_answered(at_s: float) -
 def test_a_client_that_is_lost_while_nobody_speaks_leaves_at_once() -> None:
     score = Score([], SETTINGS, cues=[(1.0, ev.Disconnected())]).play(3.0)
     assert closing(score) == (1.0, 1001)
+
+
+def test_what_was_said_since_the_record_is_known_by_its_samples() -> None:
+    """A turn that is not recorded begins after them, one that is ends before."""
+    score = story(Says(7.0, 8.0, "And then?"), is_resumable=True, until_s=10.0)
+    asked = [e for _, e in score.effects if isinstance(e, ef.Transcribe)]
+    first, second = asked[0].samples * FRAME_SAMPLES, asked[-1].samples * FRAME_SAMPLES
+    heard = {e.history[-1].content: e.heard_samples for e in _records(score)}
+    assert first[-1] < heard[STORY] <= second[0]
+    assert second[-1] < heard["And then?"]
+
+
+def test_what_is_said_over_a_reply_is_not_heard_before_it_is_a_turn() -> None:
+    starts_s = ANSWER_STARTS_S + 1.0
+    score = story(Says(starts_s, starts_s + 0.3, "Right."), is_resumable=True)
+    overlap = [e for at_s, e in score.effects if isinstance(e, ef.Record) and e.reply is not None]
+    assert all(e.heard_samples <= starts_s * SAMPLE_RATE_HZ for e in overlap[:2])
+
+
+def _records(score: Score) -> list[Record]:
+    return [e for _, e in score.effects if isinstance(e, ef.Record)]
 
 
 # --- it goes on elsewhere ---
