@@ -63,4 +63,4 @@ def _each(memory: Memory) -> str:
 
 def _cost(cost: Cost) -> str:
     fill = f"{cost.in_a_core:.0f}" if cost.cores >= SEEN else "-"
-    return f"{cost.cores * 1000:.1f} ms/s | {fill}"
+    return f"{max(0.0, cost.cores * 1000):.1f} ms/s | {fill}"
