@@ -7,7 +7,7 @@ BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
 
 .PHONY: run demo test redis lint types models lock clean chaos \
-	bench-turns bench-latency bench-stt bench-speech bench-agent
+	bench-turns bench-latency bench-stt bench-speech bench-agent bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -38,6 +38,9 @@ bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Sm
 
 bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
 	@$(BIN)/python -m bench.latency
+
+bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs; 8 minutes
+	@$(BIN)/python -m bench.capacity
 
 bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
 	@$(BIN)/python -m bench.stt

@@ -75,9 +75,9 @@ class User:
         """Until it has been played."""
         await self._messages_until_waiting()
 
-    async def turn(self, name: str) -> Turn:
-        """Says a clip and hears the answer to its end."""
-        await asyncio.sleep(_PAUSE_S)
+    async def turn(self, name: str, pause_s: float = _PAUSE_S) -> Turn:
+        """Says a clip after a pause, and hears the answer to its end."""
+        await asyncio.sleep(pause_s)
         await self._say(name)
         messages = await self._messages_until_waiting()
         return _turn(name, self._silent_since_s, messages)

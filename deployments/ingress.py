@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from deployments.scaling import SESSIONS
 from serve_app.calls import Calls
 from serve_app.checkpoints import Checkpoints
 from serve_app.config import AppConfig, SessionSettings
@@ -91,8 +92,15 @@ class Ingress:
         return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
 
     async def check_health(self) -> None:
-        if not self._is_draining and any(loop.done() for loop in self._loops):
-            raise RuntimeError("a loop of the replica has ended")
+        for loop in self._loops:
+            if loop.done() and not self._is_draining:
+                cause = "cancelled" if loop.cancelled() else repr(loop.exception())
+                raise RuntimeError(f"a loop of the replica has ended: {cause}")
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve asks for it by this name, for ScaleBySessions. Nothing while draining: Serve leaves
+        out what it is stopping, but a controller that has started anew takes it for running."""
+        return {} if self._is_draining else {SESSIONS: float(self._live_sessions)}
 
     @property
     def _live_sessions(self) -> int:

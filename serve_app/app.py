@@ -12,11 +12,11 @@ from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, DeploymentAct
 
 from deployments.agent import Agent
 from deployments.ingress import Ingress
-from deployments.scaling import ScaleByWait
+from deployments.scaling import ScaleBySessions, ScaleByWait
 from deployments.session import SessionActor
 from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
-from serve_app.config import AppConfig, Replicas, SttSettings
+from serve_app.config import AppConfig, Pool, Replicas, SttSettings
 from serve_app.plan import load
 from serve_app.resolve import resolve
 from serve_app.session_actors import actor_name
@@ -27,7 +27,8 @@ _THREADS = {"GOMP_SPINCOUNT": "20000"}
 cores starve each other (on two cores, an utterance of 3 s took up to 6 s to transcribe); not at
 all, and a second thread gains nothing. This is about 50 us. Read when torch is loaded."""
 _LOOK_BACK_S = 15.0
-"""Whose load counts when the pool is scaled; replicas report it each 10 s (Serve's default)."""
+"""Whose load counts when a pool is scaled; replicas note it each fifth of this, and report it each
+10 s (Serve's default)."""
 _RUNNING_BATCHES = 4
 """Batches that may be under way, put aside for each other, and one to spare: so Serve does not
 hold requests back, whose order it does not know."""
@@ -53,6 +54,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         max_ongoing_requests=config.ingress.max_sessions + _SPARE_REQUESTS,
         deployment_actors=_session_actors(config),
         graceful_shutdown_timeout_s=config.ingress.drain_timeout_s,
+        **_scaling(config.ingress, ScaleBySessions, target_sessions=config.ingress.sessions_wanted),
     )
     return ingress.bind(config, vad, stt, agent)
 
@@ -64,7 +66,7 @@ def transcribers(stt: SttSettings) -> serve.Application:
         stt,
         num_gpus=stt.num_gpus,
         max_ongoing_requests=stt.max_waiting + _RUNNING_BATCHES * stt.max_batch,
-        **_scaling(stt),
+        **_scaling(stt, ScaleByWait, target_wait_ms=stt.target_wait_ms),
     )
     return deployment.bind(stt)
 
@@ -89,19 +91,17 @@ def _deployment(
     )(cls)
 
 
-def _scaling(stt: SttSettings) -> dict[str, Any]:
-    """A pool that may grow, grows with the time that speech waits."""
-    if stt.max_replicas <= stt.replicas:
+def _scaling(pool: Pool, policy: type, **policy_settings: Any) -> dict[str, Any]:
+    """Options of a deployment whose number of replicas the policy decides; none if it is fixed."""
+    if pool.max_replicas <= pool.replicas:
         return {}
     scaling = AutoscalingConfig(
-        min_replicas=stt.replicas,
-        max_replicas=stt.max_replicas,
+        min_replicas=pool.replicas,
+        max_replicas=pool.max_replicas,
         look_back_period_s=_LOOK_BACK_S,
-        upscale_delay_s=stt.upscale_delay_s,
-        downscale_delay_s=stt.downscale_delay_s,
-        policy=AutoscalingPolicy(
-            policy_function=ScaleByWait, policy_kwargs={"target_wait_ms": stt.target_wait_ms}
-        ),
+        upscale_delay_s=pool.upscale_delay_s,
+        downscale_delay_s=pool.downscale_delay_s,
+        policy=AutoscalingPolicy(policy_function=policy, policy_kwargs=policy_settings),
     )
     # Serve takes either a fixed number or a range.
     return {"num_replicas": None, "autoscaling_config": scaling}

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.config import AgentSettings, AppConfig
@@ -91,7 +89,7 @@ class Calls:
             return
         except TimeoutError:
             raise EngineTimeout("agent", "the reply stopped coming") from None
-        except (RayError, RayServeException) as error:
+        except Exception as error:
             raise engine_error("agent", error) from error
         finally:
             self._replies -= 1

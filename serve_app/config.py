@@ -14,6 +14,9 @@ TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
 PACKAGED = "packaged"
 """Stands for the small model that the project fetches from the package index by itself."""
 Seconds = Annotated[float, Field(gt=0)]
+_TARGET_SHARE = 0.7
+"""Of an ingress replica's places: the rest is for who comes while the next one starts, and for the
+sockets of one that goes."""
 EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
 
 
@@ -31,9 +34,25 @@ class Replicas(Settings):
     """Ray's logical CPUs, used for placement only; `threads` below is what really runs."""
 
 
-class IngressSettings(Replicas):
+class Pool(Replicas):
+    """A deployment whose number of replicas may follow its load."""
+
+    max_replicas: int = Field(0, ge=0)
+    """Above `replicas`, there are up to this many, as the load asks; else the number is fixed."""
+    upscale_delay_s: float = Field(5.0, ge=0)
+    """How long more replicas have to be wanted before they are started."""
+    downscale_delay_s: float = Field(300.0, ge=0)
+    """How long one less has to be enough before one is stopped."""
+
+
+class IngressSettings(Pool):
     max_sessions: int = Field(100, ge=1)
     """Sessions that one replica holds; one more is closed with 1013."""
+    target_sessions: int = Field(0, ge=0)
+    """Sessions a replica that the pool is scaled for; 0 is 70 % of `max_sessions`."""
+    downscale_delay_s: float = Field(900.0, ge=0)
+    """Long: each replica that goes closes its sockets, and a change of replicas makes HAProxy start
+    anew. Not below the time that a replica drains, so that one goes after the other."""
     open_timeout_s: Seconds = 30.0
     """A socket that has not sent `open` by then is closed."""
     drain_timeout_s: Seconds = 30.0
@@ -43,6 +62,17 @@ class IngressSettings(Replicas):
     """Where each session's events are written, for `echo-serve replay`. They hold what was said."""
     event_log_audio: bool = False
     """Whether the user's audio is written, too."""
+
+    @model_validator(mode="after")
+    def _has_a_target_it_can_reach(self) -> Self:
+        if self.target_sessions > self.max_sessions:
+            raise ValueError("target_sessions is more than max_sessions: it would never grow")
+        return self
+
+    @property
+    def sessions_wanted(self) -> int:
+        """For each replica; at least 1."""
+        return self.target_sessions or max(1, int(_TARGET_SHARE * self.max_sessions))
 
 
 class SessionSettings(Settings):
@@ -70,7 +100,7 @@ class VadSettings(Replicas):
     """Whether a model (Smart Turn v3.2) hears if a turn is complete, or silence alone ends it."""
 
 
-class SttSettings(Replicas):
+class SttSettings(Pool):
     model: str = PACKAGED
     """A Hugging Face id, a local path, or `packaged` (Whisper tiny.en)."""
     device: str = "auto"
@@ -91,12 +121,8 @@ class SttSettings(Replicas):
     """Of one text, second tries included."""
     hedge_s: Seconds = 4.0
     """A text that takes longer is asked for again, where there is another replica."""
-    max_replicas: int = Field(0, ge=0)
-    """Above `replicas`, the pool grows up to this when speech waits; else it does not scale."""
     target_wait_ms: float = Field(100.0, gt=0)
     """The wait of speech for a transcriber that the pool is scaled for."""
-    upscale_delay_s: float = Field(5.0, ge=0)
-    downscale_delay_s: float = Field(300.0, ge=0)
 
 
 class LlmSettings(Settings):

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ray.exceptions import RayActorError, RayError
-from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
 
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
 
@@ -27,12 +27,13 @@ async def ask_within(stage: str, timeout_s: float, call: Callable[[], Any]) -> T
 
 
 async def ask(stage: str, call: Callable[[], Any], tries: int = 2) -> Any:
-    """The same without a deadline."""
+    """The same without a deadline. Whatever the call raises is an EngineError: beside its own
+    errors and Ray's, Serve lets grpc's through (a message over 4 MiB is one) and RuntimeError."""
     while True:
         tries -= 1
         try:
             return await _cancelling(stage, call())
-        except (RayError, RayServeException, EngineUnavailable) as error:
+        except Exception as error:
             # Serve retries only until a replica has accepted; dying with it is ours.
             if not tries or not _is_unavailable(error):
                 raise engine_error(stage, error) from None

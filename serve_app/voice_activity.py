@@ -19,8 +19,12 @@ Detect = Callable[[list[VadJob]], Awaitable[list[VadAnswer]]]
 
 _MAX_WAITING_FRAMES = 640
 """20 s of one session: more means that the VAD has been away for that long."""
-_FRAMES_PER_CALL = 64
+_FRAMES_PER_STREAM = 64
 """2 s of one session a call, so that one who catches up does not hold up the others."""
+_FRAMES_PER_CALL = 1024
+_STREAMS_PER_CALL = 256
+"""Together 2.5 MiB at most, with the memory of each session: what is over 4 MiB, the default of
+RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH, Serve does not take, and catches up nobody."""
 
 
 class VoiceStream:
@@ -34,8 +38,9 @@ class VoiceStream:
         self.row = new_row()
         self.waiting: deque[Samples] = deque()
 
-    def take(self) -> VadJob:
-        count = min(len(self.waiting), _FRAMES_PER_CALL)
+    def take(self, most: int) -> VadJob:
+        """Up to so many frames of those that wait, at least one of which does."""
+        count = min(len(self.waiting), most)
         return VadJob(self.row, np.stack([self.waiting.popleft() for _ in range(count)]))
 
 
@@ -67,10 +72,12 @@ class VoiceActivityBatcher:
             await self._work.wait()
             self._work.clear()
             while busy := [stream for stream in self._streams if stream.waiting]:
-                await self._call(busy)
+                for at in range(0, len(busy), _STREAMS_PER_CALL):
+                    await self._call(busy[at : at + _STREAMS_PER_CALL])
 
     async def _call(self, streams: list[VoiceStream]) -> None:
-        jobs = [stream.take() for stream in streams]
+        most = min(_FRAMES_PER_STREAM, _FRAMES_PER_CALL // len(streams))
+        jobs = [stream.take(most) for stream in streams]
         try:
             answers = await self._detect(jobs)
         except EngineError as error:

@@ -4,6 +4,8 @@ import asyncio
 
 import numpy as np
 import pytest
+from ray import cloudpickle
+from ray.serve._private.constants import RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH
 
 from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.engines.silero import SileroVad, VadAnswer, VadJob, new_row
@@ -121,6 +123,30 @@ async def test_a_failed_call_fails_its_sessions_and_no_other() -> None:
     assert [error.stage for error in waiting.failures] == ["vad"]
     assert not silent.failures and not running.done()
     running.cancel()
+
+
+@pytest.mark.parametrize("sessions", [1, 100, 600])
+async def test_everybody_catches_up_with_calls_that_serve_takes(sessions: int) -> None:
+    """100 sessions that are 2 s behind are 12 MiB; Serve's gRPC takes 4."""
+    sizes: list[int] = []
+
+    async def detect(jobs: list[VadJob]) -> list[VadAnswer]:
+        sizes.append(len(cloudpickle.dumps(jobs)))
+        return [VadAnswer(job.row, job.frames[:, 0]) for job in jobs]
+
+    behind = 64
+    batcher = VoiceActivityBatcher(detect)
+    listeners = [Listener(behind) for _ in range(sessions)]
+    order = np.arange(behind, dtype=np.float32)
+    for listener in listeners:
+        batcher.add(listener.stream)
+        batcher.push(listener.stream, np.repeat(order, FRAME_SAMPLES))
+    running = asyncio.create_task(batcher.run())
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(listener.done.wait() for listener in listeners))
+    running.cancel()
+    assert all(listener.probabilities == order.tolist() for listener in listeners)
+    assert max(sizes) < RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH
 
 
 def test_a_session_too_far_behind_fails() -> None:

@@ -2,7 +2,9 @@
 call may go on. Each rule returns what is wrong, one line each."""
 
 import tomllib
+from typing import Any
 
+from serve_app.config import AppConfig
 from tests.manifests.objects import (
     ROOT,
     Objects,
@@ -78,17 +80,42 @@ def gpu_nodes_are_for_transcribers_only(objects: Objects) -> list[str]:
 
 
 def the_cpu_workers_have_room(objects: Objects) -> list[str]:
-    """For everything but transcribers with a GPU; and when the group has grown, for all of it
-    twice: in a rolling update all new replicas run before the first old one has drained."""
-    config = objects.config
-    stages = [config.ingress, config.vad, config.agent]
-    stages += [] if config.stt.num_gpus else [config.stt]
-    wanted = sum(stage.replicas * stage.num_cpus for stage in stages)
-    wanted += config.sessions.actors * config.sessions.num_cpus
+    """For everything but transcribers with a GPU; and when the group has grown, for all that pools
+    may grow to twice: in a rolling update all new replicas run before the first old one has
+    drained."""
     groups = [group for group in objects.workers if not gpus_of(group)]
     always, grown = (sum(cpus_of(g) * g[n] for g in groups) for n in ("minReplicas", "maxReplicas"))
-    found = [] if wanted <= always else [f"{wanted} CPUs are wanted, {always} offered"]
-    return found if 2 * wanted <= grown else [*found, f"an update has no room in {grown} CPUs"]
+    at_least, at_most = _cpus_wanted(objects.config)
+    found = [] if at_least <= always else [f"{at_least} CPUs are wanted, {always} offered"]
+    return found if 2 * at_most <= grown else [*found, f"an update has no room in {grown} CPUs"]
+
+
+def _cpus_wanted(config: AppConfig) -> tuple[float, float]:
+    """With as few replicas as may be, and with as many."""
+    pools = [config.ingress] + ([] if config.stt.num_gpus else [config.stt])
+    fixed = [config.vad, config.agent]
+    cpus = sum(stage.replicas * stage.num_cpus for stage in fixed)
+    cpus += config.sessions.actors * config.sessions.num_cpus
+    at_least = sum(pool.replicas * pool.num_cpus for pool in pools)
+    at_most = sum(max(pool.replicas, pool.max_replicas) * pool.num_cpus for pool in pools)
+    return cpus + at_least, cpus + at_most
+
+
+def a_grown_ingress_has_nodes_and_time(objects: Objects) -> list[str]:
+    """New nodes when there are more sessions; and one replica drains after the other."""
+    ingress = objects.config.ingress
+    if ingress.max_replicas <= ingress.replicas:
+        return []
+    found = [] if objects.autoscales else ["the ingress grows, but the cluster does not"]
+    drain_s = max(_drain_s(group) for group in objects.workers)
+    if ingress.downscale_delay_s < drain_s:
+        found.append(f"the next replica goes while one drains for {drain_s} s")
+    return found
+
+
+def _drain_s(group: Any) -> float:
+    """How long an ingress replica takes to go."""
+    return float(env(group).get("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", 30))
 
 
 def calls_may_end_before_their_process(objects: Objects) -> list[str]:
@@ -98,7 +125,7 @@ def calls_may_end_before_their_process(objects: Objects) -> list[str]:
     delay_s = objects.spec.get("rayClusterDeletionDelaySeconds", 60)
     for group in objects.workers:
         variables = env(group)
-        drain_s = float(variables.get("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", 30))
+        drain_s = _drain_s(group)
         node_s = float(variables.get("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", 30))
         pod_s = group["template"]["spec"].get("terminationGracePeriodSeconds", 30)
         haproxy_s = float(variables.get("RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S", 120))
@@ -147,6 +174,7 @@ OUR_RULES: list[Rule] = [
     the_transcribers_have_their_gpus,
     gpu_nodes_are_for_transcribers_only,
     the_cpu_workers_have_room,
+    a_grown_ingress_has_nodes_and_time,
     calls_may_end_before_their_process,
     serve_has_one_environment,
     nothing_ends_a_call_by_the_clock,

@@ -53,11 +53,12 @@ def test_the_manifests_run_our_configs(folder: str, config: str) -> None:
     assert objects.spec["serveConfigV2"] == (ROOT / config).read_text()
 
 
-def test_the_gpu_config_pins_the_stt_pool_and_lets_it_grow() -> None:
+def test_the_gpu_config_pins_the_stt_pool_and_lets_pools_grow() -> None:
     (application,) = read("configs/serve.gpu.yaml")["applications"]
-    stt = resolve(load(application["args"], KEYS), KEYS, gpus=0).stt
-    assert (stt.device, stt.num_gpus) == ("cuda", 1.0)
-    assert stt.max_replicas > stt.replicas
+    config = resolve(load(application["args"], KEYS), KEYS, gpus=0)
+    assert (config.stt.device, config.stt.num_gpus) == ("cuda", 1.0)
+    assert config.stt.max_replicas > config.stt.replicas
+    assert config.ingress.max_replicas > config.ingress.replicas
 
 
 def test_one_ray_version_everywhere() -> None:

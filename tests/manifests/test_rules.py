@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.manifests import operator_rules as operator
 from tests.manifests import our_rules as ours
@@ -45,6 +46,12 @@ def _gpu(o: Objects) -> Any:
 def _in_config(o: Objects, old: str, new: str) -> None:
     assert old in o.spec["serveConfigV2"]
     o.spec["serveConfigV2"] = o.spec["serveConfigV2"].replace(old, new)
+
+
+def _in_ingress(o: Objects, **changes: Any) -> None:
+    serve = o.serve
+    serve["applications"][0]["args"]["ingress"] |= changes
+    o.spec["serveConfigV2"] = yaml.safe_dump(serve)
 
 
 def _first(o: Objects, kind: str) -> Any:
@@ -152,11 +159,17 @@ MISTAKES: list[tuple[Rule, Mistake]] = [
         ours.gpu_nodes_are_for_transcribers_only,
         lambda o: _gpu(o)["template"]["spec"].pop("nodeSelector"),
     ),
-    (
-        ours.the_cpu_workers_have_room,
-        lambda o: _in_config(o, "ingress: {replicas: 2", "ingress: {replicas: 6"),
-    ),
+    (ours.the_cpu_workers_have_room, lambda o: _in_ingress(o, replicas=6)),
+    (ours.the_cpu_workers_have_room, lambda o: _in_ingress(o, max_replicas=6)),
     (ours.the_cpu_workers_have_room, lambda o: o.workers[0].update(maxReplicas=2)),
+    (
+        ours.a_grown_ingress_has_nodes_and_time,
+        lambda o: o.cluster.pop("enableInTreeAutoscaling"),
+    ),
+    (
+        ours.a_grown_ingress_has_nodes_and_time,
+        lambda o: _in_ingress(o, downscale_delay_s=300),
+    ),
     (
         ours.calls_may_end_before_their_process,
         lambda o: o.spec.pop("rayClusterDeletionDelaySeconds"),

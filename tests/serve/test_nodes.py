@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import msgpack
 import psutil
 import pytest
 import ray
@@ -15,13 +14,13 @@ import yaml
 from ray import serve
 from ray.cluster_utils import Cluster
 from ray.serve.context import _get_global_client
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from serve_app.app import build
 from serve_app.transcription.job import Request
 from tests.engines.speech import clip, transcript, word_error_rate
 from tests.manifests.objects import KEYS, ROOT
+from tests.serve.call import SERVICE_RESTART, Call
 from tests.serve.conftest import free_port
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -31,27 +30,6 @@ GPU_NODE = {"num_cpus": 0, "num_gpus": 1}
 CPU_NODE = {"num_cpus": 8}
 """One such worker can hold everything: so one can be lost."""
 CALLS = 8
-SERVICE_RESTART = 1012
-
-
-class Call:
-    """A session with typed turns. The providers are not there, so that no reply is spoken."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        options = {"prompt": "", "greeting": False, "events": ["transcript"]}
-        self.socket.send(msgpack.packb({"type": "open"} | options))
-
-    def takes(self, text: str) -> bool:
-        """Whether a turn is taken; False when the socket has ended."""
-        try:
-            self.socket.send(msgpack.packb({"type": "text", "text": text}))
-            while True:
-                message = msgpack.unpackb(self.socket.recv(timeout=WITHIN_S))
-                if message["type"] == "transcript" and message["text"] == text:
-                    return True
-        except ConnectionClosed:
-            return False
 
 
 class Nodes:
@@ -139,7 +117,7 @@ def is_whole(nodes: Nodes) -> bool:
     found = replicas()
     cpu, gpu = ({node.node_id for node in group} for group in (nodes.cpu, nodes.gpu))
     others = {name: where for name, where in found.items() if name != "SpeechToText"}
-    wanted = {"Ingress": 2, "VoiceActivity": 2, "Agent": 2}
+    wanted = {"Ingress": 2, "VoiceActivity": 3, "Agent": 2}
     return (
         {name: len(where) for name, where in others.items()} == wanted
         and all(set(where) <= cpu for where in others.values())

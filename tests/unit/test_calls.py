@@ -5,6 +5,8 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from serve_app.calls import Calls, _longest_silence_s
@@ -22,6 +24,12 @@ def cancelled() -> "asyncio.Future[str]":
 def answered(text: str) -> "asyncio.Future[str]":
     future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     future.set_result(text)
+    return future
+
+
+def failed(error: Exception) -> "asyncio.Future[str]":
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
     return future
 
 
@@ -49,6 +57,20 @@ async def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
     with pytest.raises(asyncio.CancelledError):
         await caller
     assert pending.cancelled()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AioRpcError(StatusCode.RESOURCE_EXHAUSTED, Metadata(), Metadata(), "larger than max"),
+        RuntimeError("Unexpected error"),
+    ],
+    ids=["too large for grpc", "unexpected"],
+)
+async def test_whatever_serve_raises_is_an_error_of_the_stage(error: Exception) -> None:
+    """Or it ends the loop that detects voice for all sessions."""
+    with pytest.raises(EngineError, match=type(error).__name__):
+        await ask_within("vad", 5, lambda: failed(error))
 
 
 async def test_frames_go_to_another_vad_when_one_dies_or_hangs() -> None:
