@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, DeploymentActorConfig
+from ray.serve.schema import LoggingConfig
 
 from deployments.agent import Agent
 from deployments.ingress import Ingress
@@ -40,7 +41,13 @@ WebSocket reaches the client as an HTTP 500."""
 def build(args: dict[str, Any]) -> serve.Application:
     """The application. Raises ConfigError with one line that says what to change."""
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
-    vad = _deployment(VoiceActivity, config.vad, max_ongoing_requests=16).bind(config.vad)
+    vad = _deployment(
+        VoiceActivity,
+        config.vad,
+        max_ongoing_requests=16,
+        # A line for each of 60 calls a second costs more than it tells.
+        logging_config=LoggingConfig(enable_access_log=False),
+    ).bind(config.vad)
     stt = transcribers(config.stt)
     agent = _deployment(
         Agent,
