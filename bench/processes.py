@@ -103,7 +103,7 @@ class Account:
     def _processes(self) -> Iterator[tuple[str, psutil.Process]]:
         server = psutil.Process(self.server_pid)
         for process in [server, *server.children(recursive=True)]:
-            yield kind_of(_title(process)), process
+            yield kind_of(title(process)), process
         here = psutil.Process()
         yield CLIENTS, here
         for child in here.children():
@@ -112,11 +112,12 @@ class Account:
 
 
 def kind_of(title: str) -> str:
-    """Of a server's process: its title, or the program that it runs."""
+    """Of a server's process, by its title or the program that it runs."""
     return next((kind for kind, sign in STAGES.items() if sign in title), RAY)
 
 
-def _title(process: psutil.Process) -> str:
+def title(process: psutil.Process) -> str:
+    """Empty when it has ended."""
     try:
         return os.path.basename("".join(process.cmdline()[:1]))
     except psutil.Error:

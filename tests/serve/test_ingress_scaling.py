@@ -12,6 +12,7 @@ import pytest
 from websockets.sync.client import connect
 
 from bench import providers
+from bench.processes import kind_of, title
 from tests.serve.call import SERVICE_RESTART, Call
 from tests.serve.conftest import Server, config_with, free_port, running
 
@@ -43,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def replicas(server: Server) -> int:
     processes = psutil.Process(server.process.pid).children(recursive=True)
-    return sum("ServeReplica:echo:Ingress" in " ".join(p.cmdline()[:1]) for p in processes)
+    return sum(kind_of(title(process)) == "ingress" for process in processes)
 
 
 def sessions(server: Server) -> int:
