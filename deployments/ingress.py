@@ -22,16 +22,14 @@ from serve_app.calls import Calls
 from serve_app.checkpoints import Checkpoints
 from serve_app.config import AppConfig, SessionSettings
 from serve_app.conversation.floor import STOPPING
-from serve_app.conversation.machine import Conversation
 from serve_app.conversation.opening import LAST_TURN_S
 from serve_app.draining import CHECK_S, is_draining, time_left_s
-from serve_app.driver import Driver
+from serve_app.driver import Driver, Services
 from serve_app.errors import AtCapacity
 from serve_app.event_log import EventLog
 from serve_app.plan import check_options, stages
 from serve_app.session_keeper import Leases
 from serve_app.sessions import SessionPool
-from serve_app.tokens import Tokens
 from serve_app.voice_activity import VoiceActivityBatcher
 
 log = logging.getLogger(__name__)
@@ -48,10 +46,16 @@ class Ingress:
         agent: DeploymentHandle[Any],
     ) -> None:
         self._config = config
-        self._calls = Calls(config, vad, stt, agent)
-        self._pool = SessionPool(config.sessions.actors, _checkpoints(config.sessions))
-        self._leases = Leases(self._pool)
-        self._batcher = VoiceActivityBatcher(self._calls.detect)
+        calls = Calls(config, vad, stt, agent)
+        pool = SessionPool(config.sessions.actors, _checkpoints(config.sessions))
+        self._services = Services(
+            calls,
+            VoiceActivityBatcher(calls.detect),
+            pool,
+            Leases(pool),
+            config.sessions.window_s,
+            partial(check_options, config),
+        )
         self._loops: list[asyncio.Task[None]] = []
         self._sessions: dict[asyncio.Task[None], Driver] = {}
         self._is_draining = False
@@ -109,25 +113,14 @@ class Ingress:
     def _driver(self, socket: WebSocket) -> Driver:
         self._start_loops()
         session = uuid.uuid4().hex
-        tokens = Tokens()
-        return Driver(
-            session=session,
-            socket=socket,
-            conversation=Conversation(self._config.turn, tokens),
-            tokens=tokens,
-            calls=self._calls,
-            batcher=self._batcher,
-            pool=self._pool,
-            leases=self._leases,
-            window_s=self._config.sessions.window_s,
-            check=partial(check_options, self._config),
-            event_log=self._event_log(session),
-        )
+        settings = self._config.turn
+        return Driver(session, socket, self._services, settings, self._event_log(session))
 
     def _start_loops(self) -> None:
         """The constructor runs in another event loop."""
         if not self._loops:
-            work = (self._batcher.run(), self._leases.run(), self._watch_for_the_end())
+            services = self._services
+            work = (services.batcher.run(), services.leases.run(), self._watch_for_the_end())
             self._loops = [_task_of_its_own(loop) for loop in work]
 
     async def _watch_for_the_end(self) -> None:

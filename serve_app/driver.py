@@ -8,7 +8,7 @@ wire ──events──▶ inbox ──▶ conversation ──effects──▶ w
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from starlette.websockets import WebSocket
 
@@ -16,6 +16,7 @@ from serve_app.calls import Calls
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
+from serve_app.conversation.settings import TurnSettings
 from serve_app.errors import VoiceError
 from serve_app.event_log import EventLog
 from serve_app.inbox import ClientGone, Inbox
@@ -36,6 +37,20 @@ _KEPT_CODES = {1001, 1006, 1011, 1012, 1013}
 """After these, and after 45xx, a client may come back; any other end is the session's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the sessions of an ingress replica share."""
+
+    calls: Calls
+    batcher: VoiceActivityBatcher
+    pool: SessionPool
+    leases: Leases
+    window_s: float
+    """In which a client may come back."""
+    check: Callable[[Open], None]
+    """Raises VoiceError for options that this server does not have."""
+
+
 class Driver:
     """One session on one socket."""
 
@@ -43,29 +58,19 @@ class Driver:
         self,
         session: str,
         socket: WebSocket,
-        conversation: Conversation,
-        tokens: Tokens,
-        calls: Calls,
-        batcher: VoiceActivityBatcher,
-        pool: SessionPool,
-        leases: Leases,
-        window_s: float,
-        check: Callable[[Open], None],
+        services: Services,
+        settings: TurnSettings,
         event_log: EventLog | None = None,
     ) -> None:
         self._session = session
-        self._conversation = conversation
-        self._tokens = tokens
-        self._batcher = batcher
-        self._pool = pool
-        self._leases = leases
-        self._window_s = window_s
-        self._check = check
+        self._services = services
+        self._tokens = Tokens()
+        self._conversation = Conversation(settings, self._tokens)
         self._event_log = event_log
         self._inbox = Inbox()
         self._wire = Wire(socket, self._inbox)
         self._timers = Timers(self._inbox)
-        self._work = Work(session, calls, self._inbox.put)
+        self._work = Work(session, services.calls, self._inbox.put)
         self._voice = VoiceStream(self._deliver_voice, self._inbox.fail)
         self._keeper: SessionKeeper | None = None
         self._has_opened = False
@@ -75,7 +80,7 @@ class Driver:
 
     async def run(self, open_timeout_s: float) -> None:
         """From the accepted socket to its end. Leaves no task, call or timer behind."""
-        self._batcher.add(self._voice)
+        self._services.batcher.add(self._voice)
         self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
         reader = asyncio.create_task(self._wire.read(self._event_of))
         writer = asyncio.create_task(self._wire.write())
@@ -85,13 +90,13 @@ class Driver:
         except ClientGone:
             pass
         finally:
-            self._batcher.remove(self._voice)
+            self._services.batcher.remove(self._voice)
             self._timers.disarm_all()
             await _end([reader, writer, *self._work.tasks])
             if self._event_log is not None:
                 self._event_log.close()
             if self._keeper is not None:
-                self._leases.remove(self._keeper)
+                self._services.leases.remove(self._keeper)
                 await self._keeper.end(is_kept=_is_kept(self._closed_with))
 
     def leave(self) -> None:
@@ -136,7 +141,7 @@ class Driver:
             case ef.Send(message):
                 self._wire.send(message)
             case ef.Detect(frames):
-                self._batcher.push(self._voice, frames)
+                self._services.batcher.push(self._voice, frames)
             case ef.Transcribe() | ef.TranscribePart() | ef.JudgeTurn() | ef.Reply() | ef.Say():
                 self._work.start(effect)
             case ef.CancelSegment() | ef.CancelReply() | ef.Cancel():
@@ -180,18 +185,18 @@ class Driver:
 
     async def _open(self, message: Open) -> ev.Opened:
         """What `open` means: a new conversation, or one that goes on. Raises VoiceError."""
-        self._check(message)
+        self._services.check(message)
         event = opened(message)
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
-                keeper = await SessionKeeper.attach(self._pool, message.resume_token)
+                keeper = await SessionKeeper.attach(self._services.pool, message.resume_token)
                 entry = keeper.entry
                 event = replace(entry.options, record=entry.record, played=event.played)
                 self._keep_with(keeper)
             elif message.resume:
                 options = replace(event, prompt="", greeting=None)
-                self._keep_with(SessionKeeper.begin(self._pool, self._session, options))
+                self._keep_with(SessionKeeper.begin(self._services.pool, self._session, options))
         return event
 
     def _keep_with(self, keeper: SessionKeeper) -> None:
@@ -199,9 +204,9 @@ class Driver:
         self._keeper = keeper
         self._tokens.epoch = keeper.entry.epoch
         keeper.start(self._inbox.fail)
-        self._leases.add(keeper)
+        self._services.leases.add(keeper)
         # Not an effect: an event log must not hold the secret.
-        self._wire.send(keeper.message(self._window_s))
+        self._wire.send(keeper.message(self._services.window_s))
 
 
 def _is_kept(code: int) -> bool:

@@ -16,9 +16,8 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from serve_app.client.microphone import RecentAudio
 from serve_app.client.playback import Playback, Received
-from serve_app.client.reconnect import Backoff, may_retry
+from serve_app.client.resumption import Resumption
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import Samples
@@ -28,7 +27,6 @@ MIC_SAMPLES = 512
 _PING_S = 5.0
 """A server that does not answer for so long is gone: a pulled cable says nothing."""
 _CLOSE_S = 2.0
-_USER_SPEAKS = ("listening", "transcribing")
 _AGAIN_BYTES = 4 * SAMPLE_RATE_HZ
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
 
@@ -52,19 +50,10 @@ class EchoSession:
         self.microphone: asyncio.Task[None]
         self.listener: asyncio.Task[None]
         """Ends with the conversation."""
-        self.resumes = 0
-        """How often it has come back."""
         self._url = url
-        self._resume = resume
-        self._resume_token = ""
-        self._backoff: Backoff | None = None
-        self._window_s = 0.0
+        self._resumption = Resumption() if resume else None
         self._is_connected = asyncio.Event()
         self._is_connected.set()
-        self._may_begin = asyncio.Event()
-        """Not after `goaway`: a turn that is typed then may meet a socket that is being closed."""
-        self._may_begin.set()
-        self._recent = RecentAudio()
         self._is_over = False
         self._socket = socket
         self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
@@ -74,30 +63,39 @@ class EchoSession:
     async def open(self, prompt: str, events: Iterable[str] = (), **options: Any) -> None:
         """`options`: see protocol.messages.Open."""
         fields: dict[str, Any] = {"type": "open", "prompt": prompt, **options}
-        if self._resume:
+        if self._resumption:
             fields["resume"] = True
-            events = {*events, "goaway", "state"}
+            events = {*events, *self._resumption.events}
         if wanted := sorted(events):
             fields["events"] = wanted
         await self.send(fields)
 
     async def send(self, fields: dict[str, Any]) -> None:
         """Raises ConnectionClosed when the conversation is over."""
-        if fields["type"] == "audio" and self._resume:
-            self._recent.add(fields["audio"])
-        while True:
-            if not self._is_connected.is_set() and fields["type"] == "audio":
+        is_said_again = self._resumption is not None and fields["type"] == "audio"
+        if self._resumption and is_said_again:
+            self._resumption.recent.add(fields["audio"])
+        while self._is_connected.is_set() or not is_said_again:
+            if await self._is_sent(fields):
                 return
-            await self._is_connected.wait()
-            if fields["type"] == "text":
-                await self._may_begin.wait()
-            try:
-                await self._socket.send(msgpack.packb(fields))
-                return
-            except ConnectionClosed:
-                if self._is_over or not self._resume:
-                    raise
-                self._is_connected.clear()
+            self._is_connected.clear()
+
+    async def _is_sent(self, fields: dict[str, Any]) -> bool:
+        await self._is_connected.wait()
+        if self._resumption and fields["type"] == "text":
+            await self._resumption.may_begin.wait()
+        try:
+            await self._socket.send(msgpack.packb(fields))
+            return True
+        except ConnectionClosed:
+            if self._is_over or not self._resumption:
+                raise
+            return False
+
+    @property
+    def resumes(self) -> int:
+        """How often it has come back."""
+        return self._resumption.count if self._resumption else 0
 
     @property
     def close_code(self) -> int | None:
@@ -150,7 +148,8 @@ class EchoSession:
             player.cancel()
             self._is_over = True
             self._is_connected.set()
-            self._may_begin.set()
+            if self._resumption:
+                self._resumption.may_begin.set()
             async with self._news:
                 self._news.notify_all()
 
@@ -159,62 +158,42 @@ class EchoSession:
             async for frame in self._socket:
                 await self._take(frame)
         except ConnectionClosed:
-            if not self._resume:
+            if not self._resumption:
                 raise
 
     async def _take(self, frame: bytes | str) -> None:
         fields = msgpack.unpackb(frame)
         message = Received(time.monotonic(), fields.pop("type"), fields)
-        if self._resume:
-            await self._be_ready_to_come_back(message)
+        if self._resumption:
+            audio = self._resumption.take(message)
+            if audio is not None:
+                await self._go_on_here(self._resumption, audio)
         self.playback.take(message)
         async with self._news:
             self.received.append(message)
             self._news.notify_all()
 
-    async def _be_ready_to_come_back(self, message: Received) -> None:
-        match message.kind:
-            case "session":
-                if self._resume_token:
-                    self.resumes += 1
-                    await self._say_again(message.fields["heard_samples"])
-                self._resume_token = message.fields["resume_token"]
-                self._window_s = message.fields["window_s"]
-                self._backoff = None
-                self._is_connected.set()
-                self._may_begin.set()
-            case "goaway":
-                self._may_begin.clear()
-            case "state":
-                self._recent.is_spoken = message.fields["state"] in _USER_SPEAKS
-
-    async def _say_again(self, heard_samples: int) -> None:
-        """Before anything else that waits: what is said now comes after it."""
-        audio = self._recent.unheard(heard_samples)
+    async def _go_on_here(self, resumption: Resumption, audio: bytes) -> None:
+        """What waits is sent after the audio that is said again."""
         with suppress(ConnectionClosed):
             for at in range(0, len(audio), _AGAIN_BYTES):
                 fields = {"type": "audio", "audio": audio[at : at + _AGAIN_BYTES]}
                 await self._socket.send(msgpack.packb(fields))
+        self._is_connected.set()
+        resumption.may_begin.set()
 
     async def _come_back(self) -> bool:
         """At a new connection; False when the conversation is over."""
         self._is_connected.clear()
         self.playback.stop()
-        if not self._resume_token or not may_retry(self._socket.close_code):
-            return False
-        self._backoff = self._backoff or Backoff(self._window_s)
-        while (pause_s := self._backoff.next_s()) is not None:
+        resumption, code = self._resumption, self._socket.close_code
+        while resumption and (pause_s := resumption.next_pause_s(code)) is not None:
             await asyncio.sleep(pause_s)
             with suppress(OSError, WebSocketException):
                 self._socket = await _connected(self._url)
-                await self._socket.send(msgpack.packb(self._resuming()))
+                await self._socket.send(msgpack.packb(resumption.opening(self.playback)))
                 return True
         return False
-
-    def _resuming(self) -> dict[str, Any]:
-        playback = self.playback
-        played = {"token": playback.played_token, "played_ms": playback.played_ms}
-        return {"type": "open", "resume_token": self._resume_token, "played": played}
 
     async def keep_microphone_open(self) -> None:
         """Sends what is said, and silence in between, in real time."""
