@@ -104,7 +104,7 @@ class Driver:
         self._inbox.fail(ClientGone())
 
     def drain(self, time_left_s: float) -> None:
-        """The server is going to stop: the turn that is going on is the last one here."""
+        """The server is going to stop. To be told again when little time is left."""
         self._inbox.put_if_room(ev.Draining(time_left_s))
 
     async def _converse(self) -> None:

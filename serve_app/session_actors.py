@@ -40,12 +40,13 @@ class SessionActors:
 
     async def of_other_versions(self) -> list[str]:
         """Names, to be asked, of those that belong to another version of the application: while it
-        is updated, Serve keeps them until the last replica of their version has stopped."""
+        is updated, Serve keeps them until the last replica of their version has stopped. Raises
+        EngineUnavailable."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 return await asyncio.to_thread(_others)
-        except (RayError, RayServeException, TimeoutError):
-            return []
+        except (RayError, RayServeException, TimeoutError) as error:
+            raise EngineUnavailable("sessions", f"no list: {type(error).__name__}") from error
 
 
 def _find(name: str) -> Any:

@@ -19,10 +19,15 @@ _YOUNG_S = 5.0
 class SessionPool:
     """Sessions spread over the actors by hash, and written to Redis where one is configured."""
 
-    def __init__(self, actors: int, checkpoints: Checkpoints | None = None) -> None:
+    def __init__(
+        self,
+        actors: int,
+        checkpoints: Checkpoints | None = None,
+        asked: SessionActors | None = None,
+    ) -> None:
         self._actors = actors
         self._checkpoints = checkpoints
-        self._asked = SessionActors()
+        self._asked = asked or SessionActors()
 
     async def save(self, session: str, entry: Entry) -> bool:
         """False when the session has another owner. Raises EngineUnavailable."""
@@ -40,14 +45,14 @@ class SessionPool:
 
     async def attach(self, session: str, secret: str, next_hash: bytes) -> Entry:
         """Makes the caller the owner. Raises SessionUnknown or SessionsUnavailable."""
-        actor = self._actor(session)
+        actor, is_certain = self._actor(session), True
         try:
             entry: Entry | None = await self._asked.ask(actor, "attach", session, secret, next_hash)
             if entry is None:
-                entry = await self._moved(session, secret, next_hash)
+                entry, is_certain = await self._moved(session, secret, next_hash)
             if entry is None and await self._is_restored(session, secret):
                 entry = await self._asked.ask(actor, "attach", session, secret, next_hash)
-            if entry is None and await self._asked.ask(actor, "age_s") < _YOUNG_S:
+            if entry is None and not (is_certain and await self._is_grown(actor)):
                 raise SessionsUnavailable("the sessions are being restored: try again")
         except EngineUnavailable:
             raise SessionsUnavailable("the sessions cannot be reached: try again") from None
@@ -75,21 +80,33 @@ class SessionPool:
             await self._checkpoints.forget(session, epoch)
         await self._asked.ask(self._actor(session), "forget", session, epoch)
 
-    async def _moved(self, session: str, secret: str, next_hash: bytes) -> Entry | None:
-        """Takes the session from an actor of another version of the application."""
-        for actor in await self._asked.of_other_versions():
+    async def _moved(
+        self, session: str, secret: str, next_hash: bytes
+    ) -> tuple[Entry | None, bool]:
+        """Takes the session from an actor of another version of the application. And whether all
+        that may have it were asked."""
+        try:
+            actors = await self._asked.of_other_versions()
+        except EngineUnavailable:
+            return None, False
+        is_certain = True
+        for actor in actors:
             try:
                 entry: Entry | None = await self._asked.ask(
                     actor, "attach", session, secret, next_hash
                 )
             except EngineUnavailable:
-                continue  # its version is gone by now
+                is_certain = False
+                continue
             if entry is not None:
                 await self.save(session, entry)
-                with suppress(EngineUnavailable):
+                with suppress(EngineUnavailable):  # it expires there
                     await self._asked.ask(actor, "forget", session, entry.epoch)
-                return entry
-        return None
+                return entry, True
+        return None, is_certain
+
+    async def _is_grown(self, actor: str) -> bool:
+        return bool(await self._asked.ask(actor, "age_s") >= _YOUNG_S)
 
     async def _is_restored(self, session: str, secret: str) -> bool:
         """Gives the actor what Redis holds, if the client is entitled to it."""

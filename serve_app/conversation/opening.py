@@ -57,14 +57,13 @@ def _resume(floor: Floor, record: Record, played: ev.Played | None) -> None:
 def _go_on_with(floor: Floor, reply: OpenReply) -> None:
     """Says what was not heard of the reply; what was not yet written of it is written now."""
     heard, rest = reply.split()
-    chat = floor.history.after_words(heard, floor.settings.continuation)
     floor.commit_heard(heard)
     if reply.is_written and rest:
         floor.say(rest)
     elif reply.is_written or not heard:
         _speak_or_wait(floor)
     else:
-        floor.ask(chat)
+        floor.ask(floor.history.with_user(floor.settings.continuation))
 
 
 def _greet(floor: Floor, prompt: str, greeting: str | None) -> None:
