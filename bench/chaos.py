@@ -32,6 +32,7 @@ _SHORT = [
     "vad",
     "stt",
     "all ingresses, in a reply",
+    "all ingresses, in speech",
     "two sockets, one token",
 ]
 _LEFTOVERS_S = 10.0

@@ -16,7 +16,7 @@ from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
-from tests.engines.speech import clip
+from tests.engines.speech import clip, transcript, word_error_rate
 
 _WIRE = parse_format("pcm_44100")
 _WITHIN_S = 60.0
@@ -102,7 +102,7 @@ async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
                 result.next_audio_s.append(time.monotonic() - asked_s)
                 await _finished(session)
             await _typed(session, f"{name} last.")
-            _judge(stage, name, session, result)
+            _judge(stage, name, session, fault.is_in_speech, result)
     except Exception as error:
         _report(name, error)
         result.ended += 1
@@ -132,21 +132,26 @@ async def _next_audio_s(session: EchoSession, name: str, struck_s: float) -> flo
     return message.at_s - struck_s
 
 
-def _judge(stage: Stage, name: str, session: EchoSession, result: Result) -> None:
-    """Compares what the client was told with the history that the LLM was sent last."""
-    told = [
-        m.fields["text"]
-        for m in session.received
-        if m.kind == "transcript" and m.fields["role"] == "user"
-    ]
+def _judge(stage: Stage, name: str, session: EchoSession, has_spoken: bool, result: Result) -> None:
+    """Compares what the user has typed and said with what the client was told, and with the history
+    that the LLM was sent last. Each turn has words of its own, so each is in both once."""
+    told = _told(session)
+    spoken = [text for text in told if not text.startswith(name)]
     chats = [r.body["messages"] for r in stage.llm.requests]
     mine = [chat for chat in chats if chat[0]["content"] == name]
     history = " ".join(m["content"] for m in mine[-1] if m["role"] == "user")
     result.turns += len(told)
-    result.lost += sum(history.count(text) < told.count(text) for text in told)
-    result.doubled += sum(history.count(text) > told.count(text) for text in told)
+    result.lost += sum(history.count(text) < 1 for text in told)
+    result.lost += has_spoken and word_error_rate(transcript(_CLIP), " ".join(spoken)) > 0
+    result.doubled += sum(max(told.count(text), history.count(text)) > 1 for text in set(told))
     result.stale_chunks += session.playback.stale_chunks
     result.resumed += session.resumes
+
+
+def _told(session: EchoSession) -> list[str]:
+    """What the server understood of the user, in order."""
+    said = [m.fields for m in session.received if m.kind == "transcript"]
+    return [fields["text"] for fields in said if fields["role"] == "user"]
 
 
 async def _cut(stage: Stage, result: Result) -> None:
@@ -175,7 +180,6 @@ async def _in_speech(stage: Stage, result: Result) -> None:
     async with converse(stage.url, _WIRE, resume=True) as session:
         await session.open("speech", EVENTS, greeting=False)
         speech = trim(clip(_LONG_CLIP))
-        texts = []
         for is_struck in (False, True):
             saying = asyncio.create_task(session.say(speech))
             await asyncio.sleep(_HEARD_S)
@@ -183,12 +187,14 @@ async def _in_speech(stage: Stage, result: Result) -> None:
             if is_struck:
                 stage.signal("echo:Ingress", signal.SIGKILL, most=9)
             await saying
-            texts.append((await session.next("transcript", timeout_s=_WITHIN_S)).fields["text"])
+            await session.next("transcript", timeout_s=_WITHIN_S)
             next_s = (await session.next("audio", timeout_s=_WITHIN_S)).at_s - struck_s
             await _finished(session)
-        result.turns += len(texts)
+        whole, *cut = _told(session)
+        result.turns += 1 + len(cut)
         result.next_audio_s.append(next_s)
-        result.lost += texts[0] != texts[1]
+        result.lost += cut[:1] != [whole]
+        result.doubled += len(cut) > 1
         result.resumed += session.resumes
         result.stale_chunks += session.playback.stale_chunks
 

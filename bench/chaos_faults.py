@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -41,8 +40,10 @@ class Result:
     fault: str
     turns: int = 0
     lost: int = 0
-    """Turns that the client was told of and the agent's last history lacks."""
+    """Turns that the client was told of and the agent's last history lacks, and what was said and
+    not understood."""
     doubled: int = 0
+    """Turns that the client was told of, or the agent was, more than once."""
     stale_chunks: int = 0
     resumed: int = 0
     next_audio_s: list[float] = field(default_factory=list)
@@ -143,21 +144,23 @@ async def _pull_cable(stage: Stage) -> None:
 
 
 async def _update(stage: Stage) -> None:
+    await update(stage.server, stage.config, stage.environment)
+
+
+async def update(server: Server, config: Path, environment: Mapping[str, str]) -> None:
     """Other settings: Serve changes all replicas of all deployments, one after the other, and
     starts other session actors. Returns when none of the old ones is left."""
-    address = re.search(r"Ray is at (\S+),", stage.server.output)
-    assert address
-    update = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.chaos_update", address[1], str(stage.config)),
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.chaos_update", server.ray_address, str(config)),
         cwd=ROOT,
         # Ray's as on the nodes: a handle remembers how calls were made where it was.
-        env={**RAY_ENVIRONMENT, **os.environ, **stage.environment, "RAY_AUTH_MODE": "token"},
+        env={**RAY_ENVIRONMENT, **os.environ, **environment, "RAY_AUTH_MODE": "token"},
     )
     try:
         async with asyncio.timeout(_UPDATE_S):
-            code = await update.wait()
-    except TimeoutError:
-        update.kill()
+            code = await process.wait()
+    except (TimeoutError, asyncio.CancelledError):
+        process.kill()
         raise
     if code:
         raise RuntimeError(f"the update ended with {code}")

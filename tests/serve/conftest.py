@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -44,6 +45,12 @@ class Server:
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/conversation"
+
+    @property
+    def ray_address(self) -> str:
+        found = re.search(r"Ray is at (\S+),", self.output)
+        assert found
+        return found[1]
 
     @property
     def output(self) -> str:

@@ -12,11 +12,13 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from bench import providers
-from bench.chaos_faults import redis_server
-from serve_app.client.session import EchoSession, converse
+from bench.chaos_faults import redis_server, update
+from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
 from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.test_conversation import said
+from tests.serve.test_sessions import recorded
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
@@ -25,8 +27,12 @@ FORMAT = parse_format("pcm_44100")
 
 
 @asynccontextmanager
-async def serving(folder: Path, port: int, environment: Mapping[str, str]) -> AsyncIterator[Server]:
-    config = config_with(folder, port, ingress={"drain_timeout_s": PERIOD_S})
+async def serving(
+    folder: Path, port: int, environment: Mapping[str, str], replicas: int = 1
+) -> AsyncIterator[Server]:
+    several = {"replicas": replicas}
+    ingress = several | {"drain_timeout_s": PERIOD_S}
+    config = config_with(folder, port, ingress=ingress, vad=several, agent=several)
     command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
     server = running(command, port, "Ctrl-C stops the server", environment)
     started = await asyncio.to_thread(server.__enter__)
@@ -34,12 +40,6 @@ async def serving(folder: Path, port: int, environment: Mapping[str, str]) -> As
         yield started
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
-
-
-async def said(session: EchoSession, role: str) -> str:
-    while (message := await session.next("transcript")).fields["role"] != role:
-        pass
-    return str(message.fields["text"])
 
 
 @pytest.mark.parametrize("haproxy", ["1", "0"])
@@ -62,6 +62,30 @@ async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path, haprox
                 with pytest.raises(ConnectionClosedError, match="connect again"):
                     await session.listener
             assert (left_ms, session.close_code) == (PERIOD_S * 1000, 1012)
+
+
+async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) -> None:
+    """The new replicas take it from the actors of the version before."""
+    port = free_port()
+    with providers.provided() as environment:
+        environment["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = str(PERIOD_S)
+        async with (
+            serving(tmp_path, port, environment, replicas=2) as server,
+            converse(server.url, FORMAT, resume=True) as session,
+        ):
+            await session.open("Be kind.", EVENTS, greeting=False)
+            updating = asyncio.create_task(update(server, tmp_path / "serve.yaml", environment))
+            typed: list[str] = []
+            while not updating.done():
+                typed.append(f"Question {len(typed)}.")
+                await session.send({"type": "text", "text": typed[-1]})
+                assert await said(session, "user") == typed[-1]
+                await said(session, "agent")
+            await updating
+            (record,) = (await asyncio.to_thread(recorded, server)).values()
+    asked = [m["content"] for m in record["history"] if m["role"] == "user"]
+    assert asked == typed
+    assert session.resumes >= 1
 
 
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 from typing import Any
@@ -22,10 +21,8 @@ pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 
 def recorded(server: Server) -> Any:
-    address = re.search(r"Ray is at (\S+),", server.output)
-    assert address
     answer = subprocess.run(
-        [sys.executable, "-m", "tests.serve.ask_sessions", address[1]],
+        [sys.executable, "-m", "tests.serve.ask_sessions", server.ray_address],
         cwd=ROOT,
         env={**os.environ, "RAY_AUTH_MODE": "token"},
         capture_output=True,
