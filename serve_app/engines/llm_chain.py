@@ -21,13 +21,6 @@ class LlmChain(ToolLlm):
         """Where tools are used, all engines have to be ToolLlm (check_tools)."""
         self._chain = chain
 
-    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
-        """See LlmEngine. Raises what `step` does."""
-        async with aclosing(self.step(chat)) as parts:
-            async for part in parts:
-                if isinstance(part, str):
-                    yield part
-
     async def step(
         self,
         chat: Sequence[Message],

@@ -52,13 +52,6 @@ class OpenAiChat(ToolLlm):
             max_retries=0,
         )
 
-    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
-        """See LlmEngine. Raises what `step` does."""
-        async with aclosing(self.step(chat)) as parts:
-            async for part in parts:
-                if isinstance(part, str):
-                    yield part
-
     async def step(
         self,
         chat: Sequence[Message],

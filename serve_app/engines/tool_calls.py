@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -54,12 +55,19 @@ class ToolStep:
 class ToolLlm(LlmEngine, Protocol):
     """A chat model that can ask for tools."""
 
+    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+        """See LlmEngine: a reply without tools. Raises what `step` does."""
+        async with aclosing(self.step(chat)) as parts:
+            async for part in parts:
+                if isinstance(part, str):
+                    yield part
+
     def step(
         self,
         chat: Sequence[Message],
-        tools: Sequence[ToolSpec],
-        steps: Sequence[ToolStep],
-        may_call: bool,
+        tools: Sequence[ToolSpec] = (),
+        steps: Sequence[ToolStep] = (),
+        may_call: bool = True,
     ) -> AsyncGenerator[str | ToolCallDelta, None]:
         """The next round of a reply, text and requests for tools as they are written.
 
