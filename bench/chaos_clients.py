@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
 from itertools import count
 
 import msgpack
@@ -92,16 +93,11 @@ async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
             else:
                 await _typed(session, f"{name} second.")
             struck_s = await fault.strike()
-            result.next_audio_s.append(await _next_audio_s(session, name, struck_s))
+            await _hear_on(session, name, struck_s)
             await _finished(session)
-            for number in count(1):
-                if fault.is_over:
-                    break
-                asked_s = time.monotonic()
-                await _typed(session, f"{name} meanwhile {number}.")
-                result.next_audio_s.append(time.monotonic() - asked_s)
-                await _finished(session)
+            waits_s = [wait_s async for wait_s in _talk_on(session, name, fault)]
             await _typed(session, f"{name} last.")
+            result.next_audio_s += waits_s or [_next_audio_s(session, struck_s)]
             _judge(stage, name, session, fault.is_in_speech, result)
     except Exception as error:
         _report(name, error)
@@ -121,7 +117,7 @@ def _report(name: str, error: Exception) -> None:
     print(f"  {name} {type(error).__name__} {error}", file=sys.stderr)
 
 
-async def _next_audio_s(session: EchoSession, name: str, struck_s: float) -> float:
+async def _hear_on(session: EchoSession, name: str, struck_s: float) -> None:
     """When the reply was over already, the user asks something else."""
     while (message := await session.next("audio", "state", timeout_s=_WITHIN_S)).at_s < struck_s:
         pass
@@ -129,7 +125,25 @@ async def _next_audio_s(session: EchoSession, name: str, struck_s: float) -> flo
         if message.fields["state"] == "waiting":
             await session.send({"type": "text", "text": f"{name} third."})
         message = await session.next("audio", "state", timeout_s=_WITHIN_S)
-    return message.at_s - struck_s
+
+
+async def _talk_on(session: EchoSession, name: str, fault: Strike) -> AsyncIterator[float]:
+    """While the fault goes on. Yields how long each answer took."""
+    for number in count(1):
+        if fault.is_over:
+            return
+        asked_s = time.monotonic()
+        await _typed(session, f"{name} meanwhile {number}.")
+        yield time.monotonic() - asked_s
+        await _finished(session)
+
+
+def _next_audio_s(session: EchoSession, struck_s: float) -> float:
+    """From the fault. What a dead process had sent before does not count, if the session lost its
+    socket by it."""
+    after = [message for message in session.received if message.at_s >= struck_s]
+    resumed_s = next((m.at_s for m in after if m.kind == "session"), struck_s)
+    return next(m.at_s for m in after if m.kind == "audio" and m.at_s >= resumed_s) - struck_s
 
 
 def _judge(stage: Stage, name: str, session: EchoSession, has_spoken: bool, result: Result) -> None:
@@ -164,8 +178,8 @@ async def _cut(stage: Stage, result: Result) -> None:
         struck_s = time.monotonic()
         stage.signal("echo:Ingress", signal.SIGKILL, most=9)
         await session.next("session", timeout_s=_WITHIN_S)
-        result.next_audio_s.append(await _next_audio_s(session, "cut", struck_s))
         await _finished(session)
+        result.next_audio_s.append(_next_audio_s(session, struck_s))
         said = [m.fields for m in session.received if m.kind == "transcript"]
         spoken = " ".join(fields["text"] for fields in said if fields["role"] == "agent")
         result.turns += 1
