@@ -161,6 +161,7 @@ async def update(server: Server, config: Path, environment: Mapping[str, str]) -
             code = await process.wait()
     except (TimeoutError, asyncio.CancelledError):
         process.kill()
+        await process.wait()
         raise
     if code:
         raise RuntimeError(f"the update ended with {code}")

@@ -72,16 +72,16 @@ async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) ->
         async with (
             serving(tmp_path, port, environment, replicas=2) as server,
             converse(server.url, FORMAT, resume=True) as session,
+            asyncio.TaskGroup() as group,
         ):
             await session.open("Be kind.", EVENTS, greeting=False)
-            updating = asyncio.create_task(update(server, tmp_path / "serve.yaml", environment))
+            updating = group.create_task(update(server, tmp_path / "serve.yaml", environment))
             typed: list[str] = []
             while not updating.done():
                 typed.append(f"Question {len(typed)}.")
                 await session.send({"type": "text", "text": typed[-1]})
                 assert await said(session, "user") == typed[-1]
                 await said(session, "agent")
-            await updating
             (record,) = (await asyncio.to_thread(recorded, server)).values()
     asked = [m["content"] for m in record["history"] if m["role"] == "user"]
     assert asked == typed
