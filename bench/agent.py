@@ -27,12 +27,12 @@ from bench.agent_providers import (
     providing,
 )
 from bench.figures import Delays, delays
-from serve_app.config import AgentSettings
+from serve_app.agent.chain import Watcher
+from serve_app.agent.factory import build_llm_chain, build_tts_chain
+from serve_app.agent.speaker import ReplyPart, Speaker, Spoken
 from serve_app.conversation.history import Message
-from serve_app.engines.chain import Watcher
-from serve_app.engines.factory import build_llm_chain, build_tts_chain
-from serve_app.reply import ReplyPart, Speaker, Spoken
-from serve_app.resolve import wire_format
+from serve_app.settings.resolve import wire_format
+from serve_app.settings.schema import AgentSettings
 
 _SETTLE_S = 5.0
 """What is not closed by then counts as left open."""

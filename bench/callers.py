@@ -15,7 +15,7 @@ from serve_app.client.session import converse
 from serve_app.client.speech import trim
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import parse_format
-from tests.engines.speech import clip
+from tests.speech import clip
 
 CLIPS = ("librivox_0890", "librivox_0930", "go_forward")
 """Of 2 to 5 s. They sound finished: who does not is waited for, which would hide other delays."""

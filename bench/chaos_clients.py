@@ -17,7 +17,7 @@ from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
-from tests.engines.speech import clip, transcript, word_error_rate
+from tests.speech import clip, transcript, word_error_rate
 
 _WIRE = parse_format("pcm_44100")
 _WITHIN_S = 60.0

@@ -15,7 +15,7 @@ import psutil
 from bench.chaos_relay import Cable
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
-from serve_app.server import RAY_ENVIRONMENT
+from serve_app.local.server import RAY_ENVIRONMENT
 from tests.serve.conftest import ROOT, Server, free_port
 
 _UPDATE_S = 240.0

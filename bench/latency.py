@@ -24,8 +24,8 @@ from bench.machine import machine
 from bench.user import BargeIn, Turn, User
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
-from tests.engines.speech import TRANSCRIPTS
 from tests.serve.conftest import config_with, free_port, running
+from tests.speech import TRANSCRIPTS
 
 T = TypeVar("T")
 

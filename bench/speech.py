@@ -14,13 +14,13 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from serve_app.config import TtsSettings
-from serve_app.conversation.clauses import ClauseLengths, ClauseSplitter, ReplyLengths
+from serve_app.agent.engines import LlmEngine
+from serve_app.agent.speaker import Speaker, Spoken
+from serve_app.agent.text.clauses import ClauseLengths, ClauseSplitter, ReplyLengths
+from serve_app.agent.tts.piper.voice import PiperVoice
 from serve_app.conversation.history import Message
-from serve_app.engines.base import LlmEngine
-from serve_app.engines.piper import PiperVoice
 from serve_app.protocol.formats import parse_format
-from serve_app.reply import Speaker, Spoken
+from serve_app.settings.schema import TtsSettings
 
 REPLIES = {
     "short": "Yes, of course. What time suits you best?",

@@ -17,12 +17,12 @@ import ray
 from ray import serve
 
 from serve_app.app import transcribers
-from serve_app.config import SttSettings
 from serve_app.errors import EngineError
+from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
-from serve_app.transcription.job import Request, Urgency
-from serve_app.transcription.pool import TranscriberPool
-from tests.engines.speech import word_error_rate
+from serve_app.settings.schema import SttSettings
+from serve_app.stt.job import Request, Urgency
+from tests.speech import word_error_rate
 
 SESSIONS = 16
 WITHIN_S = 0.05

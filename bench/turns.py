@@ -31,9 +31,9 @@ from serve_app.conversation.settings import (
     samples,
 )
 from serve_app.conversation.voice import VoiceTracker
-from serve_app.engines.silero import SileroVad, VadJob, new_row
-from serve_app.engines.smart_turn import SmartTurn
 from serve_app.protocol.messages import Samples
+from serve_app.vad.silero import SileroVad, VadJob, new_row
+from serve_app.vad.smart_turn import SmartTurn
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 READING = (("0870", "0880", "0890"), ("0920", "0930"))

@@ -9,7 +9,7 @@ from serve_app.client.session import EchoSession
 from serve_app.client.speech import trim
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.messages import EVENTS
-from tests.engines.speech import clip, transcript, word_error_rate
+from tests.speech import clip, transcript, word_error_rate
 
 _PAUSE_S = 0.3
 """A user's, between the end of a reply and the next words."""

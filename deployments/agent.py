@@ -7,13 +7,13 @@ from contextlib import aclosing
 from typing import Any
 
 from deployments.engine_metrics import EngineMetrics
-from serve_app.config import AgentSettings
+from serve_app.agent.factory import build_llm_chain, build_tts_chain
+from serve_app.agent.speaker import ReplyPart, Speaker
+from serve_app.agent.tools.factory import build_toolbox, with_tools
 from serve_app.conversation.history import Message
 from serve_app.conversation.sound import Sound
-from serve_app.engines.factory import build_llm_chain, build_tts_chain
-from serve_app.reply import ReplyPart, Speaker
-from serve_app.resolve import wire_format
-from serve_app.tools.factory import build_toolbox, with_tools
+from serve_app.settings.resolve import wire_format
+from serve_app.settings.schema import AgentSettings
 
 
 class Agent:

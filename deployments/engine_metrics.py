@@ -4,7 +4,7 @@ from typing import Any
 
 from ray.serve.metrics import Counter, Gauge
 
-from serve_app.engines.chain import Watcher
+from serve_app.agent.chain import Watcher
 
 _TAGS: Any = ("stage", "engine")
 """`llm` or `tts`, and place and provider in its chain, such as `1-openai`. Serve adds the replica,

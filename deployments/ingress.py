@@ -18,19 +18,19 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from deployments.scaling import SESSIONS
-from serve_app.calls import Calls
-from serve_app.checkpoints import Checkpoints
-from serve_app.config import AppConfig, SessionSettings
 from serve_app.conversation.floor import STOPPING
 from serve_app.conversation.opening import LAST_TURN_S
-from serve_app.draining import CHECK_S, is_draining, time_left_s
-from serve_app.driver import Driver, Services
 from serve_app.errors import AtCapacity
-from serve_app.event_log import EventLog
-from serve_app.plan import check_options, stages
-from serve_app.session_keeper import Leases
-from serve_app.sessions import SessionPool
-from serve_app.voice_activity import VoiceActivityBatcher
+from serve_app.ingress.calls import Calls
+from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
+from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.sessions.checkpoints import Checkpoints
+from serve_app.sessions.keeper import Leases
+from serve_app.sessions.pool import SessionPool
+from serve_app.settings.plan import check_options, stages
+from serve_app.settings.schema import AppConfig, SessionSettings
 
 log = logging.getLogger(__name__)
 

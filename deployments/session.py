@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import ray
 
-from serve_app.config import SessionSettings
-from serve_app.session_store import Entry, Renewal, SessionStore
+from serve_app.sessions.store import Entry, Renewal, SessionStore
+from serve_app.settings.schema import SessionSettings
 
 
 class Sessions:

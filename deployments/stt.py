@@ -3,10 +3,10 @@
 import asyncio
 
 from deployments.scaling import BUSY, WAIT_MS
-from serve_app.config import SttSettings
-from serve_app.transcription.job import Request
-from serve_app.transcription.queue import TranscriptionQueue
-from serve_app.transcription.worker import TranscriptionWorker
+from serve_app.settings.schema import SttSettings
+from serve_app.stt.job import Request
+from serve_app.stt.queue import TranscriptionQueue
+from serve_app.stt.worker import TranscriptionWorker
 
 
 class SpeechToText:
@@ -14,7 +14,7 @@ class SpeechToText:
 
     def __init__(self, settings: SttSettings) -> None:
         # Here, so that whoever builds the graph need not load torch.
-        from serve_app.engines.whisper import WhisperEngine
+        from serve_app.stt.whisper.transcriber import WhisperEngine
 
         self._engine = WhisperEngine(settings)
         self._engine.warm_up()

@@ -3,10 +3,10 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from serve_app.config import VadSettings
-from serve_app.engines.silero import SileroVad, VadAnswer, VadJob
-from serve_app.engines.smart_turn import SmartTurn
 from serve_app.protocol.messages import Samples
+from serve_app.settings.schema import VadSettings
+from serve_app.vad.silero import SileroVad, VadAnswer, VadJob
+from serve_app.vad.smart_turn import SmartTurn
 
 
 class VoiceActivity:

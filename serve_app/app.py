@@ -17,10 +17,10 @@ from deployments.scaling import ScaleBySessions, ScaleByWait
 from deployments.session import SessionActor
 from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
-from serve_app.config import AppConfig, Pool, Replicas, SttSettings
-from serve_app.plan import load
-from serve_app.resolve import resolve
-from serve_app.session_actors import actor_name
+from serve_app.sessions.actors import actor_name
+from serve_app.settings.plan import load
+from serve_app.settings.resolve import resolve
+from serve_app.settings.schema import AppConfig, Pool, Replicas, SttSettings
 
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 10}
 _THREADS = {"GOMP_SPINCOUNT": "20000"}

@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from serve_app.server import running
+    from serve_app.local.server import running
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,14 +42,14 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from serve_app import models
+    from serve_app.models import fetch as models
 
     models.fetch_all(list(models.MANIFEST), _say)
     return 0
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from serve_app.event_log import replay
+    from serve_app.ingress.event_log import replay
 
     result = replay(arguments.log)
     if result.difference:

@@ -14,10 +14,10 @@ from serve_app.client.playback import Received
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import read_wav, trim, write_wav
 from serve_app.errors import ConfigError, EngineError
+from serve_app.local.server import read_file, running
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import Samples
-from serve_app.resolve import wire_format
-from serve_app.server import read_file, running
+from serve_app.settings.resolve import wire_format
 
 Report = Callable[[str], None]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from serve_app.config import AppConfig
-from serve_app.plan import load
-from serve_app.resolve import resolve
+from serve_app.settings.plan import load
+from serve_app.settings.resolve import resolve
+from serve_app.settings.schema import AppConfig
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"OPENAI_API_KEY": "k", "ELEVEN_LABS_API_KEY": "k"}

@@ -4,7 +4,7 @@ call may go on. Each rule returns what is wrong, one line each."""
 import tomllib
 from typing import Any
 
-from serve_app.config import AppConfig
+from serve_app.settings.schema import AppConfig
 from tests.manifests.objects import (
     ROOT,
     Objects,

@@ -12,9 +12,9 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build
-from serve_app.plan import load
-from serve_app.resolve import resolve
-from serve_app.server import HAPROXY_PORTS
+from serve_app.local.server import HAPROXY_PORTS
+from serve_app.settings.plan import load
+from serve_app.settings.resolve import resolve
 from tests.manifests.build_image import instructions
 from tests.manifests.kustomize import render
 from tests.manifests.objects import KEYS, ROOT, Objects

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
+from serve_app.agent.engines import Utterance
+from serve_app.agent.tts.resample import PcmResampler
 from serve_app.client.playback import Received
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
-from serve_app.config import SttSettings
-from serve_app.engines.base import Utterance
-from serve_app.engines.resample import PcmResampler
-from serve_app.engines.whisper import WhisperEngine
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS, Samples
-from tests.engines.speech import TRANSCRIPTS, clip, word_errors, words
+from serve_app.settings.schema import SttSettings
+from serve_app.stt.whisper.transcriber import WhisperEngine
 from tests.serve.conftest import Server
+from tests.speech import TRANSCRIPTS, clip, word_errors, words
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 

@@ -17,11 +17,11 @@ from ray.serve.context import _get_global_client
 from websockets.sync.client import connect
 
 from serve_app.app import build
-from serve_app.transcription.job import Request
-from tests.engines.speech import clip, transcript, word_error_rate
+from serve_app.stt.job import Request
 from tests.manifests.objects import KEYS, ROOT
 from tests.serve.call import SERVICE_RESTART, Call
 from tests.serve.conftest import free_port
+from tests.speech import clip, transcript, word_error_rate
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 

@@ -13,9 +13,9 @@ from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
-from tests.engines.chains import DOWN
-from tests.engines.speech import clip
+from tests.agent.chains import DOWN
 from tests.serve.conftest import START_S, Server, config_with, free_port, running
+from tests.speech import clip
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 

@@ -17,13 +17,13 @@ from ray import serve
 
 from bench.stt_pool import replica_pids
 from serve_app.app import transcribers
-from serve_app.config import SttSettings
-from serve_app.plan import load
+from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
-from serve_app.resolve import resolve
-from serve_app.transcription.job import Request
-from serve_app.transcription.pool import TranscriberPool
-from tests.engines.speech import TRANSCRIPTS, clip, transcript, word_error_rate
+from serve_app.settings.plan import load
+from serve_app.settings.resolve import resolve
+from serve_app.settings.schema import SttSettings
+from serve_app.stt.job import Request
+from tests.speech import TRANSCRIPTS, clip, transcript, word_error_rate
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 

@@ -1,0 +1,141 @@
+"""Engines of one stage in the order in which they are asked."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from serve_app.agent.breaker import Breaker
+from serve_app.agent.engines import LlmEngine, TtsEngine
+from serve_app.errors import EngineError, EngineRefused
+from serve_app.settings.schema import BreakerSettings
+
+E = TypeVar("E", bound=LlmEngine | TtsEngine)
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Who wants to know how the engines are, such as metrics."""
+
+    def is_available(self, stage: str, engine: str, is_available: bool) -> None:
+        """At start, and when a breaker opens or closes."""
+        ...
+
+    def has_failed(self, stage: str, engine: str) -> None:
+        """An engine did not do what it was asked for."""
+        ...
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One reply, or one round of it, asked of one engine."""
+
+    has_begun: bool = False
+    """Whether text, or audio, was given out."""
+
+
+class Link(Generic[E]):
+    """An engine with its breaker."""
+
+    def __init__(
+        self,
+        stage: str,
+        name: str,
+        engine: E,
+        settings: BreakerSettings,
+        watcher: Watcher,
+        clock: Callable[[], float],
+    ) -> None:
+        self.engine = engine
+        self.breaker = Breaker(settings)
+        self._stage = stage
+        self._name = name
+        self._cool_down_s = settings.cool_down_s
+        self._watcher = watcher
+        self._clock = clock
+        watcher.is_available(stage, name, True)
+
+    @contextmanager
+    def attempt(self, has_option: bool = False) -> Iterator[Attempt]:
+        """Around all that is asked of the engine: how it ends is the breaker's verdict.
+
+        An error that no retry mends, and that is no EngineRefused, is about this one request: it
+        says nothing about the engine. With `has_option` (a client chose something, such as a voice)
+        EngineRefused may be, too. Nor does a caller who leaves before anything was given out say
+        anything.
+        """
+        attempt = Attempt()
+        try:
+            yield attempt
+        except EngineError as error:
+            self._watcher.has_failed(self._stage, self._name)
+            self._failed(error, isinstance(error, EngineRefused) and not has_option)
+            raise
+        except BaseException:
+            self._ended(attempt)
+            raise
+        else:
+            self._succeeded()
+
+    def _ended(self, attempt: Attempt) -> None:
+        if attempt.has_begun:
+            self._succeeded()
+        else:
+            self.breaker.abandoned()
+
+    def _succeeded(self) -> None:
+        was_open = self.breaker.is_open
+        self.breaker.succeeded()
+        if was_open:
+            log.warning("%s: %s answers again", self._stage, self._name)
+            self._watcher.is_available(self._stage, self._name, True)
+
+    def _failed(self, error: EngineError, is_refused: bool) -> None:
+        if not (is_refused or error.retryable):
+            return self.breaker.abandoned()
+        was_open = self.breaker.is_open
+        self.breaker.failed(self._clock(), is_final=is_refused)
+        if self.breaker.is_open and not was_open:
+            left_out = "%s: %s is not asked for %g s (%s)"
+            log.warning(left_out, self._stage, self._name, self._cool_down_s, error.message)
+            self._watcher.is_available(self._stage, self._name, False)
+
+
+class Chain(Generic[E]):
+    """The engines of a stage."""
+
+    def __init__(
+        self,
+        stage: str,
+        engines: Mapping[str, E],
+        settings: BreakerSettings,
+        watcher: Watcher,
+        clock: Callable[[], float],
+    ) -> None:
+        """`engines` by name, at least one, the first choice first. `clock` in seconds."""
+        self._clock = clock
+        self.links = tuple(
+            Link(stage, name, engine, settings, watcher, clock) for name, engine in engines.items()
+        )
+
+    def admitted(self) -> Iterator[Link[E]]:
+        """Those to ask, one after the other until one answers.
+
+        If no breaker lets a call through, the engine whose trial is due first is asked all the
+        same: that costs less than a reply that was not even tried. So one that has no alternative
+        is always asked.
+        """
+        anyone = False
+        for link in self.links:
+            if link.breaker.admits(self._clock()):
+                anyone = True
+                yield link
+        if not anyone:
+            yield min(self.links, key=lambda link: link.breaker.retry_at_s)
+
+    async def aclose(self) -> None:
+        """Closes all engines, whatever one of them says."""
+        await asyncio.gather(*(link.engine.aclose() for link in self.links), return_exceptions=True)

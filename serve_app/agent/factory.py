@@ -1,0 +1,99 @@
+"""Settings to engines. The one place to add a provider; imports only what is chosen."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from serve_app.agent.chain import Chain, E, Watcher
+from serve_app.agent.engines import LlmEngine, TtsEngine
+from serve_app.agent.llm.chain import LlmChain
+from serve_app.agent.tts.chain import TtsChain
+from serve_app.agent.tts.voices import OwnVoice, resampled
+from serve_app.protocol.formats import (
+    ELEVEN_LABS_FORMATS,
+    NOT_OVER_WEBSOCKETS,
+    AudioFormat,
+    parse_format,
+)
+from serve_app.settings.schema import AgentSettings, BreakerSettings, LlmSettings, TtsSettings
+
+
+def build_llm_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> LlmChain:
+    """The chat models of a resolved configuration. All are loaded now, the local one of
+    `llm_fallbacks` too: a fall-over must not wait for that."""
+    engines = [build_llm(settings, env) for settings in agent.llms]
+    return LlmChain(_chain("llm", agent.llms, engines, agent.breaker, watcher))
+
+
+def build_tts_chain(
+    agent: AgentSettings, env: Mapping[str, str], wire: AudioFormat, watcher: Watcher
+) -> TtsChain:
+    """The voices of a resolved configuration, in the format of the wire, all loaded now."""
+    engines = [resampled(build_tts(settings, env), wire) for settings in agent.voices]
+    engines = [
+        voice if settings.provider == agent.tts.provider else OwnVoice(voice)
+        for voice, settings in zip(engines, agent.voices, strict=True)
+    ]
+    return TtsChain(_chain("tts", agent.voices, engines, agent.breaker, watcher), wire)
+
+
+def _chain(
+    stage: str,
+    settings: Sequence[LlmSettings | TtsSettings],
+    engines: Sequence[E],
+    breaker: BreakerSettings,
+    watcher: Watcher,
+) -> Chain[E]:
+    names = [f"{number}-{one.provider}" for number, one in enumerate(settings, 1)]
+    named = dict(zip(names, engines, strict=True))
+    return Chain(stage, named, breaker, watcher, time.monotonic)
+
+
+def build_llm(settings: LlmSettings, env: Mapping[str, str]) -> LlmEngine:
+    """A chat model of resolved settings, ready to run."""
+    if settings.provider == "local":
+        from serve_app.agent.llm.local.chat import LocalLlm
+
+        llm = LocalLlm(settings)
+        llm.warm_up()
+        return llm
+    from serve_app.agent.llm.openai_chat import OpenAiChat
+
+    return OpenAiChat(settings, env.get(settings.api_key_variable, ""))
+
+
+def build_tts(settings: TtsSettings, env: Mapping[str, str]) -> TtsEngine:
+    """A voice of resolved settings; `warm_up` makes it ready to speak at once."""
+    if settings.provider == "local":
+        from serve_app.agent.tts.piper.voice import PiperVoice
+
+        return PiperVoice(settings)
+    key = env.get(settings.api_key_variable, "")
+    if settings.provider == "elevenlabs":
+        return _build_eleven_labs(settings, key)
+    from serve_app.agent.tts.openai_speech import OpenAiSpeech
+
+    return OpenAiSpeech(settings, key)
+
+
+def _build_eleven_labs(settings: TtsSettings, api_key: str) -> TtsEngine:
+    format = eleven_labs_format(settings)
+    if settings.transport == "http":
+        from serve_app.agent.tts.elevenlabs.http import HttpVoice
+
+        return HttpVoice(settings, api_key, format)
+    if settings.transport == "stream-input":
+        from serve_app.agent.tts.elevenlabs.stream_input import StreamInputVoice
+
+        return StreamInputVoice(settings, api_key, format)
+    from serve_app.agent.tts.elevenlabs.multi_context import MultiContextVoice
+
+    return MultiContextVoice(settings, api_key, format)
+
+
+def eleven_labs_format(settings: TtsSettings) -> AudioFormat:
+    """What ElevenLabs is asked for: pcm at a rate that it does not offer is resampled."""
+    wire = parse_format(settings.output_format or "pcm_22050")
+    is_offered = wire.name in ELEVEN_LABS_FORMATS and (
+        settings.transport == "http" or wire.name not in NOT_OVER_WEBSOCKETS
+    )
+    return parse_format("pcm_24000") if wire.is_pcm and not is_offered else wire

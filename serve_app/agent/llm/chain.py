@@ -1,0 +1,63 @@
+"""Chat models in the order in which they are asked, until one begins to write."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from serve_app.agent.chain import Chain
+from serve_app.agent.engines import LlmEngine
+from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
+from serve_app.conversation.history import Message
+from serve_app.errors import EngineError
+
+
+class LlmChain(ToolLlm):
+    """Falls over before the first token only: what was given out is not written a second time.
+
+    With tools, each round of a reply is asked for anew and gets the results so far, so that no
+    tool is used twice because a model failed.
+    """
+
+    def __init__(self, chain: Chain[LlmEngine]) -> None:
+        """Where tools are used, all engines have to be ToolLlm (check_tools)."""
+        self._chain = chain
+
+    async def step(
+        self,
+        chat: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        steps: Sequence[ToolStep] = (),
+        may_call: bool = True,
+    ) -> AsyncGenerator[str | ToolCallDelta, None]:
+        """See ToolLlm. Raises the EngineError of the last engine that was asked."""
+        failure: EngineError | None = None
+        for link in self._chain.admitted():
+            try:
+                with link.attempt() as attempt:
+                    parts = _ask(link.engine, chat, tools, steps, may_call)
+                    async with aclosing(parts):
+                        async for part in parts:
+                            attempt.has_begun = True
+                            yield part
+                return
+            except EngineError as error:
+                if attempt.has_begun:
+                    raise
+                failure = error
+        assert failure is not None, "a chain has an engine"
+        raise failure
+
+    async def aclose(self) -> None:
+        """Closes all of them."""
+        await self._chain.aclose()
+
+
+def _ask(
+    engine: LlmEngine,
+    chat: Sequence[Message],
+    tools: Sequence[ToolSpec],
+    steps: Sequence[ToolStep],
+    may_call: bool,
+) -> AsyncGenerator[str | ToolCallDelta, None] | AsyncGenerator[str, None]:
+    if isinstance(engine, ToolLlm):
+        return engine.step(chat, tools, steps, may_call)
+    return engine.stream(chat)

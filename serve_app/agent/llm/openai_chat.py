@@ -1,0 +1,135 @@
+"""Chat models behind OpenAI's API or any server that speaks it (vLLM, llama.cpp, ...)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+
+from httpx2 import Timeout
+from openai import (
+    APIConnectionError,
+    APITimeoutError,
+    AsyncOpenAI,
+    AsyncStream,
+    OpenAIError,
+    omit,
+)
+from openai.types.chat import ChatCompletionChunk
+
+from serve_app.agent.llm import openai_wire
+from serve_app.agent.llm.openai_wire import Request
+from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
+from serve_app.agent.openai_errors import engine_errors
+from serve_app.conversation.history import Message
+from serve_app.errors import EngineError, EngineTimeout
+from serve_app.settings.schema import LlmSettings
+
+OPENAI_URL = "https://api.openai.com/v1"
+_CONNECT_TIMEOUT_S = 2.0
+_MAX_REPLY_CHARS = 20_000
+"""Some servers ignore the limit on tokens; this much takes over 20 minutes to say."""
+_DONE_TIMEOUT_S = 0.2
+"""After the last text the socket is worth this wait: it is reused when it ends with [DONE]."""
+
+
+class OpenAiChat(ToolLlm):
+    """Streams chat completions, the part of the API that all compatible servers share."""
+
+    def __init__(self, settings: LlmSettings, api_key: str) -> None:
+        """`api_key` may be empty for a server that wants none."""
+        self._model = settings.model
+        self._max_tokens = settings.max_new_tokens
+        self._first_timeout_s = settings.first_token_timeout_s
+        self._next_timeout_s = settings.next_token_timeout_s
+        self._is_openai = settings.provider == "openai"
+        self._key_variable = settings.api_key_variable or "api_key_variable"
+        self._client = AsyncOpenAI(
+            # Without a key the SDK would take OPENAI_API_KEY and send it to a stranger.
+            api_key=api_key or "none",
+            base_url=settings.api_url or OPENAI_URL,
+            # stream() has deadlines of its own, which keep-alive comments do not extend.
+            timeout=Timeout(None, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
+            # The SDK's retries sleep for as long as a 429 says, up to two minutes.
+            max_retries=0,
+        )
+
+    async def step(
+        self,
+        chat: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        steps: Sequence[ToolStep] = (),
+        may_call: bool = True,
+    ) -> AsyncGenerator[str | ToolCallDelta, None]:
+        """See ToolLlm.
+
+        Raises EngineTimeout, EngineUnavailable, or EngineError when the request is refused or
+        the reply ends early; what came of it has been yielded by then.
+        """
+        limit_s, written = self._first_timeout_s, 0
+        request = openai_wire.request(chat, tools, steps, may_call)
+        async with aclosing(self._parts(request)) as parts:
+            while (part := await _next_within(limit_s, parts)) is not None:
+                written += _length(part)
+                if written > _MAX_REPLY_CHARS:
+                    raise EngineError("llm", f"the reply exceeds {_MAX_REPLY_CHARS} characters")
+                yield part
+                limit_s = self._next_timeout_s
+
+    async def aclose(self) -> None:
+        """Close the pool of connections."""
+        await self._client.close()
+
+    async def _parts(self, request: Request) -> AsyncGenerator[str | ToolCallDelta, None]:
+        with engine_errors("llm", self._key_variable):
+            async with await self._open(request) as events:
+                finished = False
+                while not finished:
+                    chunk = await anext(events, None)
+                    if chunk is None:
+                        raise EngineError("llm", "the stream ended early", retryable=True)
+                    for choice in chunk.choices[:1]:  # none in a chunk of usage or keep-alive
+                        for part in openai_wire.new_parts(choice.delta):
+                            yield part
+                        finished = choice.finish_reason is not None
+                await _read_to_end(events)
+
+    async def _open(self, request: Request) -> AsyncStream[ChatCompletionChunk]:
+        try:
+            return await self._create(request)
+        except APITimeoutError:
+            raise
+        except APIConnectionError:
+            # Likely a kept-alive connection that the server closed just now.
+            return await self._create(request)
+
+    async def _create(self, request: Request) -> AsyncStream[ChatCompletionChunk]:
+        stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
+            model=self._model,
+            stream=True,
+            # OpenAI's newer models refuse max_tokens; most other servers know nothing else.
+            max_completion_tokens=self._max_tokens if self._is_openai else omit,
+            max_tokens=omit if self._is_openai else self._max_tokens,
+            **request,
+        )
+        return stream
+
+
+def _length(part: str | ToolCallDelta) -> int:
+    return len(part) if isinstance(part, str) else len(part.name) + len(part.arguments)
+
+
+async def _next_within(
+    limit_s: float, parts: AsyncGenerator[str | ToolCallDelta, None]
+) -> str | ToolCallDelta | None:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await anext(parts, None)
+    except TimeoutError:
+        raise EngineTimeout("llm", f"no text within {limit_s:g} s") from None
+
+
+async def _read_to_end(events: AsyncStream[ChatCompletionChunk]) -> None:
+    """The reply is complete: nothing that happens here can spoil it."""
+    with suppress(TimeoutError, OpenAIError, ValueError):
+        async with asyncio.timeout(_DONE_TIMEOUT_S):
+            while await anext(events, None) is not None:
+                pass

@@ -1,0 +1,81 @@
+"""Chats and tools in the shapes of OpenAI's chat completions."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
+
+from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolSpec, ToolStep, is_json
+from serve_app.conversation.history import Message
+
+Request = dict[str, Any]
+"""Arguments of the SDK's `create`."""
+
+
+def request(
+    chat: Sequence[Message],
+    tools: Sequence[ToolSpec],
+    steps: Sequence[ToolStep],
+    may_call: bool,
+) -> Request:
+    """What is asked in one round of a reply; see ToolLlm.step."""
+    asked: Request = {"messages": [*_messages(chat), *_tool_messages(steps)]}
+    if tools:
+        asked["tools"] = [_declaration(tool) for tool in tools]
+    if tools and not may_call:
+        # Some servers refuse what was asked of tools when none are declared any more.
+        asked["tool_choice"] = "none"
+    return asked
+
+
+def _messages(chat: Sequence[Message]) -> list[dict[str, Any]]:
+    return [{"role": message.role, "content": message.content} for message in chat]
+
+
+def _tool_messages(steps: Sequence[ToolStep]) -> Iterator[dict[str, Any]]:
+    for step in steps:
+        calls = [
+            {
+                "id": call.id,
+                "type": "function",
+                # Some servers parse them again, and refuse the chat when they cannot.
+                "function": {
+                    "name": call.name,
+                    "arguments": call.arguments if is_json(call.arguments) else "{}",
+                },
+            }
+            for call in step.calls
+        ]
+        yield {"role": "assistant", "content": step.text or None, "tool_calls": calls}
+        for call, result in zip(step.calls, step.results, strict=True):
+            yield {"role": "tool", "tool_call_id": call.id, "content": result}
+
+
+def _declaration(tool: ToolSpec) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": dict(tool.parameters),
+        },
+    }
+
+
+def new_parts(delta: ChoiceDelta) -> Iterator[str | ToolCallDelta]:
+    """What a chunk adds to the reply. Reasoning is no part of it."""
+    if delta.content:
+        yield delta.content
+    for call in delta.tool_calls or ():
+        yield _tool_call_delta(call)
+
+
+def _tool_call_delta(call: ChoiceDeltaToolCall) -> ToolCallDelta:
+    """The SDK checks nothing: a server may leave out the number, or send an object."""
+    name, arguments = "", cast(Any, "")
+    if call.function is not None:
+        name, arguments = call.function.name or "", call.function.arguments or ""
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments)
+    return ToolCallDelta(call.index, call.id or "", name, arguments)

@@ -1,0 +1,134 @@
+"""How a chat model asks for tools: what it is told of them, and what it answers."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from serve_app.agent.engines import LlmEngine
+from serve_app.conversation.history import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """What a model is told about a tool."""
+
+    name: str
+    """At most 64 letters, digits, `_` and `-`: what OpenAI's API takes."""
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON schema of the arguments, which are an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A part of a request for a tool, as it is streamed. What is not there is empty."""
+
+    index: int | None
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A request for a tool."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, if the model got it right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStep:
+    """One round of a reply: what the model said, what it asked for, and what came of it."""
+
+    text: str
+    calls: tuple[ToolCall, ...]
+    results: tuple[str, ...]
+    """One for each call."""
+
+
+@runtime_checkable
+class ToolLlm(LlmEngine, Protocol):
+    """A chat model that can ask for tools."""
+
+    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+        """See LlmEngine: a reply without tools. Raises what `step` does."""
+        async with aclosing(self.step(chat)) as parts:
+            async for part in parts:
+                if isinstance(part, str):
+                    yield part
+
+    def step(
+        self,
+        chat: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        steps: Sequence[ToolStep] = (),
+        may_call: bool = True,
+    ) -> AsyncGenerator[str | ToolCallDelta, None]:
+        """The next round of a reply, text and requests for tools as they are written.
+
+        `steps` are the rounds before it. Without `may_call` the model is asked for text alone.
+        Closing the generator and errors are as for LlmEngine.stream.
+        """
+        ...
+
+
+class CallAssembler:
+    """Puts requests together from their parts, as differently as servers cut them.
+
+    Most number them and send id and name once. Some send whole calls, all with the same number
+    or with none, some repeat id and name with each part, some have no ids, and some send another
+    id with each part.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[_OpenCall] = []
+        self._numbered: dict[int | None, _OpenCall] = {}
+
+    def add(self, delta: ToolCallDelta) -> None:
+        call = self._numbered.get(delta.index)
+        if call is None and delta.index is None and self._calls:
+            call = self._calls[-1]
+        if call is None or call.is_followed_by(delta):
+            call = _OpenCall(delta.id, delta.name)
+            self._calls.append(call)
+        self._numbered[delta.index] = call
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        call.arguments += delta.arguments
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """All requests, in the order in which they began."""
+        return tuple(
+            ToolCall(call.id or f"call_{number}", call.name, call.arguments or "{}")
+            for number, call in enumerate(self._calls)
+        )
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    id: str
+    name: str
+    arguments: str = ""
+
+    def is_followed_by(self, delta: ToolCallDelta) -> bool:
+        """Whether `delta`, with the same number, begins another call: only a name does that."""
+        if not (delta.name and self.name):
+            return False
+        if delta.id and self.id:
+            return delta.id != self.id
+        return delta.name != self.name or bool(delta.arguments and is_json(self.arguments))
+
+
+def is_json(text: str) -> bool:
+    """Whether `text` is a whole JSON value."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""A chat model that uses tools: asks, calls, and asks again with the results."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from serve_app.agent.engines import LlmEngine
+from serve_app.agent.llm.tool_calls import CallAssembler, ToolLlm, ToolStep
+from serve_app.agent.tools.toolbox import Toolbox
+from serve_app.conversation.history import Message
+from serve_app.errors import DraftDeclined, EngineError
+from serve_app.settings.schema import ToolUseSettings
+
+_PARAGRAPH = "\n"
+"""Ends a clause that waits for its next word: it is spoken while the tools work."""
+
+
+class ToolUser(LlmEngine):
+    """Text of all rounds as one stream. Calls are no part of it, nor of the history."""
+
+    def __init__(
+        self, llm: ToolLlm, tools: Toolbox, settings: ToolUseSettings, for_drafts: bool = False
+    ) -> None:
+        """`for_drafts`: the user's turn may go on, so no tool is used."""
+        self._llm = llm
+        self._tools = tools
+        self._settings = settings
+        self._for_drafts = for_drafts
+
+    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+        """See LlmEngine. What goes wrong with a tool is told to the model.
+
+        Raises what ToolLlm.step does, EngineError when the model asks for tools after the last
+        step, and DraftDeclined when a draft would need a tool.
+        """
+        steps: list[ToolStep] = []
+        filler = self._settings.filler
+        while True:
+            said = _Round()
+            async with aclosing(self._write(chat, steps, said)) as texts:
+                async for text in texts:
+                    yield text
+            if not (calls := said.asked.calls):
+                return
+            if said.text:
+                yield _PARAGRAPH
+            work = asyncio.create_task(self._tools.call_all(calls))
+            try:
+                if filler and await self._is_slow(work):
+                    yield filler + _PARAGRAPH
+                    filler = ""
+                steps.append(ToolStep(said.text, calls, await work))
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Closes the model; the tools have an owner of their own."""
+        await self._llm.aclose()
+
+    async def _write(
+        self, chat: Sequence[Message], steps: Sequence[ToolStep], said: "_Round"
+    ) -> AsyncGenerator[str, None]:
+        may_call = len(steps) < self._settings.max_steps
+        async with aclosing(self._llm.step(chat, self._tools.specs, steps, may_call)) as parts:
+            async for part in parts:
+                if isinstance(part, str):
+                    said.text += part
+                    yield part
+                elif self._for_drafts:
+                    raise DraftDeclined("the reply needs a tool")
+                elif not may_call:
+                    raise EngineError("llm", f"no answer after {len(steps)} rounds of tools")
+                else:
+                    said.asked.add(part)
+
+    async def _is_slow(self, work: asyncio.Task[tuple[str, ...]]) -> bool:
+        done, _ = await asyncio.wait({work}, timeout=self._settings.filler_after_s)
+        return not done
+
+
+@dataclass(slots=True)
+class _Round:
+    """What the model said and asked for since the last results."""
+
+    text: str = ""
+    asked: CallAssembler = field(default_factory=CallAssembler)

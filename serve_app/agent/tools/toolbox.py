@@ -1,0 +1,114 @@
+"""All tools of an agent: what they are, and calls of them that always come to an end."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from serve_app.agent.llm.tool_calls import ToolCall, ToolSpec
+from serve_app.agent.tools.base import ToolSource
+from serve_app.agent.tools.schema import complaint
+from serve_app.errors import ToolFailed
+from serve_app.settings.schema import ToolUseSettings
+
+log = logging.getLogger(__name__)
+
+_MAX_TOOLS = 128
+"""What OpenAI's API takes."""
+_MAX_CALLS = 8
+"""Of one round: they run at the same time."""
+_CLOSE_TIMEOUT_S = 5.0
+
+
+class Toolbox:
+    """Owns the sources of tools and the calls that are going on."""
+
+    def __init__(self, sources: Sequence[ToolSource], settings: ToolUseSettings) -> None:
+        self._sources = sources
+        self._settings = settings
+        self._running: set[asyncio.Task[str]] = set()
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What can be used now. Of two tools with one name, the first."""
+        return tuple(spec for spec, _ in list(self._offers().values())[:_MAX_TOOLS])
+
+    @property
+    def running(self) -> int:
+        """Calls that have not come to an end."""
+        return len(self._running)
+
+    async def call_all(self, calls: Sequence[ToolCall]) -> tuple[str, ...]:
+        """The results of one round, in order. What went wrong is a result, too."""
+        results = await asyncio.gather(*(self._call(call) for call in calls[:_MAX_CALLS]))
+        refused = f"Not called: no more than {_MAX_CALLS} calls at a time."
+        return (*results, *(refused for _ in calls[_MAX_CALLS:]))
+
+    async def aclose(self) -> None:
+        """End all calls, then close the sources."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=_CLOSE_TIMEOUT_S)
+        for source in self._sources:
+            await source.aclose()
+
+    async def _call(self, call: ToolCall) -> str:
+        try:
+            result = await self._checked_call(call)
+        except Exception as error:
+            # Names and messages that the model made may quote what was said.
+            known = call.name if call.name in self._offers() else "that does not exist"
+            log.warning("tool %s: %s", known, type(error.__cause__ or error).__name__)
+            result = f"Error: {error}" if isinstance(error, ToolFailed) else "Error: it failed"
+        limit = self._settings.max_result_chars
+        return result if len(result) <= limit else f"{result[:limit]} (cut off here)"
+
+    async def _checked_call(self, call: ToolCall) -> str:
+        offer = self._offers().get(call.name)
+        if offer is None:
+            raise ToolFailed("there is no such tool")
+        spec, source = offer
+        arguments = _arguments(call)
+        if wrong := complaint(spec.parameters, arguments):
+            raise ToolFailed(f"wrong arguments: {wrong}")
+        return await self._within_deadline(source.call(call.name, arguments))
+
+    async def _within_deadline(self, work: Coroutine[Any, Any, str]) -> str:
+        """A call that does not heed its cancellation keeps nobody waiting."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._settings.timeout_s)
+        finally:
+            task.cancel()
+        if not done:
+            raise ToolFailed(f"no result within {self._settings.timeout_s:g} s")
+        if task.cancelled():
+            raise ToolFailed("the call was cancelled")
+        return task.result()
+
+    def _forget(self, task: asyncio.Task[str]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be there any more to take it
+
+    def _offers(self) -> dict[str, tuple[ToolSpec, ToolSource]]:
+        offers: dict[str, tuple[ToolSpec, ToolSource]] = {}
+        for source in self._sources:
+            for spec in source.specs:
+                offers.setdefault(spec.name, (spec, source))
+        return offers
+
+
+def _arguments(call: ToolCall) -> dict[str, Any]:
+    try:
+        arguments = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        raise ToolFailed("the arguments are not valid JSON") from None
+    if not isinstance(arguments, dict):
+        raise ToolFailed("the arguments are no JSON object")
+    return arguments

@@ -1,0 +1,80 @@
+"""Voices in the order in which they are asked, until one speaks."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from serve_app.agent.chain import Chain
+from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.tts.reply_text import ReplyText
+from serve_app.errors import EngineError
+from serve_app.protocol.formats import AudioFormat
+
+
+class TtsChain(TtsEngine):
+    """The next voice says what is left of the text. Before the first audio that is all of it; later
+    it is done once, and only if the voice that failed knows exactly how far it got: nothing is said
+    twice."""
+
+    def __init__(self, chain: Chain[TtsEngine], format: AudioFormat) -> None:
+        """All engines have this `format` (`resampled`)."""
+        self.format = format
+        self._chain = chain
+
+    def warm_up(self) -> None:
+        """All of them, so that a fall-over is immediate."""
+        for link in self._chain.links:
+            link.engine.warm_up()
+
+    async def speak(
+        self, clauses: AsyncIterator[str], voice: str = ""
+    ) -> AsyncGenerator[Speech, None]:
+        """See TtsEngine. Raises the EngineError of the last engine that was asked."""
+        text = ReplyText(clauses)
+        said = _Said()
+        failure: EngineError | None = None
+        try:
+            for link in self._chain.admitted():
+                try:
+                    with link.attempt(has_option=bool(voice)) as attempt:
+                        speeches = link.engine.speak(text.after(said.chars), voice)
+                        async with aclosing(speeches):
+                            async for speech in speeches:
+                                attempt.has_begun = attempt.has_begun or bool(speech.audio)
+                                said.add(speech)
+                                yield speech
+                    return
+                except EngineError as error:
+                    if not said.may_go_on():
+                        raise
+                    failure = error
+        finally:
+            await text.aclose()
+        assert failure is not None, "a chain has an engine"
+        raise failure
+
+    async def aclose(self) -> None:
+        """Closes all of them."""
+        await self._chain.aclose()
+
+
+class _Said:
+    """How far the voices of one reply got."""
+
+    def __init__(self) -> None:
+        self.chars = 0
+        self._is_exact = True
+        self._has_audio = False
+        self._has_gone_on = False
+
+    def add(self, speech: Speech) -> None:
+        self.chars += len(speech.text)
+        self._is_exact = speech.is_exact
+        self._has_audio = self._has_audio or bool(speech.audio)
+
+    def may_go_on(self) -> bool:
+        """Whether another voice may say the rest. After the first audio that is asked once."""
+        if not self._has_audio:
+            return True
+        may = self._is_exact and not self._has_gone_on
+        self._has_gone_on = True
+        return may

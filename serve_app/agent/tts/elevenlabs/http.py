@@ -1,0 +1,85 @@
+"""HTTP streaming, with the elevenlabs package's client."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import cast
+from urllib.parse import quote
+
+import httpx
+from elevenlabs.client import AsyncElevenLabs
+from elevenlabs.core.api_error import ApiError
+
+from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.tts.clause_requests import speak_by_clause
+from serve_app.agent.tts.elevenlabs.messages import API_URL, refusal
+from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.protocol.formats import AudioFormat
+from serve_app.settings.schema import TtsSettings
+
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+
+
+class HttpVoice(TtsEngine):
+    """One request a clause, streamed (`tts.transport: http`).
+
+    Choose it where WebSockets do not get through or a model has none. Each clause is spoken
+    without knowledge of the one before it, and nothing says which text a piece of audio says:
+    the place in a clause is estimated.
+    """
+
+    def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
+        """`format` is what ElevenLabs is asked for."""
+        self.format = format
+        self._settings = settings
+        scheme, _, rest = (settings.api_url or API_URL).rstrip("/").partition("://")
+        # A redirect would take the API key to another host.
+        self._http = httpx.AsyncClient(follow_redirects=False)
+        self._client = AsyncElevenLabs(
+            base_url=f"{_HTTP_SCHEMES.get(scheme, scheme)}://{rest}",
+            api_key=api_key,
+            timeout=settings.first_audio_timeout_s,  # of connecting, and between two pieces
+            httpx_client=self._http,
+        )
+
+    def speak(self, clauses: AsyncIterator[str], voice: str = "") -> AsyncGenerator[Speech, None]:
+        """See TtsEngine; `voice` is a voice id of ElevenLabs.
+
+        Raises EngineTimeout when a clause that is due waits `first_audio_timeout_s` for audio,
+        EngineUnavailable, or EngineError for a refusal.
+        """
+        return speak_by_clause(
+            clauses,
+            lambda text: self._audio(text, voice or self._settings.voice_id),
+            self.format,
+            self._settings.first_audio_timeout_s,
+        )
+
+    async def aclose(self) -> None:
+        """Close the pool of connections."""
+        await self._http.aclose()
+
+    async def _audio(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
+        pieces = self._client.text_to_speech.stream(
+            quote(voice, safe=""),
+            text=text,
+            model_id=self._settings.model_id,
+            output_format=self.format.name,
+            optimize_streaming_latency=self._settings.optimize_streaming_latency,
+        )
+        with _engine_errors():
+            async with aclosing(cast(AsyncGenerator[bytes, None], pieces)):
+                async for piece in pieces:
+                    yield piece
+
+
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    """The SDK's errors as ours. Bodies stay out of the messages: they may quote the text."""
+    try:
+        yield
+    except ApiError as error:
+        raise refusal(error.status_code or 500) from None
+    except httpx.TimeoutException:
+        raise EngineTimeout("tts", "no answer from ElevenLabs in time") from None
+    except httpx.HTTPError as error:
+        raise EngineUnavailable("tts", type(error).__name__) from None

@@ -1,0 +1,176 @@
+"""What all of ElevenLabs' WebSockets share: addresses, messages, errors."""
+
+import base64
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+from elevenlabs.types import AudioOutput
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.uri import parse_uri
+
+from serve_app.agent.tts.speech_progress import Message
+from serve_app.errors import (
+    ConfigError,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+)
+from serve_app.protocol.formats import AudioFormat
+from serve_app.settings.schema import TtsSettings
+
+API_URL = "wss://api.elevenlabs.io"
+INACTIVITY_S = 180
+"""The longest that ElevenLabs offers; our own deadlines are shorter. Its default is 20 s."""
+_OPEN_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 0.2
+"""An interrupted reply does not wait longer for ElevenLabs to say goodbye."""
+_MAX_MESSAGE_BYTES = 8 * 2**20
+"""One minute of pcm_44100 in base64; without alignment a whole clause is one message."""
+_BUSY = {
+    "max_active_conversations",  # too many contexts on one socket
+    "rate_limit_exceeded",
+    "system_busy",
+    "too_many_concurrent_requests",
+}
+_REFUSED = {"invalid_api_key", "missing_permissions", "quota_exceeded"}
+_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+
+_wire_log = logging.getLogger(__name__)
+_wire_log.setLevel(logging.INFO)
+"""At DEBUG websockets would log the API key and everything that is said."""
+
+
+class Connect(connect):
+    """A connection in the making, to be entered with `async with`."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        super().__init__(
+            url,
+            additional_headers={"xi-api-key": api_key},
+            compression=None,  # base64 of audio does not get smaller
+            open_timeout=_OPEN_TIMEOUT_S,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            max_size=_MAX_MESSAGE_BYTES,
+            logger=_wire_log,
+        )
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """A redirect would take the API key to another host."""
+        return exc
+
+
+def websocket_url(
+    settings: TtsSettings,
+    endpoint: Literal["stream-input", "multi-stream-input"],
+    voice: str,
+    format: AudioFormat,
+) -> str:
+    """`voice` is a voice id, empty for the settings' own. Raises ConfigError."""
+    query = {
+        "model_id": settings.model_id,
+        "output_format": format.name,
+        "optimize_streaming_latency": settings.optimize_streaming_latency,
+        "auto_mode": "true",  # speak each clause at once: by default 120 characters are awaited
+        "sync_alignment": "true",
+        "inactivity_timeout": INACTIVITY_S,
+    }
+    path = f"/v1/text-to-speech/{quote(voice or settings.voice_id, safe='')}/{endpoint}"
+    scheme, _, rest = (settings.api_url or API_URL).rstrip("/").partition("://")
+    url = f"{_WEBSOCKET_SCHEMES.get(scheme, scheme)}://{rest}{path}?{urlencode(query)}"
+    try:
+        parse_uri(url)
+    except (InvalidURI, ValueError):
+        raise ConfigError(
+            "ELEVEN_LABS_API_URL must look like wss://api.elevenlabs.io or http://localhost:8080"
+        ) from None
+    return url
+
+
+def spoken(clause: str) -> str:
+    """A clause as ElevenLabs wants it; empty for symbols alone, which make strange noises."""
+    return f"{clause.strip()} " if any(map(str.isalnum, clause)) else ""
+
+
+def decode(raw: str | bytes) -> dict[str, Any]:
+    """Raises ValueError for what makes no sense."""
+    data = json.loads(raw)
+    if not isinstance(data, dict):
+        raise ValueError("not an object")
+    return data
+
+
+def error_in(data: dict[str, Any]) -> EngineError | None:
+    """The error that a message reports, if it does."""
+    if data.get("error") or ("message" in data and "audio" not in data):
+        return reported(str(data.get("error") or data.get("code") or ""))
+    return None
+
+
+def read(data: dict[str, Any]) -> Message:
+    """A message without an error. Raises ValueError."""
+    is_final = bool(data.get("isFinal") or data.get("is_final"))
+    if not data.get("audio"):
+        return Message(is_final=is_final)
+    output = AudioOutput.model_validate(data)
+    chars = output.alignment.chars if output.alignment else None
+    return Message(
+        base64.b64decode(output.audio, validate=True),
+        None if chars is None else "".join(chars),
+        is_final,
+    )
+
+
+def reported(code: str) -> EngineError:
+    """Only the error's code: the message may quote the text."""
+    shown = code if _SAFE_CODE.fullmatch(code) else "without a code"
+    if code in _BUSY:
+        return EngineUnavailable("tts", f"ElevenLabs is busy ({shown})")
+    kind = EngineRefused if code in _REFUSED else EngineError
+    return kind("tts", f"ElevenLabs reported an error ({shown})")
+
+
+def closed_by(closed: ConnectionClosed) -> EngineError:
+    """Why ElevenLabs closed the connection."""
+    if closed.rcvd and closed.rcvd.code == 1008:
+        return reported(closed.rcvd.reason)
+    code = closed.rcvd.code if closed.rcvd else 1006
+    return EngineUnavailable("tts", f"ElevenLabs closed the connection ({code})")
+
+
+def bad_answer(error: ValueError) -> EngineError:
+    """What came is not what the protocol says."""
+    return EngineError("tts", f"bad answer ({type(error).__name__})", retryable=True)
+
+
+def refusal(status: int) -> EngineError:
+    """For an HTTP status that is no success."""
+    if status in (401, 403):
+        return EngineRefused("tts", f"HTTP {status}: check ELEVEN_LABS_API_KEY")
+    if status in (408, 429) or status >= 500:
+        return EngineUnavailable("tts", f"HTTP {status}")
+    return EngineError("tts", f"HTTP {status}")
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """The library's errors as ours."""
+    try:
+        yield
+    except InvalidStatus as error:
+        raise refusal(error.response.status_code) from None
+    except ConnectionClosed as closed:
+        raise closed_by(closed) from None
+    except TimeoutError:
+        raise EngineTimeout("tts", "no connection to ElevenLabs in time") from None
+    except (OSError, InvalidHandshake) as error:
+        raise EngineUnavailable("tts", type(error).__name__) from None
+    except ValueError as error:
+        raise bad_answer(error) from None

@@ -1,0 +1,203 @@
+"""Sockets that several replies share, and that stay open between them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from serve_app.agent.tts.elevenlabs.context import ConnectionLost, Context
+from serve_app.agent.tts.elevenlabs.messages import (
+    INACTIVITY_S,
+    Connect,
+    bad_answer,
+    closed_by,
+    decode,
+    engine_errors,
+    error_in,
+    read,
+)
+from serve_app.errors import EngineError, EngineUnavailable
+
+_CLOSE_TIMEOUT_S = 0.2
+"""An interrupt waits no longer until close_context has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How sockets are shared and kept."""
+
+    contexts: int = 5
+    """On one socket, ElevenLabs' own limit; beyond it the whole socket is closed."""
+    keep_alive_s: float = 15.0
+    """An open context that has sent nothing for so long says that it is alive."""
+    final_s: float = 10.0
+    """A socket on which a dropped context takes longer to become final gets no new ones."""
+    idle_s: float = INACTIVITY_S - 30.0
+    """A socket without contexts is closed after this: before ElevenLabs does it."""
+    idle_sockets: int = 4
+    """That wait for replies; beyond that the one that has waited longest is closed."""
+    tick_s: float = 1.0
+    """How often all this is looked at."""
+
+
+class ContextSocket:
+    """One WebSocket for one voice. Its task lives as long as its connection."""
+
+    def __init__(
+        self,
+        voice: str,
+        connect: Connect,
+        limits: Limits,
+        on_end: Callable[["ContextSocket"], None],
+    ) -> None:
+        """Connects at once; `on_end` is called when the connection is gone."""
+        self.voice = voice
+        self._limits = limits
+        self._on_end = on_end
+        self._clock = asyncio.get_running_loop().time
+        self._contexts: dict[str, Context] = {}
+        """Those that ElevenLabs counts: until their isFinal."""
+        self._had_contexts = 0
+        self._socket: ClientConnection | None = None
+        self._is_settled = asyncio.Event()
+        """Connected, or failed to."""
+        self._is_retired = False
+        self.used_at = self._clock()
+        """Loop time of the last context's beginning or end."""
+        self._error: EngineError | None = None
+        self._task = asyncio.create_task(self._run(connect))
+        self._task.add_done_callback(self._end)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another context fits."""
+        return not self._is_retired and len(self._contexts) < self._limits.contexts
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it only waits for replies."""
+        return not self._is_retired and not self._contexts
+
+    def reserve(self) -> Context:
+        """A context for one reply, which counts from now on."""
+        context = Context(uuid4().hex, self._is_settled.wait, self._send)
+        self._contexts[context.id] = context
+        self._had_contexts += 1
+        self.used_at = self._clock()
+        return context
+
+    async def release(self, context: Context) -> None:
+        """The reply is over: frees ElevenLabs' side at once, drops what still arrives."""
+        if not context.is_known:
+            self._contexts.pop(context.id, None)
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await context.drop()
+        except TimeoutError:  # it is in the buffer of a connection that ElevenLabs does not read
+            self.retire()
+
+    def retire(self) -> None:
+        """It gets no more contexts and is closed after its last one."""
+        self._is_retired = True
+
+    async def aclose(self) -> None:
+        """Closes it under its replies."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _send(self, message: str) -> None:
+        if self._socket is not None:
+            with suppress(ConnectionClosed):  # the contexts are told by the reader
+                await self._socket.send(message)
+
+    async def _run(self, connect: Connect) -> None:
+        with engine_errors():
+            async with connect as self._socket:
+                self._is_settled.set()
+                await self._read_and_keep(self._socket)
+
+    async def _read_and_keep(self, socket: ClientConnection) -> None:
+        keeper = asyncio.create_task(self._keep(socket))
+        try:
+            while True:
+                self._route(decode(await socket.recv()))
+        except ConnectionClosed as closed:
+            raise (self._error or closed_by(closed)) from None
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    def _route(self, data: dict[str, Any]) -> None:
+        context = self._addressee(data)
+        if error := error_in(data):
+            self._report(error, context)
+        elif context is not None:
+            is_final = bool(data.get("isFinal") or data.get("is_final"))
+            if is_final:
+                self._forget(context)
+            if not context.is_dropped:
+                try:
+                    context.deliver(read(data))
+                except ValueError as senseless:
+                    context.fail(bad_answer(senseless))
+
+    def _addressee(self, data: dict[str, Any]) -> Context | None:
+        """None for a context that is over, and for a message without a name unless there has
+        been only one context that it can be for."""
+        name = data.get("contextId") or data.get("context_id")
+        if name is not None:
+            return self._contexts.get(str(name))
+        return next(iter(self._contexts.values()), None) if self._had_contexts == 1 else None
+
+    def _report(self, error: EngineError, context: Context | None) -> None:
+        """ElevenLabs closes the whole socket after an error, and it may be about one reply."""
+        self._error = error
+        self.retire()
+        if context is None and len(self._contexts) == 1:
+            (context,) = self._contexts.values()
+        if context is not None:
+            self._forget(context)
+            context.fail(error)
+
+    def _forget(self, context: Context) -> None:
+        self._contexts.pop(context.id, None)
+        context.end()
+        self.used_at = self._clock()
+
+    async def _keep(self, socket: ClientConnection) -> None:
+        while True:
+            await asyncio.sleep(self._limits.tick_s)
+            now = self._clock()
+            for context in list(self._contexts.values()):
+                await context.keep_alive(self._limits.keep_alive_s)
+            if any(self._is_overdue(context, now) for context in self._contexts.values()):
+                self.retire()
+            is_in_use = not all(context.is_dropped for context in self._contexts.values())
+            if self.is_idle and now - self.used_at >= self._limits.idle_s:
+                self.retire()
+            if self._is_retired and not is_in_use:
+                return await socket.close()
+
+    def _is_overdue(self, context: Context, now: float) -> bool:
+        closed_at = context.closed_at
+        return (
+            context.is_dropped and closed_at is not None and now - closed_at > self._limits.final_s
+        )
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        shut_down = EngineUnavailable("tts", "the voice was shut down")
+        error = None if task.cancelled() else task.exception()
+        reason = error if isinstance(error, Exception) else shut_down
+        was_connected = self._socket is not None
+        self._socket = None
+        self._is_settled.set()
+        self.retire()
+        for context in self._contexts.values():
+            context.fail(ConnectionLost(reason) if was_connected else reason)
+        self._contexts.clear()
+        self._on_end(self)

@@ -1,0 +1,104 @@
+"""`stream-input`: a WebSocket of its own for each reply."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from elevenlabs.types import CloseConnection, InitializeConnection, SendText
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.tts.elevenlabs.messages import (
+    Connect,
+    closed_by,
+    decode,
+    engine_errors,
+    error_in,
+    read,
+    spoken,
+    websocket_url,
+)
+from serve_app.agent.tts.speech_progress import Message, Progress, next_message
+from serve_app.protocol.formats import AudioFormat
+from serve_app.settings.schema import TtsSettings
+
+
+class StreamInputVoice(TtsEngine):
+    """One socket a reply, opened before the first clause is written.
+
+    Choose it (`tts.transport: stream-input`) for a compatible server or a proxy that has no
+    multi-stream-input: each reply costs a TLS handshake, and nothing is resent.
+
+    The SDK (2.78) has realtime synthesis for blocking code only, where it looks for audio
+    between two pieces of text; so this is a client of its own that sends the SDK's messages.
+    """
+
+    def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
+        """`format` is what ElevenLabs is asked for. Raises ConfigError for a bad address."""
+        self.format = format
+        self._settings = settings
+        self._url("")
+        self._key = api_key
+        self._timeout_s = settings.first_audio_timeout_s
+
+    async def speak(
+        self, clauses: AsyncIterator[str], voice: str = ""
+    ) -> AsyncGenerator[Speech, None]:
+        """See TtsEngine; `voice` is a voice id of ElevenLabs.
+
+        Raises EngineTimeout when text waits `first_audio_timeout_s` for audio, at the start
+        or later, EngineUnavailable, or EngineError for a refusal.
+        """
+        progress = Progress(self.format)
+        with engine_errors():
+            async with Connect(self._url(voice), self._key) as socket:
+                sender = asyncio.create_task(_send(clauses, socket, progress))
+                try:
+                    while not progress.finished:
+                        message = await next_message(
+                            lambda: _receive(socket, sender, progress), progress, self._timeout_s
+                        )
+                        if speech := progress.heard(message):
+                            yield speech
+                finally:
+                    sender.cancel()
+                    await asyncio.gather(sender, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Nothing is kept between replies."""
+
+    def _url(self, voice: str) -> str:
+        return websocket_url(self._settings, "stream-input", voice, self.format)
+
+
+async def _receive(
+    socket: ClientConnection, sender: "asyncio.Task[None]", progress: Progress
+) -> Message:
+    """A normal close after all text ends the reply as `isFinal` does; others are errors."""
+    try:
+        data = decode(await socket.recv())
+    except ConnectionClosed as closed:
+        if sender.done() and (failure := sender.exception()):
+            raise failure from None
+        if closed.rcvd and closed.rcvd.code == 1000 and progress.has_all_text:
+            return Message(is_final=True)
+        raise closed_by(closed) from None
+    if error := error_in(data):
+        raise error
+    return read(data)
+
+
+async def _send(clauses: AsyncIterator[str], socket: ClientConnection, progress: Progress) -> None:
+    try:
+        await socket.send(InitializeConnection().json())
+        async for clause in clauses:
+            progress.put(clause)
+            if text := spoken(clause):
+                await socket.send(SendText(text=text).json())
+        progress.end()
+        await socket.send(CloseConnection().json())
+    except ConnectionClosed:
+        pass  # the receiver knows why
+    except Exception:
+        socket.transport.abort()  # wakes the receiver, who raises this
+        raise

@@ -1,0 +1,87 @@
+"""Voices behind OpenAI's /v1/audio/speech or any server that has it (Kokoro-FastAPI, speaches)."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Literal, cast
+
+from httpx2 import Timeout
+from openai import APIConnectionError, APITimeoutError, AsyncAPIResponse, AsyncOpenAI
+
+from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.openai_errors import engine_errors
+from serve_app.agent.tts.clause_requests import speak_by_clause
+from serve_app.errors import EngineError
+from serve_app.protocol.formats import parse_format
+from serve_app.settings.schema import TtsSettings
+
+OPENAI_URL = "https://api.openai.com/v1"
+_CONNECT_TIMEOUT_S = 2.0
+_NO_AUDIO = ("application/json", "text/")
+"""What error pages come as, with status 200 from some proxies."""
+
+
+class OpenAiSpeech(TtsEngine):
+    """One request a clause, streamed; the next clause is requested while one is heard."""
+
+    def __init__(self, settings: TtsSettings, api_key: str) -> None:
+        """`api_key` may be empty for a server that wants none."""
+        wire = parse_format(settings.output_format or "pcm_44100")
+        self.format = parse_format(f"pcm_{settings.sample_rate_hz}") if wire.is_pcm else wire
+        self._settings = settings
+        self._key_variable = settings.api_key_variable or "api_key_variable"
+        self._client = AsyncOpenAI(
+            # Without a key the SDK would take OPENAI_API_KEY and send it to a stranger.
+            api_key=api_key or "none",
+            base_url=settings.api_url or OPENAI_URL,
+            # speak() has deadlines of its own.
+            timeout=Timeout(None, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
+            # The SDK's retries sleep for as long as a 429 says, up to two minutes.
+            max_retries=0,
+        )
+
+    def speak(self, clauses: AsyncIterator[str], voice: str = "") -> AsyncGenerator[Speech, None]:
+        """See TtsEngine; `voice` is a name that the server knows.
+
+        Raises EngineTimeout when a clause that is due waits `first_audio_timeout_s` for audio,
+        EngineUnavailable, or EngineError when it is refused.
+        """
+        return speak_by_clause(
+            clauses,
+            lambda text: self._audio(text, voice or self._settings.voice),
+            self.format,
+            self._settings.first_audio_timeout_s,
+        )
+
+    async def aclose(self) -> None:
+        """Close the pool of connections."""
+        await self._client.close()
+
+    async def _audio(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
+        with engine_errors("tts", self._key_variable):
+            async with AsyncExitStack() as stack:
+                response = await self._open(stack, text, voice)
+                kind = response.headers.get("content-type", "")
+                if kind.startswith(_NO_AUDIO):
+                    raise EngineError("tts", "the server's answer is no audio", retryable=True)
+                body = cast(AsyncGenerator[bytes, None], response.iter_bytes())
+                async with aclosing(body):
+                    async for piece in body:
+                        yield piece
+
+    async def _open(self, stack: AsyncExitStack, text: str, voice: str) -> AsyncAPIResponse[bytes]:
+        try:
+            return await self._request(stack, text, voice)
+        except APITimeoutError:
+            raise
+        except APIConnectionError:
+            # Likely a kept-alive connection that the server closed just now.
+            return await self._request(stack, text, voice)
+
+    async def _request(
+        self, stack: AsyncExitStack, text: str, voice: str
+    ) -> AsyncAPIResponse[bytes]:
+        codec = cast(Literal["pcm", "mp3", "opus"], self.format.codec)
+        request = self._client.audio.speech.with_streaming_response.create(
+            input=text, model=self._settings.model, voice=voice, response_format=codec
+        )
+        return cast(AsyncAPIResponse[bytes], await stack.enter_async_context(request))

@@ -1,0 +1,257 @@
+"""Piper voices on the CPU, with gruut's phonemes (MIT) in place of espeak-ng's (GPL)."""
+
+import asyncio
+import os
+import re
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import gruut
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from gruut.const import Sentence
+from gruut.phonemize import SqlitePhonemizer
+from gruut.utils import find_lang_dir, remove_non_word_chars, resolve_lang
+from pydantic import BaseModel
+
+from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.tts.piper.english import readable
+from serve_app.errors import ConfigError, EngineError, EngineTimeout
+from serve_app.models import fetch as models
+from serve_app.protocol.formats import parse_format
+from serve_app.settings.schema import PACKAGED, TtsSettings
+
+_PACKAGED_VOICE = ("piper-en-us-joe", "en_US-joe-medium.onnx")
+_PAD, _START, _END = "_", "^", "$"
+"""Piper's symbols between phonemes, before and after a sentence."""
+_PCM_PEAK = 32767
+
+
+class PiperVoice(TtsEngine):
+    """A local voice (TtsEngine): each clause becomes one piece of Speech.
+
+    One thread synthesises for everyone. A reply has at most one clause in its queue, so
+    replies that overlap take turns clause by clause.
+    """
+
+    def __init__(self, settings: TtsSettings) -> None:
+        """Loads the voice, which takes about a second. Raises ConfigError."""
+        self._voice = _Voice(_onnx_path(settings.voice), settings.threads or os.cpu_count() or 1)
+        self._timeout_s = settings.first_audio_timeout_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="piper")
+        self.format = parse_format(f"pcm_{self._voice.rate_hz}")
+
+    def warm_up(self) -> None:
+        """Let gruut and onnxruntime load the rest now rather than at the first clause."""
+        self._thread.submit(self._voice.pcm, "Hello, how can I help you today?").result()
+
+    async def speak(
+        self, clauses: AsyncIterator[str], voice: str = ""
+    ) -> AsyncGenerator[Speech, None]:
+        """See TtsEngine. A clause without words gives its text and no audio.
+
+        There is one voice, so the ingress lets no client ask for another.
+
+        Raises EngineTimeout when a clause waits and works longer than
+        `first_audio_timeout_s`.
+        """
+        async for clause in clauses:
+            yield Speech(await self._synthesise(clause), clause)
+
+    async def aclose(self) -> None:
+        """Drop the queue and wait for the clause in work."""
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+
+    async def _synthesise(self, clause: str) -> bytes:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await loop.run_in_executor(self._thread, self._voice.pcm, clause)
+        except TimeoutError:
+            raise EngineTimeout("tts", f"no audio within {self._timeout_s:g} s") from None
+
+
+class _Audio(BaseModel):
+    sample_rate: int
+
+
+class _Espeak(BaseModel):
+    voice: str
+
+
+class _Inference(BaseModel):
+    noise_scale: float
+    length_scale: float
+    noise_w: float
+
+
+class _Description(BaseModel):
+    """What we need of the JSON file that comes with a Piper voice."""
+
+    audio: _Audio
+    espeak: _Espeak
+    inference: _Inference
+    phoneme_type: str = "espeak"
+    phoneme_id_map: dict[str, list[int]]
+    num_speakers: int
+
+
+class _Voice:
+    """A Piper model and the phonemes of its language. Used by one thread at a time."""
+
+    def __init__(self, onnx: Path, threads: int) -> None:
+        description = _read_description(onnx)
+        inference = description.inference
+        self.rate_hz = description.audio.sample_rate
+        self._ids = description.phoneme_id_map
+        self._scales = np.array(
+            [inference.noise_scale, inference.length_scale, inference.noise_w], dtype=np.float32
+        )
+        self._phonemes = _Phonemes(description.espeak.voice)
+        self._session = _session(onnx, threads)
+
+    def pcm(self, clause: str) -> bytes:
+        """Signed 16-bit mono at `rate_hz`; empty when the clause has no words."""
+        try:
+            return b"".join(self._sentence(symbols) for symbols in self._phonemes.of(clause))
+        except Exception as error:
+            # Only the kind of error: its message may quote what is being said.
+            raise EngineError("tts", f"the voice failed ({type(error).__name__})") from error
+
+    def _sentence(self, symbols: str) -> bytes:
+        ids = self._encode(symbols)
+        inputs = {
+            "input": ids[np.newaxis],
+            "input_lengths": np.array([len(ids)], dtype=np.int64),
+            "scales": self._scales,
+        }
+        samples = self._session.run(None, inputs)[0].reshape(-1)
+        pcm: npt.NDArray[np.int16] = (np.clip(samples, -1.0, 1.0) * _PCM_PEAK).astype("<i2")
+        return pcm.tobytes()
+
+    def _encode(self, symbols: str) -> npt.NDArray[np.int64]:
+        """Piper's input: a pad after the start and after every symbol, none after the end."""
+        known = (self._ids[symbol] for symbol in symbols if symbol in self._ids)
+        padded = [i for ids in known for i in (*ids, *self._ids[_PAD])]
+        ids = [*self._ids[_START], *self._ids[_PAD], *padded, *self._ids[_END]]
+        return np.array(ids, dtype=np.int64)
+
+
+def _onnx_path(voice: str) -> Path:
+    if voice == PACKAGED:
+        name, file_name = _PACKAGED_VOICE
+        return models.path(name) / file_name
+    return Path(voice)
+
+
+def _read_description(onnx: Path) -> _Description:
+    path = Path(f"{onnx}.json")
+    try:
+        description = _Description.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"tts.voice: {path} is not a readable Piper voice description"
+            f" ({type(error).__name__}); put the .onnx file and its .onnx.json side by side"
+        ) from None
+    if description.phoneme_type != "espeak" or description.num_speakers != 1:
+        raise ConfigError(
+            f"tts.voice: {onnx} uses {description.phoneme_type} phonemes and has"
+            f" {description.num_speakers} speakers; take one with espeak phonemes and one speaker"
+        )
+    return description
+
+
+def _session(onnx: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Idle workers must not spin: the language model wants the same cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # onnxruntime's exceptions share no base class.
+        raise ConfigError(
+            f"tts.voice: onnxruntime cannot load {onnx} ({type(error).__name__})"
+        ) from None
+
+
+class _Phonemes:
+    """gruut in the way that Piper's voices were trained: espeak's symbols."""
+
+    def __init__(self, language: str) -> None:
+        """Raises ConfigError when gruut has no data for `language`, an espeak voice name."""
+        self._language = resolve_lang(language)
+        lexicon = _lexicon_path(self._language)
+        if lexicon is None:
+            possible = sorted(filter(_lexicon_path, gruut.get_supported_languages()))
+            raise ConfigError(
+                f"tts.voice: gruut has no espeak phonemes for {language!r}; installed:"
+                f" {', '.join(possible)} (more with `pip install gruut[de]` and the like)"
+            )
+        lookup = SqlitePhonemizer(
+            _indexed(lexicon),
+            # What gruut tries by default when a word is not in the lexicon as written.
+            word_transform_funcs=[
+                str.lower,
+                remove_non_word_chars,
+                lambda word: remove_non_word_chars(word.lower()),
+            ],
+        )
+        self._processor = gruut.TextProcessor(
+            default_lang=self._language, model_prefix="espeak", lookup_phonemes=lookup
+        )
+
+    def of(self, text: str) -> Iterator[str]:
+        """The symbols of each sentence that has something to say."""
+        text = readable(text) if self._language.startswith("en") else text
+        try:
+            sentences = self._sentences(text)
+        except Exception:
+            # gruut cannot spell some numbers (1e999). Losing a number beats losing a reply.
+            sentences = self._sentences(re.sub(r"[\d\W]+", " ", text))
+        return (_symbols(s) for s in sentences if any(w.phonemes and w.is_spoken for w in s))
+
+    def _sentences(self, text: str) -> list[Sentence]:
+        graph, root = self._processor(text)
+        return list(self._processor.sentences(graph, root))
+
+
+def _symbols(sentence: Sentence) -> str:
+    """Words with a space between them, punctuation right after its word."""
+    parts: list[str] = []
+    for word in sentence:
+        if word.is_break:
+            parts.append(word.text[:1])
+        elif word.phonemes:
+            parts.append((" " if parts else "") + "".join(word.phonemes))
+    return "".join(parts)
+
+
+def _lexicon_path(language: str) -> Path | None:
+    """gruut's lexicon of espeak phonemes for a language, if it is installed."""
+    directory = find_lang_dir(language)
+    if directory is None or language not in gruut.get_supported_languages():
+        return None
+    lexicon = Path(directory) / "espeak" / "lexicon.db"
+    return lexicon if lexicon.is_file() else None
+
+
+def _indexed(lexicon: Path) -> sqlite3.Connection:
+    """The lexicon in memory with an index on its words.
+
+    gruut's file has none, so that every new word costs it scans of 124,000 rows, 13 ms each.
+    """
+    memory = sqlite3.connect(":memory:", check_same_thread=False)  # moves to the voice's thread
+    memory.execute("ATTACH ? AS file", (f"{lexicon}",))
+    memory.execute(
+        "CREATE TABLE word_phonemes AS SELECT word, pron_order, role, phonemes"
+        " FROM file.word_phonemes"
+    )
+    memory.execute("CREATE INDEX by_word ON word_phonemes (word)")
+    memory.commit()
+    memory.execute("DETACH file")
+    return memory

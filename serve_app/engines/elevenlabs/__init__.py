@@ -1,1 +1,0 @@
-"""ElevenLabs' voices: over multi-context WebSockets, one WebSocket a reply, or HTTP."""

@@ -1,0 +1,105 @@
+"""The calls from the ingress to the other deployments."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.agent.speaker import ReplyPart
+from serve_app.conversation.history import Message
+from serve_app.conversation.sound import Sound
+from serve_app.errors import EngineTimeout
+from serve_app.ingress.handle_calls import ask_within, engine_error, hedged
+from serve_app.ingress.transcribers import TranscriberPool
+from serve_app.protocol.messages import Samples
+from serve_app.settings.schema import AgentSettings, AppConfig
+from serve_app.stt.job import Request
+from serve_app.vad.silero import VadAnswer, VadJob
+
+_REPLY_SLACK_S = 5.0
+"""On top of the engines' own deadlines in the agent replica, which say what was late."""
+
+
+class Calls:
+    """The three deployments behind the ingress."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        vad: DeploymentHandle[Any],
+        stt: DeploymentHandle[Any],
+        agent: DeploymentHandle[Any],
+    ) -> None:
+        self._vad = vad
+        self._transcribers = TranscriberPool(config.stt, stt.transcribe.remote)
+        self._agent = agent.options(stream=True)
+        self._replies = 0
+        self._busy_from = config.agent.draft_replies * config.agent.replicas
+        self._vad_timeout_s = config.vad.timeout_s
+        self._vad_hedge_s = config.vad.hedge_s if config.vad.replicas > 1 else None
+        self._part_timeout_s = _longest_silence_s(config.agent) + _REPLY_SLACK_S
+
+    async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
+        """Voice activity of a batch. Stateless, so a second replica may be asked."""
+
+        async def detect() -> list[VadAnswer]:
+            return await ask_within(
+                "vad", self._vad_timeout_s, lambda: self._vad.detect.remote(jobs)
+            )
+
+        return await hedged(detect, self._vad_hedge_s)
+
+    async def judge(self, samples: Samples) -> float | None:
+        """Probability that a turn is complete, by its last 8 s; None where no model is set."""
+        return await ask_within("vad", self._vad_timeout_s, lambda: self._vad.judge.remote(samples))
+
+    async def transcribe(self, request: Request) -> str:
+        """Text of one segment. Raises EngineError."""
+        return await self._transcribers.transcribe(request)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether this ingress has so many replies going that none is begun on suspicion."""
+        return self._replies >= self._busy_from
+
+    def reply(
+        self, chat: Sequence[Message], sound: Sound, is_draft: bool
+    ) -> AsyncGenerator[ReplyPart, None]:
+        """The agent's answer. Closing the generator cancels it over there.
+
+        Raises DraftDeclined for a draft that would need a tool.
+        """
+        return self._stream(lambda: self._agent.reply.remote(list(chat), sound, is_draft))
+
+    def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
+        """A text as speech."""
+        return self._stream(lambda: self._agent.say.remote(text, sound))
+
+    async def _stream(self, call: Callable[[], Any]) -> AsyncGenerator[ReplyPart, None]:
+        """One streaming call a reply. Raises EngineError and DraftDeclined."""
+        response = call()
+        self._replies += 1
+        try:
+            while True:
+                async with asyncio.timeout(self._part_timeout_s):
+                    part = await anext(response)
+                yield part
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise EngineTimeout("agent", "the reply stopped coming") from None
+        except Exception as error:
+            raise engine_error("agent", error) from error
+        finally:
+            self._replies -= 1
+            response.cancel()
+
+
+def _longest_silence_s(agent: AgentSettings) -> float:
+    """Of the engines: while tools are used, the chat model is asked again and again, and each time
+    all of its chain may have to be."""
+    steps = agent.tool_use.max_steps if agent.uses_tools else 0
+    text_s = sum(llm.first_token_timeout_s for llm in agent.llms)
+    audio_s = sum(voice.first_audio_timeout_s for voice in agent.voices)
+    return steps * (text_s + agent.tool_use.timeout_s) + text_s + audio_s

@@ -1,0 +1,52 @@
+"""The pool of transcribers, seen from the ingress: keeps the samples until the text is there."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.ingress.handle_calls import ask, hedged
+from serve_app.settings.schema import SttSettings
+from serve_app.stt.job import Request, Urgency
+
+Call = Callable[[Request], Any]
+"""Asks some replica; what it returns can be awaited and cancelled."""
+
+
+class TranscriberPool:
+    """Any replica may be asked. Replicas do the same request, by its key, only once."""
+
+    def __init__(self, settings: SttSettings, call: Call) -> None:
+        self._call = call
+        self._timeout_s = settings.timeout_s
+        self._hedge_s = settings.hedge_s
+        self._has_others = max(settings.replicas, settings.max_replicas) > 1
+
+    async def transcribe(self, request: Request) -> str:
+        """Text of one segment. Raises EngineError."""
+        try:
+            async with asyncio.timeout(request.due_in_s + self._timeout_s):
+                if request.urgency is Urgency.SPECULATIVE:
+                    return await self._guess(request)
+                return await self._hedged(request)
+        except TimeoutError:
+            raise EngineTimeout("stt", f"no answer within {self._timeout_s:g} s") from None
+
+    async def _guess(self, request: Request) -> str:
+        """A guess that was refused is asked for again when the turn is over."""
+        due_at_s = asyncio.get_running_loop().time() + request.due_in_s
+        try:
+            return await self._hedged(request)
+        except EngineUnavailable:
+            await asyncio.sleep(due_at_s - asyncio.get_running_loop().time())
+            return await self._hedged(replace(request, urgency=Urgency.FINAL, due_in_s=0.0))
+
+    async def _hedged(self, request: Request) -> str:
+        after_s = request.due_in_s + self._hedge_s if self._has_others else None
+        return await hedged(lambda: self._ask(request), after_s)
+
+    def _ask(self, request: Request) -> Coroutine[Any, Any, str]:
+        # The next partial comes soon by itself.
+        tries = 1 if request.urgency is Urgency.PARTIAL else 2
+        return ask("stt", lambda: self._call(request), tries)

@@ -1,0 +1,148 @@
+"""The calls of one session: each a task, each known by its turn, each ending in an event."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import Any
+
+from serve_app.agent.speaker import Clause, ReplyPart
+from serve_app.conversation import effects as ef
+from serve_app.conversation import events as ev
+from serve_app.errors import DraftDeclined, EngineError
+from serve_app.ingress.calls import Calls
+from serve_app.stt.job import Request, Urgency
+
+log = logging.getLogger(__name__)
+
+Key = tuple[type, int, int]
+"""What is asked for, the generation, and the segment or the reply."""
+
+
+class Work:
+    """Carries out the effects that ask a model. `put` takes what came of it."""
+
+    def __init__(
+        self, session: str, calls: Calls, put: Callable[[ev.Event], Awaitable[None]]
+    ) -> None:
+        self._session = session
+        self._calls = calls
+        self._put = put
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+
+    def start(
+        self, effect: ef.Transcribe | ef.TranscribePart | ef.JudgeTurn | ef.Reply | ef.Say
+    ) -> None:
+        match effect:
+            case ef.TranscribePart(generation, segment):
+                key = (ef.TranscribePart, generation, segment)
+                self._start(key, self._transcribe_part(effect))
+            case ef.Transcribe(generation, segment):
+                self._stop((ef.TranscribePart, generation, segment))  # the whole is asked for
+                self._start((ef.Transcribe, generation, segment), self._transcribe(effect))
+            case ef.JudgeTurn(generation, segment):
+                self._start((ef.JudgeTurn, generation, segment), self._judge(effect))
+            case ef.Reply(generation, reply):
+                self._start((ef.Reply, generation, reply), self._reply(effect))
+            case ef.Say(generation, reply, text, sound):
+                parts = self._calls.say(text, sound)
+                self._start((ef.Say, generation, reply), self._deliver(generation, reply, parts))
+
+    def cancel(self, effect: ef.CancelSegment | ef.CancelReply | ef.Cancel) -> None:
+        match effect:
+            case ef.CancelSegment(generation, segment):
+                self._stop((ef.Transcribe, generation, segment))
+                self._stop((ef.JudgeTurn, generation, segment))
+            case ef.CancelReply(generation, reply):
+                self._stop((ef.Reply, generation, reply))
+                self._stop((ef.Say, generation, reply))
+            case ef.Cancel(generation):
+                for key in [key for key in self._tasks if key[1] == generation]:
+                    self._stop(key)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What is still going on."""
+        return list(self._tasks.values())
+
+    def _start(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[key] = task
+        task.add_done_callback(lambda _: self._ended(key, task))
+
+    def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
+        # What failed may have been asked for again by now, under the same key.
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+
+    def _stop(self, key: Key) -> None:
+        if task := self._tasks.get(key):
+            task.cancel()
+
+    async def _transcribe(self, effect: ef.Transcribe) -> None:
+        generation, segment = effect.generation, effect.segment
+        urgency = Urgency.SPECULATIVE if effect.due_ms else Urgency.FINAL
+        request = self._request(effect, urgency, effect.due_ms / 1000)
+        try:
+            text = await self._calls.transcribe(request)
+            event: ev.Event = ev.Transcribed(generation, segment, text)
+        except EngineError as error:
+            self._log("transcription", error)
+            event = ev.TranscriptionFailed(generation, segment, error.message)
+        await self._put(event)
+
+    async def _transcribe_part(self, effect: ef.TranscribePart) -> None:
+        text = ""
+        try:
+            text = await self._calls.transcribe(self._request(effect, Urgency.PARTIAL))
+        except EngineError as error:
+            log.debug("session %s: no partial transcript: %s", self._session, error)
+        await self._put(ev.PartTranscribed(effect.generation, effect.segment, text))
+
+    def _request(
+        self, effect: ef.Transcribe | ef.TranscribePart, urgency: Urgency, due_in_s: float = 0.0
+    ) -> Request:
+        kind = "part" if urgency is Urgency.PARTIAL else "whole"
+        key = f"{self._session}/{effect.generation}/{effect.segment}/{kind}"
+        return Request(key, effect.samples, effect.language, urgency, due_in_s, effect.hint)
+
+    async def _judge(self, effect: ef.JudgeTurn) -> None:
+        complete: float | None = None
+        try:
+            complete = await self._calls.judge(effect.samples)
+        except EngineError as error:
+            self._log("the end-of-turn model", error)
+        await self._put(ev.TurnJudged(effect.generation, effect.segment, complete))
+
+    async def _reply(self, effect: ef.Reply) -> None:
+        generation, reply = effect.generation, effect.reply
+        if effect.is_draft and self._calls.is_busy:
+            await self._put(ev.DraftDeclined(generation, reply))
+        else:
+            parts = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
+            await self._deliver(generation, reply, parts)
+
+    async def _deliver(
+        self, generation: int, reply: int, parts: AsyncGenerator[ReplyPart, None]
+    ) -> None:
+        event: ev.Event = ev.ReplyEnded(generation, reply)
+        has_begun = False
+        try:
+            async for part in parts:
+                if not isinstance(part, Clause):
+                    await self._put(
+                        ev.ReplyAudio(generation, reply, part.audio, part.text, part.duration_s)
+                    )
+                elif not has_begun:
+                    has_begun = True
+                    await self._put(ev.ReplyBegan(generation, reply))
+        except DraftDeclined:
+            event = ev.DraftDeclined(generation, reply)
+        except EngineError as error:
+            self._log("the reply", error)
+            event = ev.ReplyFailed(generation, reply, error.stage, error.message)
+        finally:
+            await parts.aclose()
+        await self._put(event)
+
+    def _log(self, what: str, error: EngineError) -> None:
+        log.warning("session %s: %s failed: %s", self._session, what, error)

@@ -1,0 +1,143 @@
+"""Sessions in Redis: what survives when all processes here are gone.
+
+Every call has a short deadline and none raises: a Redis that is slow or down costs durability,
+which a metric counts, and never holds up a conversation.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import msgpack
+from ray.util.metrics import Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from serve_app.conversation.events import Opened
+from serve_app.conversation.history import Message, Record
+from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.sound import Sound
+from serve_app.errors import ConfigError
+from serve_app.sessions.store import Entry, bounded
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 1.0
+_QUIET_S = 30.0
+"""Between two warnings."""
+_PREFIX = "echo-serve:session:"
+_VERSION = 2
+_SAVE = """
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'entry', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+_FORGET = """
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+"""Each in one step, so that an owner that was superseded changes nothing of its successor's."""
+_SLACK_S = 15.0
+"""Redis does not see sockets: the owners say now and then which sessions live."""
+
+
+class Checkpoints:
+    """Owned by an ingress replica. `window_s` counts from the last `save` or `touch`."""
+
+    def __init__(self, url: str, window_s: float, max_chars: int) -> None:
+        """Raises ConfigError for what is no address of a Redis."""
+        try:
+            self._redis = Redis.from_url(
+                url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+            )
+        except ValueError:
+            raise ConfigError("the address of Redis must look like redis://host:6379/0") from None
+        self._save = self._redis.register_script(_SAVE)
+        self._forget = self._redis.register_script(_FORGET)
+        self._kept_ms = round((window_s + _SLACK_S) * 1000)
+        self._max_chars = max_chars
+        self._failures = Counter(
+            "echo_checkpoint_failures", "Sessions that were not written to or read from Redis."
+        )
+        self._warned_s = float("-inf")
+
+    async def save(self, session: str, entry: Entry) -> None:
+        arguments: list[int | bytes] = [
+            entry.epoch,
+            pack(bounded(entry, self._max_chars)),
+            self._kept_ms,
+        ]
+        await self._within(lambda: self._save(keys=[_PREFIX + session], args=arguments))
+
+    async def load(self, session: str) -> Entry | None:
+        """None as well when Redis cannot be asked, or holds what this version cannot read."""
+        packed = await self._within(lambda: self._redis.hget(_PREFIX + session, "entry"))
+        return unpack(packed) if packed else None
+
+    async def touch(self, sessions: Iterable[str]) -> None:
+        """Their owners are alive. To be called more often than every 15 s."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for session in sessions:
+            pipeline.pexpire(_PREFIX + session, self._kept_ms)
+        await self._within(pipeline.execute)
+
+    async def forget(self, session: str, epoch: int) -> None:
+        await self._within(lambda: self._forget(keys=[_PREFIX + session], args=[epoch]))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _within(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await call()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failures.inc()
+            self._warn(error)
+            return None
+
+    def _warn(self, error: Exception) -> None:
+        now_s = time.monotonic()
+        if now_s - self._warned_s >= _QUIET_S:
+            self._warned_s = now_s
+            # Not the message: it may hold the address with its password.
+            log.warning("Redis fails (%s): sessions are kept in memory only", type(error).__name__)
+
+
+def pack(entry: Entry) -> bytes:
+    """As plain data, so that another version of this server can read it."""
+    options = asdict(entry.options) | {"events": sorted(entry.options.events)}
+    fields = asdict(entry) | {"options": options, "version": _VERSION}
+    return bytes(msgpack.packb(fields))
+
+
+def unpack(packed: bytes) -> Entry | None:
+    """None for what is no entry of this version."""
+    try:
+        fields = msgpack.unpackb(packed)
+        if fields.pop("version") != _VERSION:
+            return None
+        record, options = fields.pop("record"), fields.pop("options")
+        history = tuple(Message(**message) for message in record.pop("history"))
+        reply = _open_reply(record.pop("reply"))
+        events, sound = frozenset(options.pop("events")), Sound(**options.pop("sound"))
+        return Entry(
+            record=Record(history, **record, reply=reply),
+            options=Opened(**options, events=events, sound=sound),
+            **fields,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException):
+        return None
+
+
+def _open_reply(fields: dict[str, Any] | None) -> OpenReply | None:
+    if fields is None:
+        return None
+    pieces = tuple((text, duration_s) for text, duration_s in fields.pop("pieces"))
+    return OpenReply(pieces=pieces, **fields)

@@ -1,0 +1,87 @@
+"""Transcripts that are being written, one for each row of a batch."""
+
+from torch import Tensor, inf
+
+from serve_app.agent.engines import Utterance
+from serve_app.stt.whisper.tokens import Tokens
+
+_STEP_S = 0.02
+"""Between two timestamp tokens."""
+_STOP_BEFORE_END_S = 0.5
+"""A timestamp this close to the end of the audio ends the transcript."""
+_FREE_TOKENS, _TOKENS_PER_SECOND = 12, 8
+"""More tokens than 12 and 8 a second mean that the decoder repeats itself; speech has 3 to 5."""
+
+
+class Transcript:
+    """Written without timestamps."""
+
+    def __init__(self, tokens: Tokens, utterance: Utterance, limit: int) -> None:
+        self._tokens = tokens
+        self._limit = limit
+        self._abandoned = utterance.abandoned
+        self._log_probability = 0.0
+        self.prompt = tokens.prompts[utterance.language]
+        self.written: list[int] = []
+        self.ended = False
+        self.no_speech = 0.0
+        """Probability that there is no speech in what was heard."""
+
+    @property
+    def capped(self) -> bool:
+        return not self.ended and len(self.written) >= self._limit
+
+    @property
+    def done(self) -> bool:
+        return self.ended or self.capped or self._abandoned.is_set()
+
+    @property
+    def text_tokens(self) -> list[int]:
+        return [token for token in self.written if token < self._tokens.end_of_text]
+
+    @property
+    def mean_log_probability(self) -> float:
+        """Natural logarithm, of the tokens written, the last one included."""
+        return self._log_probability / max(1, len(self.written))
+
+    def restrict(self, logits: Tensor) -> None:
+        """Forbid, in place, what cannot come next. `logits`: float32, shape (vocabulary,)."""
+        logits[self._tokens.first_timestamp :] = -inf
+
+    def add(self, token: int, log_probability: float) -> None:
+        if not self.done:
+            self.written.append(token)
+            self._log_probability += log_probability
+            self.ended = self._ends(token)
+
+    def _ends(self, token: int) -> bool:
+        return token == self._tokens.end_of_text
+
+
+class TimedTranscript(Transcript):
+    """Written with timestamps, from <|0.00|> on."""
+
+    def __init__(self, tokens: Tokens, utterance: Utterance) -> None:
+        limit = round(_FREE_TOKENS + _TOKENS_PER_SECOND * utterance.duration_s)
+        super().__init__(tokens, utterance, limit)
+        self._stop_at_s = utterance.duration_s - _STOP_BEFORE_END_S
+        self._last = tokens.first_timestamp
+
+    def restrict(self, logits: Tensor) -> None:
+        """Timestamps do not decrease and stand in pairs: end of a phrase, start of the next."""
+        first = self._tokens.first_timestamp
+        latest, before = [first, first, *self.written][-2:][::-1]
+        if latest < first:
+            logits[first : self._last + 1] = -inf
+        elif before < first:
+            logits[: self._tokens.end_of_text] = -inf
+            logits[first : self._last] = -inf
+        else:
+            logits[first:] = -inf
+
+    def _ends(self, token: int) -> bool:
+        first = self._tokens.first_timestamp
+        if token < first:
+            return super()._ends(token)
+        self._last = token
+        return (token - first) * _STEP_S >= self._stop_at_s

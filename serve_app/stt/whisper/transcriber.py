@@ -1,0 +1,214 @@
+"""Whisper with a window as short as the speech: most utterances last 1 to 5 s, and 30 s of
+padding would cost several times the work."""
+
+import logging
+import math
+import warnings
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
+
+from serve_app.agent.engines import Utterance
+from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.devices import (
+    can_halve_weights,
+    halve_weights,
+    resolve_device,
+    use_threads,
+)
+from serve_app.errors import ConfigError, EngineError
+from serve_app.models import fetch as models
+from serve_app.settings.schema import PACKAGED, SttSettings
+from serve_app.stt.whisper.decode import GreedyDecoder
+from serve_app.stt.whisper.guards import is_doubled, is_said
+from serve_app.stt.whisper.rows import Transcript
+from serve_app.stt.whisper.tokens import ENGLISH, Tokens, is_multilingual
+
+_PACKAGED_MODEL = "whisper-tiny.en"
+_WINDOW_S = 30.0
+"""What Whisper was trained on; a longer utterance has to be cut before."""
+_SHORTEST_WINDOW_S = 6.0
+_AFTER_SPEECH_S = 2.0
+"""Shorter windows, or less after the speech, make tiny.en repeat itself."""
+_SILENCE_AFTER_S = 0.3
+_PADDING = 0.0
+"""What follows the speech and that silence, in the log-mel spectrogram: a hiss, as faster-whisper
+has it. With digital silence up to the end of a short window, which Whisper never met in training,
+more words are other ones: of 932 words 56 in place of 37; faster-whisper has 41."""
+_POSITIONS_PER_SECOND = 50
+"""One position of the encoder is 20 ms, two frames of the spectrogram."""
+_FRAME_SAMPLES = 160
+_SHORTEST_SPEECH_S = 0.1
+_LONGEST_HINT = 200
+"""Tokens. Whisper writes 224 at most."""
+
+_log = logging.getLogger(__name__)
+
+
+class WhisperEngine:
+    """Speech to text. Any number of `transcribe` may be under way on one thread, in turns."""
+
+    def __init__(self, settings: SttSettings) -> None:
+        """Loads the model, which takes about a second. Raises ConfigError."""
+        use_threads(settings.threads)
+        device = resolve_device(settings.device)
+        source = settings.model
+        source = str(models.path(_PACKAGED_MODEL)) if source == PACKAGED else source
+        self._model = _load(source, device, settings.dtype)
+        self._extractor = WhisperFeatureExtractor.from_pretrained(source)
+        self._tokenizer = WhisperTokenizer.from_pretrained(source)
+        if settings.task == "translate" and not is_multilingual(self._model):
+            raise ConfigError(f"stt.task: {source!r} knows English only; set transcribe")
+        self._tokens = Tokens.of(self._model, self._tokenizer, settings.task)
+        self._decoder = GreedyDecoder(self._model, self._tokens)
+
+    def warm_up(self) -> None:
+        """Runs everything once, so that the first utterance does not wait for it."""
+        noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ)
+        self.transcribe_now([Utterance(noise.astype(np.float32))])
+
+    def check_language(self, language: str) -> str:
+        """`language`, or English when it is empty. Raises EngineError for one that the model
+        does not know."""
+        if language and language not in self._tokens.prompts:
+            known = ", ".join(sorted(self._tokens.prompts))
+            raise EngineError("stt", f"language {language!r} is not known to the model: {known}")
+        return language or ENGLISH
+
+    def transcribe_now(self, utterances: Sequence[Utterance]) -> list[str]:
+        """`transcribe` from beginning to end. Blocks."""
+        steps = self.transcribe(utterances)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                texts: list[str] = done.value
+                return texts
+
+    @torch.inference_mode()
+    def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[str]]:
+        """Texts of a batch, one for each utterance: "" for less than 100 ms, for what is no speech,
+        and for what is abandoned meanwhile.
+
+        Stands still at each `yield`: after a layer of the encoder, after a token. Raises
+        EngineError.
+        """
+        longest_s = max((utterance.duration_s for utterance in utterances), default=0.0)
+        if longest_s > _WINDOW_S:
+            raise EngineError("stt", f"an utterance of {longest_s:.1f} s; at most 30 s")
+        wanted = [i for i, utterance in enumerate(utterances) if _is_worth_it(utterance)]
+        texts = [""] * len(utterances)
+        if wanted:
+            transcripts = yield from self._transcripts([utterances[i] for i in wanted])
+            for i, transcript in zip(wanted, transcripts, strict=True):
+                texts[i] = self._text(transcript)
+        return texts
+
+    def _transcripts(self, speech: list[Utterance]) -> Generator[None, None, list[Transcript]]:
+        longest_s = max(utterance.duration_s for utterance in speech)
+        window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _AFTER_SPEECH_S), _WINDOW_S)
+        hint = self._hint(speech[0]) if len(speech) == 1 else []
+        heard = yield from self._hear(speech, window_s)
+        rows = yield from self._decoder.timed(heard, speech, hint)
+        runaways = [i for i, row in enumerate(rows) if row.capped or is_doubled(self._written(row))]
+        if runaways:
+            retried = [speech[i] for i in runaways]
+            heard = yield from self._hear(retried, _WINDOW_S)
+            again = yield from self._decoder.plain(heard, retried)
+            for i, row in zip(runaways, again, strict=True):
+                rows[i] = row
+        return rows
+
+    def _hint(self, utterance: Utterance) -> list[int]:
+        if not utterance.hint:
+            return []
+        ids: list[int] = self._tokenizer.encode(f" {utterance.hint}", add_special_tokens=False)
+        return ids[:_LONGEST_HINT]
+
+    def _text(self, transcript: Transcript) -> str:
+        text = self._written(transcript)
+        is_real = is_said(text, transcript.no_speech, transcript.mean_log_probability)
+        return text if is_real else ""
+
+    def _written(self, transcript: Transcript) -> str:
+        text: str = self._tokenizer.decode(transcript.text_tokens)
+        return text.strip()
+
+    def _hear(self, speech: list[Utterance], window_s: float) -> Generator[None, None, Tensor]:
+        """The encoder's output, shape (batch, 50 * window_s, width)."""
+        features = torch.stack([self._features(utterance, window_s) for utterance in speech])
+        return (yield from self._encode(features.to(self._model.device, self._model.dtype)))
+
+    def _features(self, utterance: Utterance, window_s: float) -> Tensor:
+        """The log-mel spectrogram, shape (mels, 100 * window_s)."""
+        frames = 2 * math.ceil(window_s * _POSITIONS_PER_SECOND)
+        silence_s = _SILENCE_AFTER_S if window_s < _WINDOW_S else _WINDOW_S
+        silence = np.zeros(round(silence_s * SAMPLE_RATE_HZ), dtype=np.float32)
+        samples = np.concatenate((utterance.samples, silence))[: frames * _FRAME_SAMPLES]
+        features: Tensor = self._extractor(
+            samples, sampling_rate=SAMPLE_RATE_HZ, padding="do_not_pad", return_tensors="pt"
+        ).input_features[0]
+        return nn.functional.pad(features, (0, frames - features.shape[1]), value=_PADDING)
+
+    def _encode(self, features: Tensor) -> Generator[None, None, Tensor]:
+        """`WhisperEncoder.forward` without its insistence on 30 s."""
+        encoder = self._model.model.encoder
+        states = nn.functional.gelu(encoder.conv1(features))
+        states = nn.functional.gelu(encoder.conv2(states)).transpose(1, 2)
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        for layer in encoder.layers:
+            yield
+            states = layer(states, None)
+        yield
+        heard: Tensor = encoder.layer_norm(states)
+        return heard
+
+
+def _is_worth_it(utterance: Utterance) -> bool:
+    return utterance.duration_s >= _SHORTEST_SPEECH_S and not utterance.abandoned.is_set()
+
+
+def _load(source: str, device: torch.device, dtype: str) -> WhisperForConditionalGeneration:
+    """`auto` is int8 on a CPU and float16 on a GPU."""
+    on_cpu = device.type == "cpu"
+    if dtype == "auto":
+        dtype = "int8" if on_cpu else "float16"
+    if dtype == "int8" and not on_cpu:
+        raise ConfigError("stt.dtype int8 is for the CPU; set float16")
+    # A CPU has no fast float16 arithmetic: there, both names are about how weights are stored.
+    compact = on_cpu and dtype in ("int8", "float16")
+    try:
+        model = WhisperForConditionalGeneration.from_pretrained(
+            source, dtype=torch.float32 if compact else getattr(torch, dtype)
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"stt.model {source!r} cannot be loaded: {error}") from error
+    model = model.eval().to(device)
+    return _compact(model, dtype) if compact else model
+
+
+def _compact(model: WhisperForConditionalGeneration, dtype: str) -> WhisperForConditionalGeneration:
+    """int8 needs half of float32's time on a CPU; float16 comes next, with float32's texts."""
+    try:
+        if dtype == "int8":
+            return _quantised(model)
+    except (AttributeError, RuntimeError) as error:
+        _log.warning("no int8 on this machine, so stt has larger weights (%s)", error)
+    if can_halve_weights():
+        halve_weights(model)
+    return model
+
+
+def _quantised(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
+    """Dynamic quantisation, which torch 2.13 says it will drop."""
+    with warnings.catch_warnings():
+        for deprecated in ("torch.ao.quantization", "torch.quantize_per_tensor"):
+            warnings.filterwarnings("ignore", message=f"{deprecated}.* deprecated")
+        quantise: Any = torch.ao.quantization.quantize_dynamic
+        by_row = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
+        quantised: WhisperForConditionalGeneration = quantise(model, by_row, dtype=torch.qint8)
+    return quantised

@@ -1,0 +1,179 @@
+"""Runs transcriptions on one thread: the most urgent first, and the others put aside for it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from serve_app.agent.engines import Utterance
+from serve_app.errors import EngineError, EngineUnavailable
+from serve_app.stt.job import Job, Request, Urgency
+from serve_app.stt.queue import TranscriptionQueue
+
+log = logging.getLogger(__name__)
+
+Transcribe = Callable[[Sequence[Utterance]], Generator[None, None, list[str]]]
+"""Texts of a batch. Stands still at each `yield`, a few milliseconds apart, for something more
+urgent to run or to be closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the pool is scaled by."""
+
+    longest_wait_s: float
+    """From being asked for to the beginning; partials do not count."""
+    busy: float
+    """Share of the time in which the engine ran."""
+
+
+class _Batch:
+    """Jobs that run together."""
+
+    def __init__(self, jobs: list[Job], transcribe: Transcribe) -> None:
+        self.jobs = jobs
+        self._steps = transcribe([job.utterance for job in jobs])
+
+    def urgency_at(self, now_s: float) -> Urgency:
+        return min(job.urgency_at(now_s) for job in self.jobs)
+
+    def step(self) -> bool:
+        """Goes on to the next `yield`. True at the end, when every job has its text or error."""
+        if not any(job.is_wanted for job in self.jobs):
+            self._steps.close()
+            return True
+        try:
+            next(self._steps)
+        except StopIteration as done:
+            for job, text in zip(self.jobs, done.value, strict=True):
+                job.text.set_result(text)
+            return True
+        except Exception as error:
+            self.fail(error)
+            return True
+        return False
+
+    def fail(self, error: Exception) -> None:
+        log.warning("a batch of %d transcriptions failed: %r", len(self.jobs), error)
+        if not isinstance(error, EngineError):
+            error = EngineError("stt", type(error).__name__)
+        for job in self.jobs:
+            job.text.set_exception(error)
+
+
+class TranscriptionWorker:
+    """Owns the thread on which the engine runs, and what waits for it."""
+
+    def __init__(
+        self,
+        transcribe: Transcribe,
+        queue: TranscriptionQueue,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transcribe = transcribe
+        self._queue = queue
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._jobs: dict[str, Job] = {}
+        """Waiting and running, by key."""
+        self._put_aside: list[_Batch] = []
+        """What runs is the last of them; each is more urgent than the one before."""
+        self._longest_wait_s = self._busy_s = 0.0
+        self._load_since_s = clock()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="transcriber", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, language: str) -> Job:
+        """Puts a request in line, or joins the same one that is there. `language` is one that the
+        model knows. Raises EngineUnavailable when the line is full of what is more urgent."""
+        now_s = self._clock()
+        with self._changed:
+            job = self._jobs.get(request.key)
+            if job is not None and job.is_wanted:
+                job.waiters += 1
+                job.urgency = min(job.urgency, request.urgency)
+                return job
+            utterance = Utterance(request.samples, language, request.hint)
+            due_at_s = now_s + request.due_in_s
+            job = Job(request.key, utterance, request.urgency, due_at_s, now_s)
+            self._jobs[job.key] = job
+            shed = self._queue.push(job, now_s)
+            self._changed.notify()
+        if shed is not None:
+            self._forget(shed)
+            busy = EngineUnavailable("stt", "more is waiting than can be transcribed in time")
+            if shed is job:
+                raise busy
+            shed.text.set_exception(busy)
+        return job
+
+    def leave(self, job: Job) -> None:
+        """One caller has the text, or does not want it any more."""
+        with self._changed:
+            job.waiters -= 1
+            if not job.waiters:
+                # Read between two steps, so that the engine is free within milliseconds.
+                job.utterance.abandoned.set()
+
+    def load(self) -> Load:
+        """Since the last call."""
+        now_s = self._clock()
+        with self._changed:
+            longest_s = max(self._longest_wait_s, self._queue.longest_wait_s(now_s))
+            busy = self._busy_s / max(now_s - self._load_since_s, 1e-3)
+            self._longest_wait_s = self._busy_s = 0.0
+            self._load_since_s = now_s
+        return Load(longest_s, min(1.0, busy))
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """Ends the thread. What still waits fails."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    # --- on the thread ---
+
+    def _run(self) -> None:
+        while self._next():
+            batch = self._put_aside[-1]
+            started_s = self._clock()
+            is_done = batch.step()
+            self._busy_s += self._clock() - started_s
+            if is_done:
+                self._put_aside.pop()
+                for job in batch.jobs:
+                    self._forget(job)
+        gone = EngineUnavailable("stt", "the transcriber is shut down")
+        for job in list(self._jobs.values()):
+            job.text.set_exception(gone)
+
+    def _next(self) -> bool:
+        """Sees to it that what is most urgent runs; waits while there is nothing. False at the
+        end."""
+        with self._changed:
+            while not self._is_closed:
+                now_s = self._clock()
+                running = self._put_aside[-1].urgency_at(now_s) if self._put_aside else None
+                if jobs := self._queue.take(now_s, above=running):
+                    self._begin(jobs, now_s)
+                if self._put_aside:
+                    return True
+                self._changed.wait()
+        return False
+
+    def _begin(self, jobs: list[Job], now_s: float) -> None:
+        self._put_aside.append(_Batch(jobs, self._transcribe))
+        for job in jobs:
+            if job.urgency is not Urgency.PARTIAL:
+                self._longest_wait_s = max(self._longest_wait_s, now_s - job.asked_at_s)
+
+    def _forget(self, job: Job) -> None:
+        with self._changed:
+            if self._jobs.get(job.key) is job:
+                del self._jobs[job.key]

@@ -1,0 +1,68 @@
+"""Chains of engines whose providers are real local servers, and what becomes known of them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from serve_app.agent.chain import Chain, E, Watcher
+from serve_app.agent.engines import LlmEngine, TtsEngine
+from serve_app.agent.llm.chain import LlmChain
+from serve_app.agent.tts.chain import TtsChain
+from serve_app.agent.tts.voices import resampled
+from serve_app.protocol.formats import parse_format
+from serve_app.settings.schema import BreakerSettings
+
+WIRE = parse_format("pcm_44100")
+DOWN = "http://127.0.0.1:9/v1"
+"""The discard port: nobody listens."""
+
+
+@dataclass
+class Known(Watcher):
+    """What metrics would show."""
+
+    available: dict[str, bool] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def is_available(self, stage: str, engine: str, is_available: bool) -> None:
+        self.available[engine] = is_available
+
+    def has_failed(self, stage: str, engine: str) -> None:
+        self.failures.append(engine)
+
+
+@dataclass
+class Clock:
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@asynccontextmanager
+async def chat_chain(
+    *engines: LlmEngine, known: Watcher, clock: Clock, failures: int = 3
+) -> AsyncIterator[LlmChain]:
+    settings = BreakerSettings(failures=failures, cool_down_s=30)
+    chain = LlmChain(Chain("llm", _named(engines), settings, known, clock))
+    try:
+        yield chain
+    finally:
+        await chain.aclose()
+
+
+@asynccontextmanager
+async def voice_chain(
+    *engines: TtsEngine, known: Watcher, clock: Clock, failures: int = 3
+) -> AsyncIterator[TtsChain]:
+    settings = BreakerSettings(failures=failures, cool_down_s=30)
+    voices = [resampled(engine, WIRE) for engine in engines]
+    chain = TtsChain(Chain("tts", _named(voices), settings, known, clock), WIRE)
+    try:
+        yield chain
+    finally:
+        await chain.aclose()
+
+
+def _named(engines: Sequence[E]) -> dict[str, E]:
+    return {"abc"[number]: engine for number, engine in enumerate(engines)}

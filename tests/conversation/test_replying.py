@@ -1,0 +1,116 @@
+"""The agent's turn: metrics, playback, and replies that fail."""
+
+import pytest
+
+from serve_app.conversation import effects as ef
+from serve_app.conversation import events as ev
+from serve_app.conversation.states import State
+from serve_app.protocol.messages import AgentAudio, ErrorNotice, Metrics, Token
+from tests.conversation.talk import Talk
+
+
+def test_metrics_add_up_to_the_delay(talk: Talk) -> None:
+    talk.greet()
+    talk.speech(960)
+    talk.silence(416)  # the end of the turn
+    talk.wait(0.1)
+    talk.transcript("What is this?")
+    talk.wait(0.2)
+    talk.do(ev.ReplyBegan(*talk.reply))
+    talk.wait(0.3)
+    talk.says("A test.", 1.0)
+    metrics = talk.sent(Metrics)[-1]
+    found = (metrics.endpoint_ms, metrics.stt_ms, metrics.llm_ms, metrics.tts_ms)
+    assert found == pytest.approx((416, 100, 200, 300))
+
+
+def test_waiting_in_the_middle_of_a_reply_is_an_underrun(talk: Talk) -> None:
+    talk.open()
+    talk.says("Well,", 0.5)
+    talk.silence(800)
+    talk.do(ev.PlaybackWaiting())
+    assert talk.machine.state is State.REPLYING
+
+
+def test_a_reply_that_has_ended_cannot_fail_any_more(talk: Talk) -> None:
+    """Or its rest would be asked for, and never be heard."""
+    talk.open()
+    talk.says("Well.", 1.0)
+    talk.reply_ends()
+    asked = talk.all(ef.Reply)
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "it died"))
+    assert talk.all(ef.Reply) == asked
+
+
+def test_an_old_waiting_does_not_end_a_reply_that_still_plays(talk: Talk) -> None:
+    talk.open()
+    talk.says("Well, that is a long story.", 3.0)
+    talk.reply_ends()
+    talk.do(ev.PlaybackWaiting())
+    assert talk.machine.state is State.REPLYING
+
+
+def test_a_client_that_never_says_waiting_is_not_stuck(talk: Talk) -> None:
+    talk.open()
+    talk.says("Hello there.", 1.0)
+    talk.reply_ends()
+    armed = talk.last(ef.Arm)
+    assert armed.seconds == pytest.approx(1.5)
+    talk.do(ev.Expired(armed.timer, armed.generation))
+    assert talk.machine.state is State.WAITING
+
+
+def test_a_reply_without_audio_ends_at_once(talk: Talk) -> None:
+    talk.open()
+    talk.reply_ends()
+    assert talk.machine.state is State.WAITING
+
+
+def test_a_failed_reply_keeps_what_was_said_and_the_session(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    talk.says("It is", 0.5)
+    talk.do(ev.ReplyFailed(*talk.reply, "tts", "429"))
+    talk.silence(640)
+    talk.do(ev.PlaybackWaiting())
+    assert talk.machine.state is State.WAITING
+    assert talk.sent(ErrorNotice)[-1].stage == "tts"
+    talk.ask("Go on.")
+    assert talk.chat()[-2:] == [("assistant", "It is"), ("user", "Go on.")]
+
+
+def test_an_agent_that_dies_in_its_reply_is_followed_by_another_once(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    talk.says("It is", 0.5)
+    dead = talk.reply
+    talk.do(ev.ReplyFailed(*dead, "agent", "ActorDiedError"))
+    assert talk.do(ev.ReplyAudio(*dead, b"\1\0", "late", 0.1)) == [], "the dead agent is dead"
+    assert talk.chat()[-3:-1] == [("user", "What is this?"), ("assistant", "It is")]
+    assert "Go on" in talk.chat()[-1][1]
+    talk.says(" a test.", 0.5)
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "ActorDiedError"))
+    assert [m.stage for m in talk.sent(ErrorNotice)] == ["agent"], "not again"
+    assert len(talk.sent(Token)) == 2, "one for the greeting, one for the reply"
+
+
+def test_an_agent_that_dies_before_its_first_word_is_asked_the_same_again(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    first = talk.chat()
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "ActorDiedError"))
+    assert (len(talk.all(ef.Reply)), talk.chat()) == (3, first)
+    talk.says("It is a test.", 0.5)
+    talk.reply_ends()
+    talk.silence(640)
+    talk.do(ev.PlaybackWaiting())
+    assert talk.last(ef.Record).history[-1].content == "It is a test."
+
+
+def test_every_reply_has_its_own_token(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    talk.says("It is a test.", 1.0)
+    tokens = [audio.token for audio in talk.sent(AgentAudio)]
+    assert tokens == ["token001", "token001", "token002", "token002"]
+    assert talk.sent(Token) == [Token("token001"), Token("token002")]

@@ -1,0 +1,78 @@
+"""A logged session, replayed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serve_app.cli import main
+from serve_app.conversation import effects as ef
+from serve_app.conversation import events as ev
+from serve_app.conversation.settings import TurnSettings
+from serve_app.errors import ConfigError
+from serve_app.ingress.event_log import EventLog, replay
+from tests.conversation.score import Noise, Says, Score
+
+STORY = "One two three four five six seven eight nine ten eleven twelve."
+
+
+class LoggedScore(Score):
+    """Writes its log as the driver does."""
+
+    log: EventLog
+
+    def _handle(self, event: ev.Event) -> list[ef.Effect]:
+        effects = super()._handle(event)
+        self.log.write(self.now_s, event, effects)
+        return effects
+
+
+def session(path: Path, has_audio: bool = False) -> Path:
+    settings = TurnSettings()
+    sounds = [Says(1, 2, "Tell me a story."), Noise(4.0, 4.2), Says(5, 6.5, "No, another one.")]
+    score = LoggedScore(sounds, settings, answer=lambda chat: STORY, greeting=None)
+    score.log = EventLog(path, settings, has_audio)
+    score.play(10)
+    score.log.close()
+    return path
+
+
+@pytest.mark.parametrize("has_audio", [False, True])
+def test_a_replay_gives_the_same_effects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], has_audio: bool
+) -> None:
+    log = session(tmp_path / "session.jsonl", has_audio)
+    assert main(["replay", str(log)]) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
+    effects = sum(len(line["effects"]) for line in lines)
+    assert f"{len(lines)} events gave the same {effects} effects" in capsys.readouterr().out
+
+
+def test_audio_is_kept_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    def samples(log: Path) -> object:
+        lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
+        return next(step["event"]["samples"] for step in lines if "samples" in step["event"])
+
+    assert samples(session(tmp_path / "without.jsonl")) == 512
+    assert isinstance(samples(session(tmp_path / "with.jsonl", has_audio=True)), str)
+
+
+def test_a_replay_shows_where_it_goes_another_way(tmp_path: Path) -> None:
+    log = session(tmp_path / "session.jsonl")
+    header, *lines = log.read_text().splitlines()
+    patient = json.loads(header)
+    patient["settings"]["end_silence_ms"] = 900
+    log.write_text("\n".join([json.dumps(patient), *lines]))
+    result = replay(log)
+    assert result.difference is not None and result.difference.event == "VoiceActivity"
+    assert main(["replay", str(log)]) == 1
+
+
+@pytest.mark.parametrize("text", ["", "hello", "[1]", '{"settings": {"colour": 1}}'])
+def test_what_is_no_log_is_said(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "no.jsonl"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is no event log"):
+        replay(path)
+    with pytest.raises(ConfigError, match="is no event log"):
+        replay(tmp_path / "nowhere.jsonl")

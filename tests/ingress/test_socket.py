@@ -1,0 +1,114 @@
+"""The socket of a session and its inbox: order, bounds and the close frame."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgpack
+import pytest
+from starlette.websockets import WebSocket
+
+from serve_app.conversation import events as ev
+from serve_app.errors import ProtocolViolation, TooSlow
+from serve_app.ingress.inbox import ClientGone, Inbox
+from serve_app.ingress.socket import Wire, event_of
+from serve_app.protocol.messages import ClientMessage, Token
+
+DEADLINE_S = 5.0
+CLOSE = {"type": "websocket.close", "code": 1000, "reason": "bye"}
+
+
+class Client:
+    """The other end of an accepted socket."""
+
+    def __init__(self) -> None:
+        self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.inbox = Inbox()
+        self.wire: Wire
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE_S):
+            message = await self.got.get()
+        return message if "bytes" not in message else msgpack.unpackb(message["bytes"])
+
+    async def event(self) -> object:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.inbox.get()
+
+
+@asynccontextmanager
+async def accepted() -> AsyncIterator[Client]:
+    client = Client()
+    socket = WebSocket({"type": "websocket"}, client.sends.get, client.got.put)
+    client.sends.put_nowait({"type": "websocket.connect"})
+    await socket.accept()
+    await client.next()
+    client.wire = Wire(socket, client.inbox)
+    yield client
+
+
+async def plain_event(message: ClientMessage) -> ev.Event:
+    return event_of(message)
+
+
+async def test_what_is_sent_after_a_hold_waits_for_it_and_the_close_frame_is_last() -> None:
+    safe = asyncio.Event()
+
+    async def until_safe() -> None:
+        await safe.wait()
+
+    async with accepted() as client:
+        client.wire.send(Token("token001"))
+        client.wire.hold(until_safe)
+        client.wire.send(Token("token002"))
+        client.wire.close(1000, "bye")
+        writer = asyncio.create_task(client.wire.write())
+        assert (await client.next())["token"] == "token001"
+        await asyncio.sleep(0)
+        assert client.got.empty()
+        safe.set()
+        assert (await client.next())["token"] == "token002"
+        assert await client.next() == CLOSE
+        await writer
+
+
+async def test_a_client_that_reads_nothing_is_told_so_at_the_end() -> None:
+    async with accepted() as client:
+        for _ in range(2000):
+            client.wire.send(Token("token001"))
+        assert isinstance(await client.event(), TooSlow)
+        client.wire.close_anyway(4508, "x" * 200)
+        await client.wire.write()
+        *_, last = [client.got.get_nowait() for _ in range(client.got.qsize())]
+        assert last == {"type": "websocket.close", "code": 4508, "reason": "x" * 123}
+
+
+@pytest.mark.parametrize(
+    ("frame", "end"),
+    [
+        ({"type": "websocket.disconnect", "code": 1001}, ClientGone),
+        ({"type": "websocket.receive", "text": "hello"}, ProtocolViolation),
+    ],
+)
+async def test_frames_become_events_until_the_client_is_gone_or_wrong(
+    frame: dict[str, Any], end: type[Exception]
+) -> None:
+    async with accepted() as client:
+        typed = msgpack.packb({"type": "text", "text": "Hello."})
+        client.sends.put_nowait({"type": "websocket.receive", "bytes": typed})
+        client.sends.put_nowait(frame)
+        await client.wire.read(plain_event)
+        assert await client.event() == ev.TextReceived("Hello.")
+        assert isinstance(await client.event(), end)
+
+
+async def test_a_full_inbox_ends_the_session() -> None:
+    inbox = Inbox()
+    while inbox.put_if_room(ev.VoiceActivity(0.5)):
+        pass
+    assert not inbox.put_or_fail(ev.VoiceActivity(0.5))
+    while not isinstance(end := await inbox.get(), TooSlow):
+        assert end == ev.VoiceActivity(0.5)
+    assert str(end) == "events of the session pile up"

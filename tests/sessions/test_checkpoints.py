@@ -1,0 +1,116 @@
+"""Sessions in a real Redis, which is started here."""
+
+import asyncio
+import logging
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+
+from serve_app.conversation.events import Opened
+from serve_app.conversation.history import Message, Record
+from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.sound import Sound
+from serve_app.errors import ConfigError
+from serve_app.sessions.checkpoints import Checkpoints, pack, unpack
+from serve_app.sessions.store import Entry, hashed
+from tests.serve.conftest import free_port
+
+ENTRY = Entry(
+    Record(
+        (Message("system", "Be kind."), Message("user", "Grüß Gott!")),
+        7,
+        3,
+        OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25),
+    ),
+    Opened("", frozenset({"state"}), None, "de", Sound("joe", 16_000), {"idle_close_ms": 5000}),
+    hashed("secret"),
+    epoch=2,
+)
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as lines:
+        assert any(b"Ready to accept connections" in line for line in lines)
+        yield process, f"redis://127.0.0.1:{port}/0"
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+async def checkpoints(
+    redis: tuple["subprocess.Popen[bytes]", str],
+) -> AsyncIterator[Checkpoints]:
+    checkpoints = Checkpoints(redis[1], window_s=60.0, max_chars=1000)
+    yield checkpoints
+    await checkpoints.forget("a", 99)
+    await checkpoints.close()
+
+
+def test_an_entry_survives_being_packed() -> None:
+    assert unpack(pack(ENTRY)) == ENTRY
+
+
+@pytest.mark.parametrize("packed", [b"", b"\xc1", b"\x80", b"\x81\xa7version\x01", b"\x01"])
+def test_what_is_no_entry_is_none(packed: bytes) -> None:
+    assert unpack(packed) is None
+
+
+def test_what_is_no_address() -> None:
+    with pytest.raises(ConfigError, match="redis://host:6379/0"):
+        Checkpoints("localhost", 60.0, 1000)
+
+
+async def test_the_last_one_is_read_back_until_it_is_forgotten(checkpoints: Checkpoints) -> None:
+    assert await checkpoints.load("a") is None
+    await checkpoints.save("a", ENTRY)
+    newer = replace(ENTRY, record=replace(ENTRY.record, generation=8))
+    await checkpoints.save("a", newer)
+    await checkpoints.touch(["a", "b"])
+    assert await checkpoints.load("a") == newer
+    await checkpoints.forget("a", ENTRY.epoch)
+    assert await checkpoints.load("a") is None
+
+
+async def test_an_older_owner_changes_nothing(checkpoints: Checkpoints) -> None:
+    await checkpoints.save("a", ENTRY)
+    await checkpoints.save("a", replace(ENTRY, epoch=1, secret_hash=hashed("old")))
+    await checkpoints.forget("a", epoch=1)
+    assert await checkpoints.load("a") == ENTRY
+
+
+async def test_a_redis_that_hangs_is_a_warning(
+    redis: tuple["subprocess.Popen[bytes]", str],
+    checkpoints: Checkpoints,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await checkpoints.save("a", ENTRY)
+    redis[0].send_signal(signal.SIGSTOP)
+    try:
+        with caplog.at_level(logging.WARNING):
+            async with asyncio.timeout(4):
+                await checkpoints.save("a", replace(ENTRY, epoch=3))
+                assert await checkpoints.load("a") is None
+    finally:
+        redis[0].send_signal(signal.SIGCONT)
+    assert [r.getMessage() for r in caplog.records if "Redis" in r.getMessage()] == [
+        "Redis fails (TimeoutError): sessions are kept in memory only"
+    ], "once in a while, without the address"
+
+
+async def test_a_redis_that_is_gone_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = Checkpoints(f"redis://:word@127.0.0.1:{free_port()}/0", 60.0, 1000)
+    await checkpoints.save("a", ENTRY)
+    assert await checkpoints.load("a") is None
+    assert "ConnectionError" in caplog.text and "word" not in caplog.text
+    await checkpoints.close()

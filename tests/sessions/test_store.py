@@ -1,0 +1,142 @@
+"""Who owns a session, for how long, and how much of it is kept: in virtual time."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.conversation.events import Opened
+from serve_app.conversation.history import Message, Record, trimmed
+from serve_app.sessions.store import Entry, SessionStore, hashed
+
+WINDOW_S = 60.0
+
+
+def entry(text: str, epoch: int = 1, secret: str = "one") -> Entry:
+    history = (Message("system", "Be kind."), Message("user", text))
+    return Entry(Record(history, 2, 1), Opened(""), hashed(secret), epoch)
+
+
+@pytest.fixture
+def store() -> SessionStore:
+    return SessionStore(WINDOW_S, max_sessions=3)
+
+
+def test_the_last_state_is_kept_until_it_is_forgotten(store: SessionStore) -> None:
+    store.save("a", entry("one"), 0.0)
+    store.save("a", entry("two"), 1.0)
+    store.save("b", entry("three"), 1.0)
+    assert store.entries == {"a": entry("two"), "b": entry("three")}
+    store.forget("a", epoch=1, now_s=2.0)
+    store.forget("a", epoch=1, now_s=2.0)
+    assert store.entries == {"b": entry("three")}
+
+
+# --- coming back ---
+
+
+def test_a_secret_works_once(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    attached = store.attach("a", "one", hashed("two"), 1.0)
+    assert attached == entry("hello", epoch=2, secret="two")
+    assert store.attach("a", "one", hashed("three"), 1.0) is None
+    assert store.attach("a", "two", hashed("three"), 1.0) == entry("hello", 3, "three")
+
+
+def test_a_wrong_secret_changes_nothing(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    assert store.attach("a", "two", hashed("mine"), 1.0) is None
+    assert store.attach("b", "one", hashed("mine"), 1.0) is None
+    assert store.entries == {"a": entry("hello")}
+
+
+def test_the_hash_is_not_the_secret() -> None:
+    assert b"one" not in hashed("one")
+    assert "secret" not in repr(entry("hello"))
+
+
+@pytest.mark.parametrize(("away_s", "is_known"), [(WINDOW_S - 1, True), (WINDOW_S, False)])
+def test_the_window_counts_from_the_last_sign_of_the_owner(
+    store: SessionStore, away_s: float, is_known: bool
+) -> None:
+    store.save("a", entry("hello"), 0.0)
+    store.renew({"a": 1}, 50.0)
+    attached = store.attach("a", "one", hashed("two"), 50.0 + away_s)
+    assert (attached is not None) is is_known
+    assert bool(store.entries) is is_known
+
+
+# --- one owner ---
+
+
+def test_what_an_older_owner_writes_is_refused(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    store.attach("a", "one", hashed("two"), 1.0)
+    assert not store.save("a", entry("late"), 2.0)
+    store.forget("a", epoch=1, now_s=2.0)
+    assert store.entries == {"a": entry("hello", 2, "two")}
+    assert store.save("a", entry("newer", 2, "two"), 3.0)
+
+
+def test_an_older_owner_learns_it_and_cannot_keep_the_lease(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    store.attach("a", "one", hashed("two"), 0.0)
+    renewal = store.renew({"a": 1, "b": 1}, 30.0)
+    assert (renewal.taken, renewal.unknown) == (["a"], ["b"])
+    store.sweep(WINDOW_S)
+    assert store.entries == {}
+
+
+def test_a_new_actor_is_given_the_sessions_again(store: SessionStore) -> None:
+    assert store.renew({"a": 2}, 0.0).unknown == ["a"]
+    assert store.save("a", entry("hello", 2), 0.0)
+    assert store.renew({"a": 2}, 1.0).unknown == []
+    assert not store.save("a", entry("late", 1), 1.0), "who was superseded before stays so"
+
+
+def test_an_older_owner_does_not_bring_back_what_is_over(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    store.attach("a", "one", hashed("two"), 1.0)
+    store.forget("a", epoch=2, now_s=2.0)
+    assert store.renew({"a": 1}, 3.0).taken == ["a"]
+    assert not store.save("a", entry("late"), 3.0)
+    store.sweep(2.0 + WINDOW_S)
+    assert store.renew({"a": 1}, 2.0 + WINDOW_S).unknown == ["a"], "nothing is left of it"
+
+
+# --- bounds ---
+
+
+def test_when_it_is_full_the_one_that_is_away_for_longest_goes(store: SessionStore) -> None:
+    for at_s, name in enumerate("abc"):
+        store.save(name, entry(name), float(at_s))
+    store.renew({"a": 1}, 5.0)
+    store.save("d", entry("d"), 6.0)
+    assert sorted(store.entries) == ["a", "c", "d"]
+
+
+def test_a_long_history_is_trimmed(store: SessionStore) -> None:
+    store = SessionStore(WINDOW_S, max_chars=60)
+    long = [Message("user", "q" * 20), Message("assistant", "a" * 20)]
+    history = (Message("system", "p" * 10), *long, *long, Message("user", "the last"))
+    first = entry("")
+    store.save("a", replace(first, record=Record(history, 7, 3)), 0.0)
+    kept = store.entries["a"].record
+    assert kept == Record((history[0], *long, history[-1]), 7, 3)
+
+
+@given(st.text("p", max_size=50), st.lists(st.text("x", min_size=1, max_size=40), max_size=9))
+def test_trimming(prompt: str, texts: list[str]) -> None:
+    roles = ["user", "assistant"] * 5
+    history = (
+        Message("system", prompt),
+        *(Message(role, text) for role, text in zip(roles, texts, strict=False)),  # type: ignore[arg-type]
+    )
+    kept = trimmed(history, 60)
+    assert sum(len(m.content) for m in kept) <= max(60, len(prompt) + 1)
+    assert kept[0] == history[0]
+    assert [m.role for m in kept[-1:]] == [m.role for m in history[-1:]]
+    assert all(one.role != other.role for one, other in pairwise(kept))
+    assert trimmed(kept, 60) == kept
