@@ -29,9 +29,11 @@ from bench.agent_providers import (
 from bench.figures import Delays, delays
 from serve_app.agent.chain import Watcher
 from serve_app.agent.factory import build_llm_chain, build_tts_chain
-from serve_app.agent.speaker import ReplyPart, Speaker, Spoken
-from serve_app.conversation.history import Message
-from serve_app.settings.resolve import wire_format
+from serve_app.agent.parts import ReplyPart
+from serve_app.agent.speaker import Speaker
+from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.piece import Piece
+from serve_app.settings.resolve import client_format
 from serve_app.settings.schema import AgentSettings
 
 _SETTLE_S = 5.0
@@ -106,7 +108,7 @@ async def speaking(providers: Providers) -> AsyncIterator[Speaker]:
         "api_key_variable": "KEY",
     }
     settings = AgentSettings.model_validate({"llm": llm, "tts": tts})
-    wire = wire_format(settings.tts)
+    wire = client_format(settings.tts)
     chat = build_llm_chain(settings, {}, Quiet())
     voice = build_tts_chain(settings, {"KEY": "bench"}, wire, Quiet())
     voice.warm_up()
@@ -140,7 +142,9 @@ async def interrupted(
 ) -> Interrupted:
     """Interrupts a reply `hold_s` after its first audio, or after its request."""
     audio: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-    listener = asyncio.create_task(_listen(speaker.reply([Message("user", prompt(number))]), audio))
+    listener = asyncio.create_task(
+        _listen(speaker.reply([ChatMessage("user", prompt(number))]), audio)
+    )
     if waits_for_audio:
         await audio
     await asyncio.sleep(hold_s)
@@ -154,7 +158,7 @@ async def interrupted(
 async def _listen(parts: AsyncGenerator[ReplyPart, None], audio: "asyncio.Future[float]") -> None:
     try:
         async for part in parts:
-            if isinstance(part, Spoken) and part.audio and not audio.done():
+            if isinstance(part, Piece) and part.audio and not audio.done():
                 audio.set_result(time.monotonic())
         raise RuntimeError("a reply came to its end: it is too short")
     finally:

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from serve_app.agent.engines import LlmEngine
-from serve_app.agent.speaker import Speaker, Spoken
+from serve_app.agent.speaker import Speaker
 from serve_app.agent.text.clauses import ClauseLengths, ClauseSplitter, ReplyLengths
 from serve_app.agent.tts.piper.voice import PiperVoice
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.piece import Piece
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.schema import TtsSettings
 
@@ -70,7 +71,7 @@ class FixedRate(LlmEngine):
         self._text = text
         self._token_s = 1 / tokens_per_s
 
-    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         loop = asyncio.get_running_loop()
         due_s = loop.time() + FIRST_TOKEN_S
         for token in tokens(self._text):
@@ -119,7 +120,7 @@ async def play(speaker: Speaker) -> Playback:
     first_s, played_until_s, dry_s, gaps, audio_s = 0.0, 0.0, 0.0, 0, 0.0
     async with aclosing(speaker.reply([])) as parts:
         async for part in parts:
-            if not isinstance(part, Spoken) or not part.audio:
+            if not isinstance(part, Piece) or not part.audio:
                 continue
             now_s = loop.time() - asked_s
             first_s = first_s or now_s

@@ -8,11 +8,12 @@ from typing import Any
 
 from deployments.engine_metrics import EngineMetrics
 from serve_app.agent.factory import build_llm_chain, build_tts_chain
-from serve_app.agent.speaker import ReplyPart, Speaker
+from serve_app.agent.parts import ReplyPart
+from serve_app.agent.speaker import Speaker
 from serve_app.agent.tools.factory import build_toolbox, with_tools
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
-from serve_app.settings.resolve import wire_format
+from serve_app.settings.resolve import client_format
 from serve_app.settings.schema import AgentSettings
 
 
@@ -23,7 +24,7 @@ class Agent:
         """In the event loop: sockets and MCP servers are connected to ahead."""
         watcher = EngineMetrics()
         self._llm = build_llm_chain(settings, os.environ, watcher)
-        wire = wire_format(settings.tts)
+        wire = client_format(settings.tts)
         self._tts = build_tts_chain(settings, os.environ, wire, watcher)
         self._tts.warm_up()
         self._tools = build_toolbox(settings, os.environ)
@@ -33,7 +34,7 @@ class Agent:
         self._loop = asyncio.get_running_loop()
 
     async def reply(
-        self, chat: list[Message], sound: Sound, is_draft: bool
+        self, chat: list[ChatMessage], sound: Sound, is_draft: bool
     ) -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come; a cancelled call stops LLM, tools and voice.
 

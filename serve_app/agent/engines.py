@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
 
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import Samples
@@ -45,7 +45,7 @@ class Utterance:
 class LlmEngine(Protocol):
     """A chat model that streams."""
 
-    def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+    def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """The reply as it is written, in pieces of any size.
 
         Closing the generator stops the work and frees the provider's side at once.

@@ -1,20 +1,21 @@
 """A reply: the LLM writes, the voice speaks clause by clause, both at the same time.
 
 What the LLM writes is made speakable before it is cut, and what the voice gets is what `Clause` and
-`Spoken` carry. So captions and the history hold the words as they were said, without markdown, and
+`Piece` carry. So captions and the history hold the words as they were said, without markdown, and
 their place in the audio is known.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from serve_app.agent.engines import LlmEngine, Speech, TtsEngine
+from serve_app.agent.parts import Clause, ReplyPart
 from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.speakable import Speakable
 from serve_app.agent.tts.voices import resampled
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.formats import AudioFormat, parse_format
 
@@ -25,23 +26,6 @@ _PIECES_AHEAD = 64
 """Bound of the queues between LLM, voice and caller."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """Text that was just handed to the voice."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """A piece of the voice in the format of the wire."""
-
-    audio: bytes
-    text: str
-    duration_s: float
-
-
-ReplyPart = Clause | Spoken
 _Queue = asyncio.Queue[ReplyPart | Exception | None]
 
 
@@ -61,7 +45,7 @@ class Speaker:
         self._splitter = splitter
 
     def reply(
-        self, chat: Sequence[Message], sound: Sound = ANY_SOUND
+        self, chat: Sequence[ChatMessage], sound: Sound = ANY_SOUND
     ) -> AsyncGenerator[ReplyPart, None]:
         """Clauses and audio as they come. Closing the iterator stops LLM and voice.
 
@@ -127,7 +111,7 @@ class Speaker:
         await parts.put(None)
 
 
-def pieces(speech: Speech, wire: AudioFormat) -> list[Spoken]:
+def pieces(speech: Speech, wire: AudioFormat) -> list[Piece]:
     """Cuts speech into pieces of at most half a second, the text in proportion."""
     size = int(_PIECE_S * wire.bytes_per_second) // 2 * 2
     total = len(speech.audio)
@@ -137,7 +121,7 @@ def pieces(speech: Speech, wire: AudioFormat) -> list[Spoken]:
     for i, text_end in enumerate(text_ends):
         audio = speech.audio[i * size : (i + 1) * size]
         text = speech.text[text_ends[i - 1] if i else 0 : text_end]
-        cut.append(Spoken(audio, text, wire.seconds(len(audio))))
+        cut.append(Piece(audio, text, wire.seconds(len(audio))))
     return cut
 
 

@@ -17,7 +17,7 @@ from serve_app.errors import ConfigError, EngineError
 from serve_app.local.server import read_file, running
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import Samples
-from serve_app.settings.resolve import wire_format
+from serve_app.settings.resolve import client_format
 
 Report = Callable[[str], None]
 
@@ -65,7 +65,7 @@ def demo(config: Path, wav: Path, report: Report) -> int:
         raise ConfigError(f"the recordings are missing: {SPEECH}; run the demo in a checkout")
     url = f"ws://localhost:{read_file(config).port}/conversation"
     with running(config, report) as settings:
-        voice = wire_format(settings.agent.tts)
+        voice = client_format(settings.agent.tts)
         if not voice.is_pcm:
             raise ConfigError("the demo writes a WAV: set ELEVEN_LABS_OUTPUT_FORMAT to pcm_44100")
         result = asyncio.run(_converse(url, voice, wav, report))

@@ -3,8 +3,8 @@
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
-from serve_app.conversation.ledger import Piece
 from serve_app.conversation.listening import take_text
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.words import floor_words, words
 
 # --- the user makes a sound ---

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Reply, Say, Send
 from serve_app.conversation.events import Timer
-from serve_app.conversation.history import Message
-from serve_app.conversation.ledger import Piece
+from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
@@ -41,12 +41,12 @@ class Delivery:
 
     # --- beginning ---
 
-    def ask(self, generation: int, chat: tuple[Message, ...]) -> None:
+    def ask(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
         """Asks the agent for a reply."""
         self.drop(generation)
         self._do(Reply(generation, self._new_reply().number, chat, self._sound))
 
-    def draft(self, generation: int, chat: tuple[Message, ...], answers: str) -> None:
+    def draft(self, generation: int, chat: tuple[ChatMessage, ...], answers: str) -> None:
         """Asks the agent for a reply to words that may not be the last of the turn."""
         self.drop(generation)
         reply = self._new_reply(answers, is_draft=True)
@@ -61,7 +61,7 @@ class Delivery:
         reply.is_apology = True
         self._do(Say(generation, reply.number, text, self._sound))
 
-    def go_on(self, generation: int, chat: tuple[Message, ...]) -> None:
+    def go_on(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
         """Asks the agent for the rest of a reply that it has begun. What it has said stays."""
         assert self.reply is not None
         self._replies += 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from serve_app.conversation.events import Timer
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.history import Record as Record
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.messages import Samples, ServerMessage
@@ -63,7 +63,7 @@ class Reply:
 
     generation: int
     reply: int
-    chat: tuple[Message, ...]
+    chat: tuple[ChatMessage, ...]
     sound: Sound = ANY_SOUND
     is_draft: bool = False
     """The turn may not be over: the answer may be declined, and must not have side effects."""

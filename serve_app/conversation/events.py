@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from serve_app.conversation.history import Record
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.messages import Samples
 
@@ -152,13 +153,11 @@ class ReplyBegan:
 
 @dataclass(frozen=True, slots=True)
 class ReplyAudio:
-    """A piece of the voice and what it says."""
+    """The next piece of the voice."""
 
     generation: int
     reply: int
-    audio: bytes
-    text: str
-    duration_s: float
+    piece: Piece
 
 
 @dataclass(frozen=True, slots=True)

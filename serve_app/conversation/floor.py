@@ -13,10 +13,10 @@ from serve_app.conversation import events as ev
 from serve_app.conversation.delivery import Delivery
 from serve_app.conversation.effects import Arm, Cancel, CloseSocket, Disarm, Effect, Send
 from serve_app.conversation.events import Timer
-from serve_app.conversation.history import History, Message, Record
-from serve_app.conversation.ledger import Piece
+from serve_app.conversation.history import ChatMessage, History, Record
 from serve_app.conversation.listener import Listener
 from serve_app.conversation.metrics import TurnTimes
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import ANY_SOUND, Sound
@@ -145,7 +145,7 @@ class Floor:
 
     # --- the agent has it ---
 
-    def ask(self, chat: tuple[Message, ...] = ()) -> None:
+    def ask(self, chat: tuple[ChatMessage, ...] = ()) -> None:
         """The agent answers what is in the history, or `chat`."""
         self.agent.ask(self.generation, chat or self.history.chat)
         self.give_reply()

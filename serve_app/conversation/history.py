@@ -9,7 +9,7 @@ Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChatMessage:
     """One message of the conversation."""
 
     role: Role
@@ -22,7 +22,7 @@ class Record:
     committed turn, before the client is told of that, and where the client may come back as soon
     as more of a reply is being said than the last one tells."""
 
-    history: tuple[Message, ...]
+    history: tuple[ChatMessage, ...]
     generation: int
     tokens_issued: int
     reply: OpenReply | None = None
@@ -31,7 +31,7 @@ class Record:
     """Of the user's audio on this socket: what the user has said since is not in the history."""
 
 
-def trimmed(history: tuple[Message, ...], max_chars: int) -> tuple[Message, ...]:
+def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessage, ...]:
     """The system prompt, and the newest turns that fit into `max_chars` together with it.
     The last message always stays, cut at its beginning if need be."""
     prompt, turns = history[:1], history[1:]
@@ -48,15 +48,15 @@ class History:
     """System prompt, then user and assistant in turn; the assistant's part is what was heard."""
 
     def __init__(self) -> None:
-        self._messages: list[Message] = []
+        self._messages: list[ChatMessage] = []
 
     def begin(self, prompt: str, greeting: str) -> None:
         """For the agent to speak first, `greeting` is put in the user's mouth; empty is not."""
-        self._messages = [Message("system", prompt)]
+        self._messages = [ChatMessage("system", prompt)]
         if greeting:
-            self._messages.append(Message("user", greeting))
+            self._messages.append(ChatMessage("user", greeting))
 
-    def resume(self, messages: tuple[Message, ...]) -> None:
+    def resume(self, messages: tuple[ChatMessage, ...]) -> None:
         """Goes on with what was said before."""
         self._messages = list(messages)
 
@@ -64,22 +64,22 @@ class History:
         """Joins the last message when the agent's answer to that one was not heard at all."""
         self._messages = list(self.with_user(text))
 
-    def with_user(self, text: str) -> tuple[Message, ...]:
+    def with_user(self, text: str) -> tuple[ChatMessage, ...]:
         """The chat as it would be if the user had said `text`."""
         return self._with("user", text)
 
-    def after_words(self, said: str, prompt: str) -> tuple[Message, ...]:
+    def after_words(self, said: str, prompt: str) -> tuple[ChatMessage, ...]:
         """The chat as it would be if the agent had said `said`, and the user `prompt` to that."""
-        return (*self._with("assistant", said), Message("user", prompt))
+        return (*self._with("assistant", said), ChatMessage("user", prompt))
 
     def add_assistant(self, text: str) -> None:
         """Joins the last message when the agent went on by itself."""
         self._messages = list(self._with("assistant", text))
 
-    def _with(self, role: Role, text: str) -> tuple[Message, ...]:
+    def _with(self, role: Role, text: str) -> tuple[ChatMessage, ...]:
         last = self._messages[-1]
         if last.role != role:
-            return (*self._messages, Message(role, text))
+            return (*self._messages, ChatMessage(role, text))
         return (*self._messages[:-1], replace(last, content=f"{last.content} {text}"))
 
     @property
@@ -88,5 +88,5 @@ class History:
         return self._messages[-1].role == "user"
 
     @property
-    def chat(self) -> tuple[Message, ...]:
+    def chat(self) -> tuple[ChatMessage, ...]:
         return tuple(self._messages)

@@ -1,19 +1,12 @@
 """The heard ledger: what of a reply the user has heard, by the playback clock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from serve_app.conversation.piece import Piece
 
 _ROUNDING_S = 0.001
 """Sums of fractions of a second are not exact."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of the agent's voice and what it says."""
-
-    audio: bytes
-    text: str
-    duration_s: float
 
 
 class HeardLedger:

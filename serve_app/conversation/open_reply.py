@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from serve_app.conversation.ledger import HeardLedger, Piece
+from serve_app.conversation.ledger import HeardLedger
+from serve_app.conversation.piece import Piece
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from collections import deque
 
-from serve_app.conversation.ledger import HeardLedger, Piece
+from serve_app.conversation.ledger import HeardLedger
 from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.piece import Piece
 
 _MAX_WAITING_S = 600.0
 """Longer replies are cut: the bound of the memory that a reply can take."""

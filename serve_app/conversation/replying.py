@@ -2,7 +2,6 @@
 
 from serve_app.conversation import events as ev
 from serve_app.conversation.floor import Floor
-from serve_app.conversation.ledger import Piece
 
 # --- of a reply, also one that is a draft ---
 
@@ -12,7 +11,7 @@ def reply_began(floor: Floor, event: ev.ReplyBegan) -> None:
 
 
 def draft_audio(floor: Floor, event: ev.ReplyAudio) -> None:
-    floor.reply.add(Piece(event.audio, event.text, event.duration_s), floor.now_s)
+    floor.reply.add(event.piece, floor.now_s)
 
 
 def draft_ended(floor: Floor, event: ev.ReplyEnded) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.agent.speaker import ReplyPart
-from serve_app.conversation.history import Message
+from serve_app.agent.parts import ReplyPart
+from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineTimeout
 from serve_app.ingress.handle_calls import ask_within, engine_error, hedged
@@ -64,7 +64,7 @@ class Calls:
         return self._replies >= self._busy_from
 
     def reply(
-        self, chat: Sequence[Message], sound: Sound, is_draft: bool
+        self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool
     ) -> AsyncGenerator[ReplyPart, None]:
         """The agent's answer. Closing the generator cancels it over there.
 

@@ -1,8 +1,8 @@
 """Carries out what a conversation asks for: the socket, the calls, the timers.
 
-wire ──events──▶ inbox ──▶ conversation ──effects──▶ wire
-                   ▲                         │
-                   └── calls and timers ◀────┘
+socket ──events──▶ inbox ──▶ conversation ──effects──▶ socket
+                     ▲                         │
+                     └── calls and timers ◀────┘
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from serve_app.errors import VoiceError
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.inbox import ClientGone, Inbox
-from serve_app.ingress.socket import Wire, event_of, opened
+from serve_app.ingress.socket import ClientSocket, event_of, opened
 from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
@@ -68,7 +68,7 @@ class Driver:
         self._conversation = Conversation(settings, self._tokens)
         self._event_log = event_log
         self._inbox = Inbox()
-        self._wire = Wire(socket, self._inbox)
+        self._socket = ClientSocket(socket, self._inbox)
         self._timers = Timers(self._inbox)
         self._work = Work(session, services.calls, self._inbox.put)
         self._voice = VoiceStream(self._deliver_voice, self._inbox.fail)
@@ -82,8 +82,8 @@ class Driver:
         """From the accepted socket to its end. Leaves no task, call or timer behind."""
         self._services.batcher.add(self._voice)
         self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
-        reader = asyncio.create_task(self._wire.read(self._event_of))
-        writer = asyncio.create_task(self._wire.write())
+        reader = asyncio.create_task(self._socket.read(self._event_of))
+        writer = asyncio.create_task(self._socket.write())
         try:
             await self._converse()
             await asyncio.wait({writer}, timeout=_GOODBYE_S)
@@ -139,7 +139,7 @@ class Driver:
     def _carry_out(self, effect: ef.Effect) -> None:
         match effect:
             case ef.Send(message):
-                self._wire.send(message)
+                self._socket.send(message)
             case ef.Detect(frames):
                 self._services.batcher.push(self._voice, frames)
             case ef.Transcribe() | ef.TranscribePart() | ef.JudgeTurn() | ef.Reply() | ef.Say():
@@ -155,18 +155,18 @@ class Driver:
                     self._keep(self._keeper, effect)
             case ef.CloseSocket(code, reason):
                 self._closes(code)
-                self._wire.close(code, reason)
+                self._socket.close(code, reason)
 
     def _keep(self, keeper: SessionKeeper, record: ef.Record) -> None:
         keeper.keep(record)
         # A turn is told when it is safe. Audio does not wait: the client knows what it has played.
         if record.reply is None:
-            self._wire.hold(keeper.until_saved)
+            self._socket.hold(keeper.until_saved)
 
     def _say_goodbye(self, error: VoiceError) -> None:
         log.info("session %s closes with %s: %s", self._session, error.close_code, error)
         self._closes(error.close_code)
-        self._wire.close_anyway(error.close_code, str(error))
+        self._socket.close_anyway(error.close_code, str(error))
 
     def _closes(self, code: int) -> None:
         self.is_over = True
@@ -206,7 +206,7 @@ class Driver:
         keeper.start(self._inbox.fail)
         self._services.leases.add(keeper)
         # Not an effect: an event log must not hold the secret.
-        self._wire.send(keeper.message(self._services.window_s))
+        self._socket.send(keeper.message(self._services.window_s))
 
 
 def _is_kept(code: int) -> bool:

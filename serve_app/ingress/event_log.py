@@ -16,9 +16,10 @@ import numpy as np
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.history import Message, Record
+from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
@@ -141,14 +142,14 @@ def _field(name: str, value: Any) -> Any:
             return np.frombuffer(base64.b64decode(value), dtype=np.float32)
         case "samples":
             return np.zeros(value, dtype=np.float32)
-        case "audio":
-            return bytes(value)
+        case "piece":
+            return Piece(bytes(value["audio"]), value["text"], value["duration_s"])
         case "sound":
             return Sound(value["voice"], value["sample_rate_hz"])
         case "events":
             return frozenset(value)
         case "record" if isinstance(value, dict):
-            history = tuple(Message(m["role"], m["content"]) for m in value["history"])
+            history = tuple(ChatMessage(m["role"], m["content"]) for m in value["history"])
             return Record(
                 history,
                 value["generation"],

@@ -43,7 +43,7 @@ _Hold = Callable[[], Awaitable[None]]
 """In the outbox: what follows is sent when this has returned."""
 
 
-class Wire:
+class ClientSocket:
     """Reads and writes one accepted socket, in a task each: `read` and `write`."""
 
     def __init__(self, socket: WebSocket, inbox: Inbox) -> None:

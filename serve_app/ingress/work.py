@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any
 
-from serve_app.agent.speaker import Clause, ReplyPart
+from serve_app.agent.parts import Clause, ReplyPart
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.errors import DraftDeclined, EngineError
@@ -129,9 +129,7 @@ class Work:
         try:
             async for part in parts:
                 if not isinstance(part, Clause):
-                    await self._put(
-                        ev.ReplyAudio(generation, reply, part.audio, part.text, part.duration_s)
-                    )
+                    await self._put(ev.ReplyAudio(generation, reply, part))
                 elif not has_begun:
                     has_begun = True
                     await self._put(ev.ReplyBegan(generation, reply))

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from serve_app.conversation.events import Opened
-from serve_app.conversation.history import Message, Record
+from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
@@ -124,7 +124,7 @@ def unpack(packed: bytes) -> Entry | None:
         if fields.pop("version") != _VERSION:
             return None
         record, options = fields.pop("record"), fields.pop("options")
-        history = tuple(Message(**message) for message in record.pop("history"))
+        history = tuple(ChatMessage(**message) for message in record.pop("history"))
         reply = _open_reply(record.pop("reply"))
         events, sound = frozenset(options.pop("events")), Sound(**options.pop("sound"))
         return Entry(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from serve_app.errors import ConfigError, ProtocolViolation
 from serve_app.protocol.codec import BAD_MESSAGE
 from serve_app.protocol.messages import Open
-from serve_app.settings.resolve import wire_format
+from serve_app.settings.resolve import client_format
 from serve_app.settings.schema import PACKAGED, AppConfig, LlmSettings, TtsSettings
 
 _PROVIDER_NAMES = {"bumblebee": "local", "transformers": "local"}
@@ -99,7 +99,7 @@ def check_options(config: AppConfig, message: Open) -> None:
     """Whether the resolved engines can do what a client asks for. Raises ProtocolViolation."""
     if message.voice and config.agent.tts.provider == "local":
         raise ProtocolViolation(BAD_MESSAGE, "open: 'voice': the local voice is the only one here")
-    if message.sample_rate_hz and not wire_format(config.agent.tts).is_pcm:
+    if message.sample_rate_hz and not client_format(config.agent.tts).is_pcm:
         raise ProtocolViolation(BAD_MESSAGE, "open: 'sample_rate_hz': the voice here is not pcm")
     speaks_english_only = config.stt.model == PACKAGED or config.stt.model.endswith(".en")
     if message.language not in ("", "en") and speaks_english_only:

@@ -84,7 +84,7 @@ def resolve(config: AppConfig, env: Mapping[str, str], gpus: float) -> AppConfig
     return config.model_copy(update={"stt": _resolve_stt(config.stt, gpus), "agent": agent})
 
 
-def wire_format(tts: TtsSettings) -> AudioFormat:
+def client_format(tts: TtsSettings) -> AudioFormat:
     """The encoding of the agent's voice that clients receive."""
     try:
         return parse_format(tts.output_format or OUTPUT_FORMAT)
@@ -192,7 +192,7 @@ def _with_key(settings: S, place: _Place, env: Mapping[str, str]) -> S:
 
 def _check_codec(tts: TtsSettings) -> None:
     """Whether the provider of a resolved voice has the format of the wire."""
-    wire = wire_format(tts)
+    wire = client_format(tts)
     if wire.is_pcm:
         return
     found = f"ELEVEN_LABS_OUTPUT_FORMAT is {wire.name}, but"

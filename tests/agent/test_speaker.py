@@ -8,9 +8,11 @@ import pytest
 
 from serve_app.agent.engines import Speech
 from serve_app.agent.llm.openai_chat import OpenAiChat
-from serve_app.agent.speaker import Clause, ReplyPart, Speaker, Spoken, pieces
+from serve_app.agent.parts import Clause, ReplyPart
+from serve_app.agent.speaker import Speaker, pieces
 from serve_app.agent.tts.elevenlabs.multi_context import MultiContextVoice
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs
@@ -20,7 +22,7 @@ from serve_app.fakes.openai import Script as ChatScript
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.schema import LlmSettings, TtsSettings
 
-CHAT = [Message("user", "Hello!")]
+CHAT = [ChatMessage("user", "Hello!")]
 WIRE = parse_format("pcm_44100")
 
 
@@ -43,7 +45,7 @@ async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() ->
     async with speaking(ChatScript([text])) as (speaker, _, _):
         parts = [part async for part in speaker.reply(CHAT)]
     clauses = [part.text for part in parts if isinstance(part, Clause)]
-    spoken = [part for part in parts if isinstance(part, Spoken)]
+    spoken = [part for part in parts if isinstance(part, Piece)]
     assert "".join(clauses) == "".join(piece.text for piece in spoken) == text
     seconds = sum(piece.duration_s for piece in spoken)
     assert seconds == pytest.approx(len(text) * 0.05, rel=0.1), "the voice says 20 letters a second"
@@ -63,7 +65,7 @@ async def test_a_client_has_its_own_sample_rate() -> None:
     async with speaking(ChatScript(["It is late."])) as (speaker, _, _):
         for sound in (Sound(), Sound("nova", 16_000), Sound()):
             parts = [part async for part in speaker.reply(CHAT, sound)]
-            spoken = [part for part in parts if isinstance(part, Spoken)]
+            spoken = [part for part in parts if isinstance(part, Piece)]
             lengths.append(sum(len(piece.audio) for piece in spoken))
             assert sum(piece.duration_s for piece in spoken) == pytest.approx(0.55, rel=0.1)
     assert lengths[1] / lengths[0] == pytest.approx(16_000 / 44_100, rel=0.02)
@@ -78,7 +80,7 @@ async def test_what_is_recorded_of_markdown_is_what_was_said() -> None:
         parts = [part async for part in speaker.reply(CHAT)]
     said = "".join(part.text for part in parts if isinstance(part, Clause))
     assert said == "See the docs, please. \nOne.\nTwo."
-    assert "".join(part.text for part in parts if isinstance(part, Spoken)) == said
+    assert "".join(part.text for part in parts if isinstance(part, Piece)) == said
     assert "".join(elevenlabs.connections[0].texts).split() == said.split()
 
 
@@ -90,7 +92,7 @@ async def test_the_voice_begins_while_the_llm_still_writes() -> None:
         aclosing(speaker.reply(CHAT)) as parts,
     ):
         async for part in parts:
-            if isinstance(part, Spoken) and part.audio:
+            if isinstance(part, Piece) and part.audio:
                 break
         else:
             pytest.fail("the reply ended without audio")
@@ -102,7 +104,7 @@ async def test_what_was_written_before_the_llm_failed_is_spoken() -> None:
     async with speaking(chat) as (speaker, _, _):
         with pytest.raises(EngineError) as caught:
             async for part in speaker.reply(CHAT):
-                spoken += part.text if isinstance(part, Spoken) else ""
+                spoken += part.text if isinstance(part, Piece) else ""
     assert caught.value.stage == "llm"
     assert spoken.strip() == "It is half past"
 
@@ -121,7 +123,7 @@ async def test_closing_a_reply_frees_both_providers() -> None:
     async with speaking(chat) as (speaker, openai, elevenlabs):
         parts = speaker.reply(CHAT)
         async for part in parts:
-            if isinstance(part, Spoken):
+            if isinstance(part, Piece):
                 break
         await parts.aclose()
         async with asyncio.timeout(2):
@@ -144,7 +146,7 @@ async def test_eight_replies_at_once_are_heard_and_interrupted_without_delay() -
 
     async def until_audio(parts: AsyncGenerator[ReplyPart, None]) -> float:
         async for part in parts:
-            if isinstance(part, Spoken) and part.audio:
+            if isinstance(part, Piece) and part.audio:
                 return clock()
         raise AssertionError("the reply ended without audio")
 
@@ -181,4 +183,4 @@ def test_pieces_share_the_text_in_proportion() -> None:
 
 
 def test_text_without_audio_is_one_piece() -> None:
-    assert pieces(Speech(b"", "… "), WIRE) == [Spoken(b"", "… ", 0.0)]
+    assert pieces(Speech(b"", "… "), WIRE) == [Piece(b"", "… ", 0.0)]

@@ -19,7 +19,7 @@ from serve_app.agent.engines import Speech
 from serve_app.agent.speaker import pieces
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.history import Message, Record
+from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
 from serve_app.protocol.formats import parse_format
@@ -130,7 +130,7 @@ class Score:
     sounds: Sequence[Says | Noise] = ()
     settings: TurnSettings = field(default_factory=TurnSettings)
     models: Models = field(default_factory=Models)
-    answer: Callable[[tuple[Message, ...]], str] = lambda chat: "It is a test."
+    answer: Callable[[tuple[ChatMessage, ...]], str] = lambda chat: "It is a test."
     greeting: str | None = ""
     cues: Sequence[tuple[float, ev.Event]] = ()
     """What else the client sends, and when."""
@@ -319,7 +319,7 @@ class Score:
             return
         speech = Speech(b"\1\0" * (_BYTES_PER_CHAR // 2 * len(text)), text)
         for piece in pieces(speech, _VOICE):
-            audio = ev.ReplyAudio(*key, piece.audio, piece.text, piece.duration_s)
+            audio = ev.ReplyAudio(*key, piece)
             self._later(delay_s, audio)
             delay_s += piece.duration_s * self.models.seconds_per_second
         self._later(delay_s, last or ev.ReplyEnded(*key))

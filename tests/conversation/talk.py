@@ -108,7 +108,7 @@ class Talk:
         self.do(ev.ReplyBegan(*self.reply))
         audio = b"\1\0" * round(seconds * SAMPLE_RATE_HZ)
         for piece in pieces(Speech(audio, text), _VOICE):
-            self.do(ev.ReplyAudio(*self.reply, piece.audio, piece.text, piece.duration_s))
+            self.do(ev.ReplyAudio(*self.reply, piece))
 
     def reply_ends(self) -> None:
         self.do(ev.ReplyEnded(*self.reply))

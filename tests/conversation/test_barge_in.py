@@ -4,6 +4,7 @@ import numpy as np
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.states import State
 from serve_app.protocol.messages import AgentAudio, Interrupt, Token, Transcript
 from tests.conversation.talk import Talk
@@ -41,7 +42,7 @@ def test_a_dead_reply_cannot_emit(talk: Talk) -> None:
     dead = talk.reply
     talk.speech(480)
     assert talk.sent(Interrupt)
-    assert talk.do(ev.ReplyAudio(*dead, b"\1\0", "late", 0.1)) == []
+    assert talk.do(ev.ReplyAudio(*dead, Piece(b"\1\0", "late", 0.1))) == []
     assert talk.do(ev.ReplyEnded(*dead)) == []
     assert talk.do(ev.ReplyFailed(*dead, "tts", "late")) == []
 

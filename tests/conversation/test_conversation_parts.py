@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.conversation.audio import AudioBuffer
-from serve_app.conversation.ledger import HeardLedger, Piece
+from serve_app.conversation.ledger import HeardLedger
 from serve_app.conversation.patience import Patience
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import (
     BACKCHANNELS,

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
 from serve_app.conversation.states import State
 from serve_app.conversation.words import is_longer
@@ -124,7 +125,7 @@ class Chaos(RuleBasedStateMachine):
     def speaks(self, number: int, seconds: float) -> None:
         for reply in self._recent(number):
             self.do(ev.ReplyBegan(*reply))
-            self.do(ev.ReplyAudio(*reply, b"\0\0" if seconds else b"", "words ", seconds))
+            self.do(ev.ReplyAudio(*reply, Piece(b"\0\0" if seconds else b"", "words ", seconds)))
 
     @rule(number=OLDER)
     def has_spoken(self, number: int) -> None:
@@ -304,7 +305,7 @@ def _answer(do: object, effect: ef.Effect) -> None:
         case ef.JudgeTurn(generation, segment):
             do(ev.TurnJudged(generation, segment, 0.9))
         case ef.Reply(generation, reply) | ef.Say(generation, reply):
-            do(ev.ReplyAudio(generation, reply, b"\0\0", "words ", 0.5))
+            do(ev.ReplyAudio(generation, reply, Piece(b"\0\0", "words ", 0.5)))
             do(ev.ReplyEnded(generation, reply))
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.states import State
 from serve_app.protocol.messages import AgentAudio, ErrorNotice, Metrics, Token
 from tests.conversation.talk import Talk
@@ -85,7 +86,9 @@ def test_an_agent_that_dies_in_its_reply_is_followed_by_another_once(talk: Talk)
     talk.says("It is", 0.5)
     dead = talk.reply
     talk.do(ev.ReplyFailed(*dead, "agent", "ActorDiedError"))
-    assert talk.do(ev.ReplyAudio(*dead, b"\1\0", "late", 0.1)) == [], "the dead agent is dead"
+    assert talk.do(ev.ReplyAudio(*dead, Piece(b"\1\0", "late", 0.1))) == [], (
+        "the dead agent is dead"
+    )
     assert talk.chat()[-3:-1] == [("user", "What is this?"), ("assistant", "It is")]
     assert "Go on" in talk.chat()[-1][1]
     talk.says(" a test.", 0.5)

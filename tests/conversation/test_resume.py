@@ -4,7 +4,7 @@ import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.history import Message, Record
+from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from serve_app.protocol.messages import AgentAudio, GoAway, StateChanged
@@ -12,7 +12,7 @@ from tests.conversation.score import Says, Score
 from tests.conversation.scores import ANSWER_STARTS_S, QUESTION, SETTINGS, STORY, story
 
 GO_ON = SETTINGS.continuation
-ASKED = (Message("system", "Be kind."), Message("user", "Tell me a story."))
+ASKED = (ChatMessage("system", "Be kind."), ChatMessage("user", "Tell me a story."))
 
 
 def lost(at_s: float, *sounds: Says) -> Score:
@@ -113,12 +113,12 @@ def _records(score: Score) -> list[Record]:
 def test_a_question_that_was_not_answered_is_asked_again() -> None:
     score = resumed(Record(ASKED, 4, 2))
     assert score.talk == [f"agent: {STORY}"]
-    assert score.last_record.history == (*ASKED, Message("assistant", STORY))
+    assert score.last_record.history == (*ASKED, ChatMessage("assistant", STORY))
     assert score.machine.generation == 5
 
 
 def test_an_answer_that_was_heard_is_not_given_again() -> None:
-    history = (*ASKED, Message("assistant", "One two"))
+    history = (*ASKED, ChatMessage("assistant", "One two"))
     score = resumed(Record(history, 4, 2), Says(3.0, 4.0, "Go on."))
     assert score.audio_between(0, 4.0) == 0, "nor is there a second greeting"
     assert score.talk == ["user: Go on.", f"agent: {STORY}"]
@@ -127,7 +127,7 @@ def test_an_answer_that_was_heard_is_not_given_again() -> None:
 
 
 def test_the_client_learns_the_state() -> None:
-    history = (*ASKED, Message("assistant", "One two"))
+    history = (*ASKED, ChatMessage("assistant", "One two"))
     states = resumed(Record(history, 4, 2)).sent(StateChanged)
     assert [message.state for _, message in states] == ["waiting"]
 
@@ -149,7 +149,7 @@ def test_a_reply_goes_on_with_the_word_that_was_not_heard() -> None:
         f"agent: {STORY.removeprefix('One two three four five six ')}",
     ]
     assert score.asked(ef.Reply) == [], "all of it is known"
-    assert score.last_record.history == (*ASKED, Message("assistant", STORY))
+    assert score.last_record.history == (*ASKED, ChatMessage("assistant", STORY))
 
 
 def test_a_reply_that_was_not_written_to_its_end_is_written_on() -> None:
@@ -157,10 +157,10 @@ def test_a_reply_that_was_not_written_to_its_end_is_written_on() -> None:
     assert score.talk == ["agent: One two three four five six", "agent: and so on."]
     (asked,) = [effect for _, effect in score.effects if isinstance(effect, ef.Reply)]
     assert asked.chat[-2:] == (
-        Message("assistant", "One two three four five six"),
-        Message("user", GO_ON),
+        ChatMessage("assistant", "One two three four five six"),
+        ChatMessage("user", GO_ON),
     )
-    heard = Message("assistant", "One two three four five six and so on.")
+    heard = ChatMessage("assistant", "One two three four five six and so on.")
     assert score.last_record.history == (*ASKED, heard)
 
 
@@ -182,7 +182,7 @@ def test_a_reply_that_was_heard_to_its_end_is_only_recorded() -> None:
     score = resumed(saying(is_written=True), played_s=99)
     assert score.talk == [f"agent: {STORY}"]
     assert score.audio_between(0, 99) == 0
-    assert score.last_record.history == (*ASKED, Message("assistant", STORY))
+    assert score.last_record.history == (*ASKED, ChatMessage("assistant", STORY))
     assert score.last_record.reply is None
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from serve_app.agent.engines import TtsEngine
 from serve_app.agent.factory import build_llm, build_tts
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError
 from serve_app.settings.schema import LlmSettings, TtsSettings
 from tests.agent.tts.eleven import audio, collect, joined, say
@@ -68,7 +68,8 @@ async def test_openai_chats_and_speaks() -> None:
     async with running("openai", "--port", "0", "--text", "Good evening.") as words:
         llm = build_llm(LlmSettings(provider="generic", model="m", api_url=words[0]), {})
         assert (
-            "".join([text async for text in llm.stream([Message("user", "Hi")])]) == "Good evening."
+            "".join([text async for text in llm.stream([ChatMessage("user", "Hi")])])
+            == "Good evening."
         )
         await llm.aclose()
         settings = TtsSettings(provider="generic", model="m", voice="v", api_url=words[0])
@@ -80,5 +81,5 @@ async def test_openai_refuses_on_request() -> None:
     async with asyncio.timeout(START_S), running("openai", *options) as words:
         llm = build_llm(LlmSettings(provider="generic", model="m", api_url=words[0]), {})
         with pytest.raises(EngineError, match="HTTP 429"):
-            await anext(llm.stream([Message("user", "Hi")]))
+            await anext(llm.stream([ChatMessage("user", "Hi")]))
         await llm.aclose()

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 from serve_app.conversation import events as ev
 from serve_app.errors import ProtocolViolation, TooSlow
 from serve_app.ingress.inbox import ClientGone, Inbox
-from serve_app.ingress.socket import Wire, event_of
+from serve_app.ingress.socket import ClientSocket, event_of
 from serve_app.protocol.messages import ClientMessage, Token
 
 DEADLINE_S = 5.0
@@ -26,7 +26,7 @@ class Client:
         self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.inbox = Inbox()
-        self.wire: Wire
+        self.wire: ClientSocket
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(DEADLINE_S):
@@ -45,7 +45,7 @@ async def accepted() -> AsyncIterator[Client]:
     client.sends.put_nowait({"type": "websocket.connect"})
     await socket.accept()
     await client.next()
-    client.wire = Wire(socket, client.inbox)
+    client.wire = ClientSocket(socket, client.inbox)
     yield client
 
 

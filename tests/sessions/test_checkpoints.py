@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from serve_app.conversation.events import Opened
-from serve_app.conversation.history import Message, Record
+from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
@@ -21,7 +21,7 @@ from tests.serve.conftest import free_port
 
 ENTRY = Entry(
     Record(
-        (Message("system", "Be kind."), Message("user", "Grüß Gott!")),
+        (ChatMessage("system", "Be kind."), ChatMessage("user", "Grüß Gott!")),
         7,
         3,
         OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25),

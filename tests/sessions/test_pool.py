@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serve_app.conversation.events import Opened
-from serve_app.conversation.history import Message, Record
+from serve_app.conversation.history import ChatMessage, Record
 from serve_app.errors import EngineUnavailable, SessionsUnavailable, SessionUnknown
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.pool import SessionPool
@@ -14,7 +14,7 @@ from serve_app.sessions.store import Entry, SessionStore, hashed
 
 OWN = "sessions-0"
 OLD = "ACTOR::echo::Ingress::older::sessions-0"
-ENTRY = Entry(Record((Message("system", "Be kind."),), 3, 1), Opened(""), hashed("secret"))
+ENTRY = Entry(Record((ChatMessage("system", "Be kind."),), 3, 1), Opened(""), hashed("secret"))
 
 
 class Actors(SessionActors):

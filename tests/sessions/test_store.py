@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.conversation.events import Opened
-from serve_app.conversation.history import Message, Record, trimmed
+from serve_app.conversation.history import ChatMessage, Record, trimmed
 from serve_app.sessions.store import Entry, SessionStore, hashed
 
 WINDOW_S = 60.0
 
 
 def entry(text: str, epoch: int = 1, secret: str = "one") -> Entry:
-    history = (Message("system", "Be kind."), Message("user", text))
+    history = (ChatMessage("system", "Be kind."), ChatMessage("user", text))
     return Entry(Record(history, 2, 1), Opened(""), hashed(secret), epoch)
 
 
@@ -119,8 +119,8 @@ def test_when_it_is_full_the_one_that_is_away_for_longest_goes(store: SessionSto
 
 def test_a_long_history_is_trimmed(store: SessionStore) -> None:
     store = SessionStore(WINDOW_S, max_chars=60)
-    long = [Message("user", "q" * 20), Message("assistant", "a" * 20)]
-    history = (Message("system", "p" * 10), *long, *long, Message("user", "the last"))
+    long = [ChatMessage("user", "q" * 20), ChatMessage("assistant", "a" * 20)]
+    history = (ChatMessage("system", "p" * 10), *long, *long, ChatMessage("user", "the last"))
     first = entry("")
     store.save("a", replace(first, record=Record(history, 7, 3)), 0.0)
     kept = store.entries["a"].record
@@ -131,8 +131,8 @@ def test_a_long_history_is_trimmed(store: SessionStore) -> None:
 def test_trimming(prompt: str, texts: list[str]) -> None:
     roles = ["user", "assistant"] * 5
     history = (
-        Message("system", prompt),
-        *(Message(role, text) for role, text in zip(roles, texts, strict=False)),  # type: ignore[arg-type]
+        ChatMessage("system", prompt),
+        *(ChatMessage(role, text) for role, text in zip(roles, texts, strict=False)),  # type: ignore[arg-type]
     )
     kept = trimmed(history, 60)
     assert sum(len(m.content) for m in kept) <= max(60, len(prompt) + 1)

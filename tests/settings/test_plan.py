@@ -10,7 +10,7 @@ from serve_app.errors import ConfigError, ProtocolViolation
 from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
 from serve_app.settings.plan import check_options, load, packaged_models, stages
-from serve_app.settings.resolve import resolve, wire_format
+from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import AppConfig
 
 
@@ -72,7 +72,7 @@ def test_echos_variables_win_over_the_file() -> None:
         "voice", "eleven_flash_v2_5", 3,
     )  # fmt: skip
     assert tts.api_url == "ws://localhost:9"
-    assert wire_format(tts).name == "mp3_22050_32"
+    assert client_format(tts).name == "mp3_22050_32"
 
 
 def test_an_address_of_a_speech_server_chooses_it() -> None:
@@ -143,7 +143,7 @@ def test_each_format_of_elevenlabs_is_asked_for_where_it_is_offered(
         return
     tts = plan(args=args, ELEVEN_LABS_API_KEY="k").agent.tts
     is_resampled = name in ("pcm_32000", "pcm_48000") and transport != "http"
-    assert wire_format(tts).name == name
+    assert client_format(tts).name == name
     assert eleven_labs_format(tts).name == ("pcm_24000" if is_resampled else name)
 
 

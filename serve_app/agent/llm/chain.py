@@ -6,7 +6,7 @@ from contextlib import aclosing
 from serve_app.agent.chain import Chain
 from serve_app.agent.engines import LlmEngine
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError
 
 
@@ -23,7 +23,7 @@ class LlmChain(ToolLlm):
 
     async def step(
         self,
-        chat: Sequence[Message],
+        chat: Sequence[ChatMessage],
         tools: Sequence[ToolSpec] = (),
         steps: Sequence[ToolStep] = (),
         may_call: bool = True,
@@ -53,7 +53,7 @@ class LlmChain(ToolLlm):
 
 def _ask(
     engine: LlmEngine,
-    chat: Sequence[Message],
+    chat: Sequence[ChatMessage],
     tools: Sequence[ToolSpec],
     steps: Sequence[ToolStep],
     may_call: bool,

@@ -15,11 +15,11 @@ from openai import (
 )
 from openai.types.chat import ChatCompletionChunk
 
-from serve_app.agent.llm import openai_wire
-from serve_app.agent.llm.openai_wire import Request
+from serve_app.agent.llm import openai_messages
+from serve_app.agent.llm.openai_messages import Request
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
 from serve_app.agent.openai_errors import engine_errors
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineTimeout
 from serve_app.settings.schema import LlmSettings
 
@@ -54,7 +54,7 @@ class OpenAiChat(ToolLlm):
 
     async def step(
         self,
-        chat: Sequence[Message],
+        chat: Sequence[ChatMessage],
         tools: Sequence[ToolSpec] = (),
         steps: Sequence[ToolStep] = (),
         may_call: bool = True,
@@ -65,7 +65,7 @@ class OpenAiChat(ToolLlm):
         the reply ends early; what came of it has been yielded by then.
         """
         limit_s, written = self._first_timeout_s, 0
-        request = openai_wire.request(chat, tools, steps, may_call)
+        request = openai_messages.request(chat, tools, steps, may_call)
         async with aclosing(self._parts(request)) as parts:
             while (part := await _next_within(limit_s, parts)) is not None:
                 written += _length(part)
@@ -87,7 +87,7 @@ class OpenAiChat(ToolLlm):
                     if chunk is None:
                         raise EngineError("llm", "the stream ended early", retryable=True)
                     for choice in chunk.choices[:1]:  # none in a chunk of usage or keep-alive
-                        for part in openai_wire.new_parts(choice.delta):
+                        for part in openai_messages.new_parts(choice.delta):
                             yield part
                         finished = choice.finish_reason is not None
                 await _read_to_end(events)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from serve_app.agent.engines import LlmEngine
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ToolStep:
 class ToolLlm(LlmEngine, Protocol):
     """A chat model that can ask for tools."""
 
-    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """See LlmEngine: a reply without tools. Raises what `step` does."""
         async with aclosing(self.step(chat)) as parts:
             async for part in parts:
@@ -64,7 +64,7 @@ class ToolLlm(LlmEngine, Protocol):
 
     def step(
         self,
-        chat: Sequence[Message],
+        chat: Sequence[ChatMessage],
         tools: Sequence[ToolSpec] = (),
         steps: Sequence[ToolStep] = (),
         may_call: bool = True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from serve_app.agent.engines import LlmEngine
 from serve_app.agent.llm.tool_calls import CallAssembler, ToolLlm, ToolStep
 from serve_app.agent.tools.toolbox import Toolbox
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import DraftDeclined, EngineError
 from serve_app.settings.schema import ToolUseSettings
 
@@ -28,7 +28,7 @@ class ToolUser(LlmEngine):
         self._settings = settings
         self._for_drafts = for_drafts
 
-    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """See LlmEngine. What goes wrong with a tool is told to the model.
 
         Raises what ToolLlm.step does, EngineError when the model asks for tools after the last
@@ -60,7 +60,7 @@ class ToolUser(LlmEngine):
         await self._llm.aclose()
 
     async def _write(
-        self, chat: Sequence[Message], steps: Sequence[ToolStep], said: "_Round"
+        self, chat: Sequence[ChatMessage], steps: Sequence[ToolStep], said: "_Round"
     ) -> AsyncGenerator[str, None]:
         may_call = len(steps) < self._settings.max_steps
         async with aclosing(self._llm.step(chat, self._tools.specs, steps, may_call)) as parts:

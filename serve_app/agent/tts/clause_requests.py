@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from serve_app.agent.engines import Speech
-from serve_app.agent.tts.speech_progress import Message, Progress, next_message
+from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
 from serve_app.protocol.formats import AudioFormat
 
 _REQUESTS = 2
@@ -73,7 +73,7 @@ class _Clause:
 
     def __init__(self, text: str, request: Request) -> None:
         self._text = text
-        self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(_CHUNKS)
+        self._messages: asyncio.Queue[ProviderMessage | Exception] = asyncio.Queue(_CHUNKS)
         self.has_begun = asyncio.Event()
         """Set with its first audio, or its end."""
         self.task = asyncio.create_task(self._run(request))
@@ -91,7 +91,7 @@ class _Clause:
             if speech := progress.heard(await next_message(self._receive, progress, timeout_s)):
                 yield speech
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> ProviderMessage:
         item = await self._messages.get()
         if isinstance(item, Exception):
             raise item
@@ -102,11 +102,11 @@ class _Clause:
             if any(map(str.isalnum, self._text)):
                 async with aclosing(request(self._text.strip())) as pieces:
                     async for piece in pieces:
-                        await self._put(Message(piece))
-            await self._put(Message(is_final=True))
+                        await self._put(ProviderMessage(piece))
+            await self._put(ProviderMessage(is_final=True))
         except Exception as error:  # handed to the reader, who raises it
             await self._put(error)
 
-    async def _put(self, item: Message | Exception) -> None:
+    async def _put(self, item: ProviderMessage | Exception) -> None:
         self.has_begun.set()
         await self._messages.put(item)

@@ -18,7 +18,7 @@ _SILENT_BYTE = {"ulaw": b"\xff", "alaw": b"\xd5"}
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ProviderMessage:
     """What matters in a message from a provider."""
 
     audio: bytes = b""
@@ -84,7 +84,7 @@ class Progress:
         self.has_all_text = True
         self._update_waiting()
 
-    def heard(self, message: Message) -> Speech | None:
+    def heard(self, message: ProviderMessage) -> Speech | None:
         """The next piece of speech, if the message has any."""
         self.finished = message.is_final
         audio = self._whole_samples(message.audio)
@@ -97,7 +97,7 @@ class Progress:
         is_exact = self.finished or self.knows_what_is_left
         return Speech(audio, text, is_exact) if audio or text else None
 
-    def _advance(self, message: Message) -> str:
+    def _advance(self, message: ProviderMessage) -> str:
         rest = self._text[self._said :]
         if message.chars is not None:
             self._is_aligned = True
@@ -137,8 +137,8 @@ def _first_letters(text: str, count: int) -> str:
 
 
 async def next_message(
-    receive: Callable[[], Awaitable[Message]], progress: Progress, timeout_s: float
-) -> Message:
+    receive: Callable[[], Awaitable[ProviderMessage]], progress: Progress, timeout_s: float
+) -> ProviderMessage:
     """The next message with audio or the end of the reply.
 
     Waits as long as there is nothing to say. Raises EngineTimeout after `timeout_s` when there
@@ -158,6 +158,6 @@ async def next_message(
                 return message
         except TimeoutError:
             if is_said:
-                return Message(is_final=True)
+                return ProviderMessage(is_final=True)
             if since is not None:
                 raise EngineTimeout("tts", f"no audio for {timeout_s:g} s") from None

@@ -13,14 +13,14 @@ from serve_app.agent.llm.openai_chat import OpenAiChat
 from serve_app.agent.tools.python_tool import PythonTool
 from serve_app.agent.tools.tool_user import ToolUser
 from serve_app.agent.tools.toolbox import Toolbox
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.fakes.openai import FakeOpenAi, Script
 from serve_app.settings.schema import LlmSettings, ToolUseSettings
 from tests.agent.chains import DOWN, Clock, Known, chat_chain
 from tests.agent.tools.local import spec
 
-CHAT = [Message("user", "My secret is 4711.")]
+CHAT = [ChatMessage("user", "My secret is 4711.")]
 FIRST_TOKEN_S = 0.3
 DEADLINE_S = 2.0
 OTHER = Script(["The other", " one."])

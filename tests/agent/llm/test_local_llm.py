@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.agent.llm.local.chat import LocalLlm
 from serve_app.agent.llm.local.prefixes import PrefixMemory
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.settings.schema import LlmSettings
 
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.models
 SETTINGS = LlmSettings(
     provider="local", model="packaged", device="cpu", max_new_tokens=16, max_sequence_length=256
 )
-SYSTEM = Message("system", "You are a friendly voice assistant. Answer in one short sentence.")
-FRANCE = (SYSTEM, Message("user", "What is the capital of France?"))
-MOON = (SYSTEM, Message("user", "Tell me about the moon."))
+SYSTEM = ChatMessage("system", "You are a friendly voice assistant. Answer in one short sentence.")
+FRANCE = (SYSTEM, ChatMessage("user", "What is the capital of France?"))
+MOON = (SYSTEM, ChatMessage("user", "Tell me about the moon."))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def llm(loaded: LocalLlm) -> LocalLlm:
     return loaded
 
 
-async def answer(llm: LocalLlm, chat: tuple[Message, ...]) -> str:
+async def answer(llm: LocalLlm, chat: tuple[ChatMessage, ...]) -> str:
     return "".join([piece async for piece in llm.stream(chat)])
 
 
@@ -51,7 +51,7 @@ async def test_it_answers(llm: LocalLlm) -> None:
 
 async def test_text_beyond_ascii_comes_whole(llm: LocalLlm) -> None:
     """An emoji is several tokens: none of them is a piece by itself."""
-    chat = (Message("user", "Repeat exactly: 日本語 😀"),)
+    chat = (ChatMessage("user", "Repeat exactly: 日本語 😀"),)
     assert "\ufffd" not in await answer(llm, chat)
 
 
@@ -59,7 +59,9 @@ async def test_the_next_turn_computes_only_what_is_new(llm: LocalLlm) -> None:
     before = llm.prefilled_tokens
     reply = await answer(llm, FRANCE)
     first = llm.prefilled_tokens - before
-    await answer(llm, (*FRANCE, Message("assistant", reply), Message("user", "And of Spain?")))
+    await answer(
+        llm, (*FRANCE, ChatMessage("assistant", reply), ChatMessage("user", "And of Spain?"))
+    )
     second = llm.prefilled_tokens - before - first
     assert first > 30  # all of the prompt
     assert second < 20  # the end of the reply and the new question
@@ -120,7 +122,10 @@ async def test_the_oldest_turns_go_when_the_chat_is_too_long(llm: LocalLlm) -> N
     turns = [
         message
         for i in range(10)
-        for message in (Message("user", f"Count to {i}. " * 5), Message("assistant", f"{i}. " * 5))
+        for message in (
+            ChatMessage("user", f"Count to {i}. " * 5),
+            ChatMessage("assistant", f"{i}. " * 5),
+        )
     ]
     ids = llm._prompt((SYSTEM, *turns, *FRANCE[1:]))
     assert len(ids) <= SETTINGS.max_sequence_length - SETTINGS.max_new_tokens
@@ -132,7 +137,7 @@ async def test_the_oldest_turns_go_when_the_chat_is_too_long(llm: LocalLlm) -> N
 
 async def test_a_message_that_does_not_fit(llm: LocalLlm) -> None:
     with pytest.raises(EngineError, match=r"llm: the prompt has \d+ tokens; 240 are left"):
-        await answer(llm, (Message("user", "too long " * 300),))
+        await answer(llm, (ChatMessage("user", "too long " * 300),))
 
 
 async def test_a_deadline_for_the_first_token(llm: LocalLlm) -> None:
@@ -174,7 +179,7 @@ async def test_a_deadline_for_every_other_token(llm: LocalLlm) -> None:
 
 
 async def test_a_reply_is_bounded(llm: LocalLlm) -> None:
-    chat = (SYSTEM, Message("user", "Count from one to one hundred, in words."))
+    chat = (SYSTEM, ChatMessage("user", "Count from one to one hundred, in words."))
     before = llm.steps
     await answer(llm, chat)
     prompt_steps = 1  # it is short

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from serve_app.agent.llm.openai_chat import OpenAiChat
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from serve_app.fakes.openai import FakeOpenAi, Script
 from serve_app.settings.schema import LlmSettings
 
-CHAT = [Message("system", "Be brief."), Message("user", "My secret is 4711.")]
+CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "My secret is 4711.")]
 KEY = "sk-hush"
 DEADLINE_S = 5.0
 

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from deployments.agent import Agent
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.openai import FakeOpenAi, Script
 from serve_app.ingress.calls import Calls
@@ -29,7 +29,7 @@ from serve_app.ingress.work import Work
 from serve_app.settings.schema import AppConfig
 from tests.agent.tools.local import CITY, DEADLINE_S, no_task_is_left, serving
 
-CHAT = (Message("system", "Be brief."), Message("user", "How is the weather in Rome?"))
+CHAT = (ChatMessage("system", "Be brief."), ChatMessage("user", "How is the weather in Rome?"))
 CALL = {"index": 0, "id": "a", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
 
 
@@ -101,7 +101,7 @@ async def session(
 
 
 def text(events: list[ev.Event]) -> str:
-    return "".join(e.text for e in events if isinstance(e, ev.ReplyAudio))
+    return "".join(e.piece.text for e in events if isinstance(e, ev.ReplyAudio))
 
 
 async def test_a_draft_calls_no_tool_and_the_reply_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,14 @@ from serve_app.agent.llm.openai_chat import OpenAiChat
 from serve_app.agent.tools.python_tool import PythonTool
 from serve_app.agent.tools.tool_user import ToolUser
 from serve_app.agent.tools.toolbox import Toolbox
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.errors import DraftDeclined, EngineError
 from serve_app.fakes.openai import FakeOpenAi, Script
 from serve_app.settings.schema import LlmSettings, ToolUseSettings
 from tests.agent.tools import local
 from tests.agent.tools.local import CITY, DEADLINE_S, NOTHING, no_task_is_left, spec
 
-CHAT = [Message("system", "Be brief."), Message("user", "How is the weather in Rome?")]
+CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "How is the weather in Rome?")]
 
 
 def asks(*calls: tuple[str, str], text: str = "") -> list[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from serve_app.agent.engines import LlmEngine
 from serve_app.agent.llm.local.llama_cpu import LlamaCpu, is_plain_llama
 from serve_app.agent.llm.local.prefixes import PrefixMemory
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 from serve_app.devices import can_halve_weights, halve_weights, resolve_device, use_threads
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.models import fetch as models
@@ -62,7 +62,7 @@ class LocalLlm(LlmEngine):
         """Run once, so that the first reply does not wait for it."""
         self._thread.submit(_Generation(self._forward, [0, 0], DynamicCache()).step).result()
 
-    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """See LlmEngine. A reply ends after `max_new_tokens`.
 
         Raises EngineTimeout when a token takes too long, queueing included, and EngineError
@@ -116,7 +116,7 @@ class LocalLlm(LlmEngine):
 
     # From here on: on the model's thread.
 
-    def _begin(self, chat: Sequence[Message]) -> "_Generation":
+    def _begin(self, chat: Sequence[ChatMessage]) -> "_Generation":
         prompt = self._prompt(chat)
         cache = self._memory.recall(prompt)
         self.prefilled_tokens += len(prompt) - cache.get_seq_length()
@@ -129,7 +129,7 @@ class LocalLlm(LlmEngine):
     def _end(self, generation: "_Generation") -> None:
         self._memory.store(generation.tokens, generation.cache)
 
-    def _prompt(self, chat: Sequence[Message]) -> list[int]:
+    def _prompt(self, chat: Sequence[ChatMessage]) -> list[int]:
         """Token ids of the chat; the oldest turns go when it is too long for the model."""
         system = [message for message in chat if message.role == "system"]
         spoken = [message for message in chat if message.role != "system"]
@@ -143,7 +143,7 @@ class LocalLlm(LlmEngine):
             spoken = spoken[2:]
         return ids
 
-    def _template(self, chat: list[Message]) -> list[int]:
+    def _template(self, chat: list[ChatMessage]) -> list[int]:
         messages = [{"role": message.role, "content": message.content} for message in chat]
         encoded = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_dict=True

@@ -12,7 +12,7 @@ from elevenlabs.types import (
 )
 
 from serve_app.agent.tts.elevenlabs.messages import spoken
-from serve_app.agent.tts.speech_progress import Message
+from serve_app.agent.tts.speech_progress import ProviderMessage
 from serve_app.errors import EngineError
 
 _INBOX = 4_096
@@ -49,7 +49,7 @@ class Context:
         self._send = send
         self._clock = asyncio.get_running_loop().time
         self._sent_at: float | None = None
-        self._inbox: asyncio.Queue[Message | Exception] = asyncio.Queue(_INBOX)
+        self._inbox: asyncio.Queue[ProviderMessage | Exception] = asyncio.Queue(_INBOX)
 
     @property
     def is_known(self) -> bool:
@@ -83,7 +83,7 @@ class Context:
         if self.is_known:
             await self._close()
 
-    async def receive(self) -> Message:
+    async def receive(self) -> ProviderMessage:
         """The next message. Raises EngineError, ConnectionLost, or what `fail` was given."""
         item = await self._inbox.get()
         if isinstance(item, Exception):
@@ -95,7 +95,7 @@ class Context:
         if self.closed_at is None:
             self.closed_at = self._clock()
 
-    def deliver(self, message: Message) -> None:
+    def deliver(self, message: ProviderMessage) -> None:
         """From the socket."""
         if self.is_dropped:
             return

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
-from serve_app.agent.tts.speech_progress import Message
+from serve_app.agent.tts.speech_progress import ProviderMessage
 from serve_app.errors import (
     ConfigError,
     EngineError,
@@ -43,8 +43,8 @@ _REFUSED = {"invalid_api_key", "missing_permissions", "quota_exceeded"}
 _SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
-_wire_log = logging.getLogger(__name__)
-_wire_log.setLevel(logging.INFO)
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.INFO)
 """At DEBUG websockets would log the API key and everything that is said."""
 
 
@@ -59,7 +59,7 @@ class Connect(connect):
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
             max_size=_MAX_MESSAGE_BYTES,
-            logger=_wire_log,
+            logger=_log,
         )
 
     def process_redirect(self, exc: Exception) -> Exception | str:
@@ -114,14 +114,14 @@ def error_in(data: dict[str, Any]) -> EngineError | None:
     return None
 
 
-def read(data: dict[str, Any]) -> Message:
+def read(data: dict[str, Any]) -> ProviderMessage:
     """A message without an error. Raises ValueError."""
     is_final = bool(data.get("isFinal") or data.get("is_final"))
     if not data.get("audio"):
-        return Message(is_final=is_final)
+        return ProviderMessage(is_final=is_final)
     output = AudioOutput.model_validate(data)
     chars = output.alignment.chars if output.alignment else None
-    return Message(
+    return ProviderMessage(
         base64.b64decode(output.audio, validate=True),
         None if chars is None else "".join(chars),
         is_final,

@@ -7,7 +7,7 @@ from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.tts.elevenlabs.context import ConnectionLost
 from serve_app.agent.tts.elevenlabs.messages import Connect, websocket_url
 from serve_app.agent.tts.elevenlabs.sockets import ContextSocket, Limits
-from serve_app.agent.tts.speech_progress import Message, Progress, next_message
+from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
 from serve_app.settings.schema import TtsSettings
@@ -116,7 +116,7 @@ class _Reply:
             self._failure = error
             self._context.fail(error)
 
-    async def next(self, timeout_s: float) -> Message:
+    async def next(self, timeout_s: float) -> ProviderMessage:
         """The next message with audio or the end of the reply."""
         while True:
             try:
@@ -126,7 +126,7 @@ class _Reply:
                 lost: Exception = EngineUnavailable("tts", "ElevenLabs ended the reply early")
             except ConnectionLost as connection:
                 if self.progress.is_said:
-                    return Message(is_final=True)
+                    return ProviderMessage(is_final=True)
                 lost = connection.error
             except EngineTimeout:
                 self._socket.retire()  # whatever it is, the next reply shall not wait for it

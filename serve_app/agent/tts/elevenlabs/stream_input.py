@@ -18,7 +18,7 @@ from serve_app.agent.tts.elevenlabs.messages import (
     spoken,
     websocket_url,
 )
-from serve_app.agent.tts.speech_progress import Message, Progress, next_message
+from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
 from serve_app.protocol.formats import AudioFormat
 from serve_app.settings.schema import TtsSettings
 
@@ -73,7 +73,7 @@ class StreamInputVoice(TtsEngine):
 
 async def _receive(
     socket: ClientConnection, sender: "asyncio.Task[None]", progress: Progress
-) -> Message:
+) -> ProviderMessage:
     """A normal close after all text ends the reply as `isFinal` does; others are errors."""
     try:
         data = decode(await socket.recv())
@@ -81,7 +81,7 @@ async def _receive(
         if sender.done() and (failure := sender.exception()):
             raise failure from None
         if closed.rcvd and closed.rcvd.code == 1000 and progress.has_all_text:
-            return Message(is_final=True)
+            return ProviderMessage(is_final=True)
         raise closed_by(closed) from None
     if error := error_in(data):
         raise error

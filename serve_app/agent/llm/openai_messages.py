@@ -7,14 +7,14 @@ from typing import Any, cast
 from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolSpec, ToolStep, is_json
-from serve_app.conversation.history import Message
+from serve_app.conversation.history import ChatMessage
 
 Request = dict[str, Any]
 """Arguments of the SDK's `create`."""
 
 
 def request(
-    chat: Sequence[Message],
+    chat: Sequence[ChatMessage],
     tools: Sequence[ToolSpec],
     steps: Sequence[ToolStep],
     may_call: bool,
@@ -29,7 +29,7 @@ def request(
     return asked
 
 
-def _messages(chat: Sequence[Message]) -> list[dict[str, Any]]:
+def _messages(chat: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     return [{"role": message.role, "content": message.content} for message in chat]
 
 
