@@ -49,7 +49,7 @@ class Delivery:
     def draft(self, generation: int, chat: tuple[ChatMessage, ...], answers: str) -> None:
         """Asks the agent for a reply to words that may not be the last of the turn."""
         self.drop(generation)
-        reply = self._new_reply(answers, is_draft=True)
+        reply = self._new_reply(answers)
         self._do(Reply(generation, reply.number, chat, self._sound, is_draft=True))
 
     def say(self, generation: int, text: str) -> None:
@@ -77,8 +77,6 @@ class Delivery:
 
     def commit(self) -> None:
         """The reply is given: its token is announced, if `interrupt` has not done so."""
-        assert self.reply is not None
-        self.reply.is_draft = False
         if not self._token_is_fresh:
             self._issue_token()
             self._do(Send(Token(self.token)))
@@ -96,19 +94,19 @@ class Delivery:
         due_s = reply.due_in_s(now_s, self._lead_s)
         if due_s is not None:
             self._do(Arm(Timer.OUTPUT, generation, due_s))
-        elif reply.is_sent and not reply.is_draft and (left_s := reply.remaining_s(now_s)):
+        else:
+            self.watch_playback(generation, now_s)
+
+    def watch_playback(self, generation: int, now_s: float) -> None:
+        """Once all was sent: asks for a timer for the end of its playback."""
+        reply = self.reply
+        assert reply is not None
+        if reply.is_sent and (left_s := reply.remaining_s(now_s)):
             self._do(Arm(Timer.PLAYBACK, generation, left_s + _SLACK_S))
 
     def hold(self) -> None:
-        assert self.reply is not None
-        self.reply.is_held = True
+        """Nothing is sent until `send` is called again."""
         self._do(Disarm(Timer.OUTPUT))
-
-    def resume(self, generation: int, now_s: float) -> None:
-        """Goes on with the same audio under the same token."""
-        if self.reply is not None and self.reply.is_held:
-            self.reply.is_held = False
-            self.send(generation, now_s)
 
     def ran_dry(self, now_s: float) -> None:
         """The client has nothing to play; if much is left, it said so before that arrived."""
@@ -149,9 +147,9 @@ class Delivery:
         self._do(Disarm(Timer.PLAYBACK))
         return reply
 
-    def _new_reply(self, answers: str = "", is_draft: bool = False) -> Playout:
+    def _new_reply(self, answers: str = "") -> Playout:
         self._replies += 1
-        self.reply = Playout(self._replies, answers, is_draft)
+        self.reply = Playout(self._replies, answers)
         return self.reply
 
     def _issue_token(self) -> None:

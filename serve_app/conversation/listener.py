@@ -51,8 +51,8 @@ class Listener:
         if len(frames):
             self._do(Detect(frames))
 
-    def hear(self, probability: float) -> None:
-        """The judgement on the next frame."""
+    def follow_voice(self, probability: float) -> None:
+        """Takes the VAD's judgement on the next frame."""
         self._voice.push(probability)
         if self.turn is not None:
             self.turn.speech_ms = max(self.turn.speech_ms, self._voice.speech_ms)
@@ -63,9 +63,9 @@ class Listener:
         return self._audio.end
 
     @property
-    def settled_at(self) -> int:
-        """The sample before which nothing is left to be understood: what was said was committed,
-        or nothing was said."""
+    def understood_until(self) -> int:
+        """The sample before which all is understood: what was said is in the history, or nothing
+        was said."""
         if self.turn is not None:
             return self.turn.start
         return max(self._speech_start(), self._voice.speech_end_at)
@@ -118,7 +118,7 @@ class Listener:
         """No turn is open: frees the audio that no turn can begin with."""
         self._audio.forget_before(self._speech_start())
 
-    def follow(self, turn: Turn) -> None:
+    def follow_turn(self, turn: Turn) -> None:
         """After each frame of an open turn: asks for its transcript, or takes that back."""
         if self._voice.is_voiced:
             self.reopen(turn)

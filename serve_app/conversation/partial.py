@@ -22,7 +22,7 @@ class PartialText:
         """The text up to sample `at` is asked for."""
         self._asked_segment, self._asked_until = segment, at
 
-    def settle(self, text: str, before: str) -> str:
+    def take(self, text: str, before: str) -> str:
         """Takes the text so far. Returns what the client can be told of the turn, whose earlier
         segments are `before`: empty when it is nothing new."""
         self._asked_segment = 0

@@ -16,16 +16,14 @@ _SOON_S = 0.001
 class Playout:
     """Takes the pieces of a reply as they are made and gives them out as they are played."""
 
-    def __init__(self, number: int, answers: str = "", is_draft: bool = False) -> None:
+    def __init__(self, number: int, answers: str = "") -> None:
         self.number = number
         """Tells replies apart: a turn may try several."""
         self.answers = answers
         """What the user said, as far as it was known."""
-        self.is_draft = is_draft
-        """Begun before the turn ended: nothing is given out."""
-        self.is_held = False
-        """The user has made a sound: nothing is given out until it is clear why."""
         self.is_interruptible = True
+        self.is_idle_prompt = False
+        """It asks the user whether they are still there."""
         self.is_apology = False
         self.is_written = False
         """No more pieces will come."""
@@ -66,7 +64,7 @@ class Playout:
 
     def due_in_s(self, now_s: float, lead_s: float) -> float | None:
         """Time until the next piece is to be sent; None when there is none to send."""
-        if self.is_draft or self.is_held or not self._waiting:
+        if not self._waiting:
             return None
         remaining_s = self._ledger.remaining_s(now_s)
         early_s = remaining_s + self._waiting[0].duration_s - lead_s

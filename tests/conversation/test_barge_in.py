@@ -5,7 +5,7 @@ import numpy as np
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.piece import Piece
-from serve_app.conversation.states import State
+from serve_app.conversation.states import REPLYING
 from serve_app.protocol.messages import AgentAudio, Interrupt, Token, Transcript
 from tests.conversation.talk import Talk
 
@@ -52,7 +52,7 @@ def test_a_cough_does_not_interrupt(talk: Talk) -> None:
     talk.says("Hello, I am your assistant.", 2.0)
     talk.speech(160)
     talk.silence(320)
-    assert talk.machine.state is State.REPLYING
+    assert talk.machine.state in REPLYING
     assert not talk.sent(Interrupt)
 
 
@@ -86,5 +86,5 @@ def test_noise_while_the_agent_thinks_does_not_leave_it_mute(talk: Talk) -> None
     talk.speech(128)
     talk.silence(480)
     talk.transcript("")
-    assert talk.machine.state is State.REPLYING
+    assert talk.machine.state in REPLYING
     assert talk.chat()[-1] == ("user", "What is this?")
