@@ -32,7 +32,7 @@ SETTINGS = TurnSettings(
     max_utterance_ms=3200,
     hold_ms=600,
     idle_prompt_ms=4000,
-    idle_close_ms=20_000,
+    idle_close_ms=6000,
     partial_ms=400,
 )
 TEXTS = ("", "Yes.", "Go on.", "go on", "(noise)", "No, stop it.", "yeah")
@@ -80,9 +80,10 @@ class Walk:
             *weighted(6, self._speak),
             *weighted(3, self._end_reply),
             *weighted(2, self._wait),
+            *weighted(1, self._nobody_there),
             *weighted(2, self._client),
             *weighted(1, self._expire_any),
-            *weighted(1, self._fail),
+            *weighted(2, self._fail),
             self._rarely,
         ]
 
@@ -156,14 +157,21 @@ class Walk:
         if not (asked := self._recent((ef.Reply, ef.Say))):
             return
         where = (asked.generation, asked.reply)
-        if isinstance(asked, ef.Reply) and asked.is_draft and self._random.random() < 0.5:
+        if isinstance(asked, ef.Reply) and asked.is_draft:
             self._do(ev.DraftDeclined(*where))
-        else:
+        elif self._random.random() < 0.5:
             stage = self._random.choice(["llm", "tts", "agent"])
             self._do(ev.ReplyFailed(*where, stage, "no"))
 
     def _wait(self) -> None:
         self._pass(self._random.choice([0.05, 0.3, 1.0, 3.0]))
+
+    def _nobody_there(self) -> None:
+        """Until the agent asks, and perhaps while it does."""
+        self._pass(SETTINGS.idle_prompt_ms / 1000)
+        self._speak()
+        self._frames(self._random.randint(0, 3), 0.9)
+        self._pass(self._random.choice([0.1, 2.0]))
 
     def _client(self) -> None:
         event = self._random.choice(
@@ -186,8 +194,10 @@ class Walk:
         what = self._random.random()
         if what < 0.3:
             self._do(ev.Draining(self._random.choice([5.0, 60.0])))
-        elif what < 0.5:
+        elif what < 0.45:
             self._do(ev.Disconnected())
+        elif what < 0.55:
+            self._do(ev.CloseRequested())
         if self._record is None or (what < 0.3 and self._random.random() < 0.5) or what > 0.8:
             return
         record, played = self._record, None

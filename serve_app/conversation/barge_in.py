@@ -101,16 +101,13 @@ def hold_is_over(floor: Floor, event: ev.Expired) -> State:
     if floor.user.is_speaking and not floor.user.is_silent:
         return _interrupt(floor)
     # The turn stays open: words that are transcribed later still count.
-    floor.agent.send(floor.generation, floor.now_s)
-    return State.SPEAKING
+    return floor.send_on()
 
 
 def _resume(floor: Floor) -> State:
     """Goes on with the same audio under the same token."""
     _dismiss_overlap(floor)
-    if floor.state is State.HELD:
-        floor.agent.send(floor.generation, floor.now_s)
-    return State.SPEAKING
+    return floor.send_on() if floor.state is State.HELD else State.SPEAKING
 
 
 def _dismiss_overlap(floor: Floor) -> None:

@@ -148,6 +148,10 @@ class Floor:
     def give_reply(self) -> State:
         """The reply that there is, or will be, is the one that the user hears."""
         self.agent.commit()
+        return self.send_on()
+
+    def send_on(self) -> State:
+        """Sends what is due of the reply, which may be over with that."""
         return self.finish_if_played(self.output())
 
     def output(self) -> State:
@@ -159,6 +163,12 @@ class Floor:
             self.notify(self.times.metrics(self.generation, reply, self.now_s), "metrics")
         self.record_reply()
         return State.SPEAKING if reply.is_started else State.PREPARING
+
+    def keep_back(self) -> State:
+        """Sends nothing while the output is held. What was sent is still being played."""
+        self.agent.watch_playback(self.generation, self.now_s)
+        self.record_reply()
+        return State.HELD
 
     def record_reply(self) -> None:
         """So that a client which comes back is told the rest."""

@@ -197,10 +197,10 @@ _TABLE: dict[State, _Steps] = {
     },
     State.HELD: {
         **_WHILE_HEARD,
-        ev.VoiceActivity: _may_lead(barge_in.voice_while_held, _SPEAKING, _LISTENING),
-        ev.Transcribed: _may_lead(barge_in.overlap_transcribed, _SPEAKING, _LISTENING),
-        ev.TranscriptionFailed: _leads(barge_in.overlap_failed, _SPEAKING),
-        ev.Timer.HOLD: _leads(barge_in.hold_is_over, _SPEAKING, _LISTENING),
+        ev.VoiceActivity: _may_lead(barge_in.voice_while_held, _SPEAKING, *_AFTER_REPLY),
+        ev.Transcribed: _may_lead(barge_in.overlap_transcribed, _SPEAKING, *_AFTER_REPLY),
+        ev.TranscriptionFailed: _leads(barge_in.overlap_failed, _SPEAKING, *_AFTER_REPLY),
+        ev.Timer.HOLD: _leads(barge_in.hold_is_over, _SPEAKING, *_AFTER_REPLY),
     },
     State.ENDED: {},
 }

@@ -95,9 +95,4 @@ def _go_on(floor: Floor) -> State:
 
 
 def _output(floor: Floor) -> State:
-    """Sends what is due, unless the output is held."""
-    if floor.state is not State.HELD:
-        return floor.output()
-    floor.agent.watch_playback(floor.generation, floor.now_s)
-    floor.record_reply()
-    return State.HELD
+    return floor.keep_back() if floor.state is State.HELD else floor.output()
