@@ -15,7 +15,7 @@ from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import AgentSettings, AppConfig
 from serve_app.stt.job import Request
-from serve_app.vad.silero import VadAnswer, VadJob
+from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
 """On top of the engines' own deadlines in the agent replica, which say what was late."""

@@ -14,7 +14,7 @@ import numpy as np
 from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.protocol.messages import Samples
-from serve_app.vad.silero import VadAnswer, VadJob, new_row
+from serve_app.vad.jobs import VadAnswer, VadJob, new_row
 
 Detect = Callable[[list[VadJob]], Awaitable[list[VadAnswer]]]
 

@@ -4,8 +4,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from serve_app.agent.engines import Utterance
 from serve_app.protocol.messages import Samples
+from serve_app.stt.utterance import Utterance
 
 
 class Urgency(IntEnum):

@@ -1,7 +1,7 @@
 """Which transcription runs next. No thread and no clock in here: the time is handed in."""
 
-from serve_app.agent.engines import Utterance
 from serve_app.stt.job import Job, Urgency
+from serve_app.stt.utterance import Utterance
 
 _LENGTHS_S = (4.0, 8.0, 16.0, 30.0)
 """Utterances of one batch share the window of the longest, so only similar ones go together; up

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from serve_app.agent.engines import Utterance
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.stt.job import Job, Request, Urgency
 from serve_app.stt.queue import TranscriptionQueue
+from serve_app.stt.utterance import Utterance
 
 log = logging.getLogger(__name__)
 

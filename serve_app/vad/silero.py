@@ -1,55 +1,13 @@
 """Silero VAD on onnxruntime: many sessions a call, and no state of its own."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
-
-Floats = npt.NDArray[np.float32]
-
-CONTEXT_SAMPLES = 64
-"""Silero wants the end of the frame before in front of each frame."""
-_STATE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class VadRow:
-    """What Silero remembers of one session: it travels with each call, so any replica will do."""
-
-    state: Floats
-    """Recurrent state, shape (2, 128)."""
-    context: Floats
-    """Last samples of the frame before, shape (64,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class VadJob:
-    """One session's part of a call."""
-
-    row: VadRow
-    frames: Floats
-    """Shape (n, 512), n at least 1, at 16 kHz."""
-
-
-@dataclass(frozen=True, slots=True)
-class VadAnswer:
-    """Answers one job."""
-
-    row: VadRow
-    probabilities: Floats
-    """Shape (n,), 0 to 1: one for each frame."""
-
-
-def new_row() -> VadRow:
-    """The memory of a session that has not sent anything."""
-    return VadRow(
-        np.zeros((2, _STATE), dtype=np.float32), np.zeros(CONTEXT_SAMPLES, dtype=np.float32)
-    )
+from serve_app.vad.jobs import CONTEXT_SAMPLES, Floats, VadAnswer, VadJob, VadRow, new_row
 
 
 class SileroVad:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
-from serve_app.agent.engines import Utterance
 from serve_app.agent.tts.resample import PcmResampler
 from serve_app.client.playback import Received
 from serve_app.client.session import EchoSession, converse
@@ -15,6 +14,7 @@ from serve_app.client.speech import trim
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS, Samples
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine
 from tests.serve.conftest import Server
 from tests.speech import TRANSCRIPTS, clip, word_errors, words

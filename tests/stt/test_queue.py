@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from serve_app.agent.engines import Utterance
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.stt.job import Job, Urgency
 from serve_app.stt.queue import TranscriptionQueue
+from serve_app.stt.utterance import Utterance
 
 FINAL, GUESS, PART = Urgency.FINAL, Urgency.SPECULATIVE, Urgency.PARTIAL
 

@@ -13,12 +13,12 @@ from transformers import (
     WhisperTokenizer,
 )
 
-from serve_app.agent.engines import Utterance
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.steps import DecoderSteps
 from serve_app.stt.whisper.tokens import Tokens
 from serve_app.stt.whisper.transcriber import WhisperEngine

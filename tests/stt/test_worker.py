@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterator, Sequence
 import numpy as np
 import pytest
 
-from serve_app.agent.engines import Utterance
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.stt.job import Job, Request, Urgency
 from serve_app.stt.queue import TranscriptionQueue
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.worker import TranscriptionWorker
 
 FINAL, GUESS, PART = Urgency.FINAL, Urgency.SPECULATIVE, Urgency.PARTIAL

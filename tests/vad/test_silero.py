@@ -11,7 +11,8 @@ from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.errors import EngineError, EngineTimeout
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.protocol.messages import Samples
-from serve_app.vad.silero import SileroVad, VadAnswer, VadJob, new_row
+from serve_app.vad.jobs import VadAnswer, VadJob, new_row
+from serve_app.vad.silero import SileroVad
 from tests.speech import clip
 
 pytestmark = pytest.mark.models

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import WhisperForConditionalGeneration
 
-from serve_app.agent.engines import Utterance
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.rows import TimedTranscript, Transcript
 from serve_app.stt.whisper.steps import DecoderSteps
 from serve_app.stt.whisper.tokens import Tokens

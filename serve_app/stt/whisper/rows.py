@@ -2,7 +2,7 @@
 
 from torch import Tensor, inf
 
-from serve_app.agent.engines import Utterance
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.tokens import Tokens
 
 _STEP_S = 0.02

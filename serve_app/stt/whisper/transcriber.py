@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-from serve_app.agent.engines import Utterance
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.devices import (
     can_halve_weights,
@@ -23,6 +22,7 @@ from serve_app.devices import (
 from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
 from serve_app.settings.schema import PACKAGED, SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.decode import GreedyDecoder
 from serve_app.stt.whisper.guards import is_doubled, is_said
 from serve_app.stt.whisper.rows import Transcript
