@@ -17,8 +17,9 @@ from deployments.scaling import ScaleBySessions, ScaleByWait
 from deployments.session import SessionActor
 from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
+from serve_app.agent.tools.factory import check_tools
 from serve_app.sessions.actors import actor_name
-from serve_app.settings.plan import load
+from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, Pool, Replicas, SttSettings
 
@@ -41,6 +42,7 @@ WebSocket reaches the client as an HTTP 500."""
 def build(args: dict[str, Any]) -> serve.Application:
     """The application. Raises ConfigError with one line that says what to change."""
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
+    check_tools(config.agent, os.environ)
     vad = _deployment(
         VoiceActivity,
         config.vad,

@@ -13,10 +13,12 @@ from typing import Any
 
 import yaml
 
+from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.local import processes
 from serve_app.models import fetch as models
-from serve_app.settings.plan import load, packaged_models, stages
+from serve_app.settings.environment import load
+from serve_app.settings.plan import packaged_models, stages
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig
 
@@ -91,6 +93,7 @@ def running(path: Path, report: Report, port: int | None = None) -> Iterator[App
     file = read_file(path)
     http = {**file.http, "port": port or file.port}
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
+    check_tools(config.agent, os.environ)
     _check_ports(http["port"], metrics_port(os.environ))
     models.fetch_all(packaged_models(config), report)
     processes.adopt_orphans()

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.protocol.formats import (
     ELEVEN_LABS_FORMATS,
@@ -76,11 +75,9 @@ _TTS = _Place(
 def resolve(config: AppConfig, env: Mapping[str, str], gpus: float) -> AppConfig:
     """The same settings with every `auto` decided. `gpus`: what the cluster has.
 
-    Raises ConfigError when a chosen provider lacks its key or an address, and for tools that
-    cannot be used.
+    Raises ConfigError when a chosen provider lacks its key or an address.
     """
     agent = _resolve_agent(config.agent, env)
-    check_tools(agent, env)
     return config.model_copy(update={"stt": _resolve_stt(config.stt, gpus), "agent": agent})
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from serve_app.agent.tools.schema import checked_schema
 from serve_app.conversation.settings import TurnSettings
+from serve_app.settings.tool_schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
 TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]

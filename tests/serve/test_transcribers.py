@@ -19,7 +19,7 @@ from bench.stt_pool import replica_pids
 from serve_app.app import transcribers
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
-from serve_app.settings.plan import load
+from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.job import Request

@@ -9,7 +9,8 @@ from serve_app.agent.factory import eleven_labs_format
 from serve_app.errors import ConfigError, ProtocolViolation
 from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
-from serve_app.settings.plan import check_options, load, packaged_models, stages
+from serve_app.settings.environment import load
+from serve_app.settings.plan import check_options, packaged_models, stages
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import AppConfig
 
