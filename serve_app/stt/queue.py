@@ -1,9 +1,10 @@
 """Which transcription runs next. No thread and no clock in here: the time is handed in."""
 
+from serve_app.conversation.settings import WHISPER_WINDOW_S
 from serve_app.stt.job import Job, Urgency
 from serve_app.stt.utterance import Utterance
 
-_LENGTHS_S = (4.0, 8.0, 16.0, 30.0)
+_LENGTHS_S = (4.0, 8.0, 16.0, float(WHISPER_WINDOW_S))
 """Utterances of one batch share the window of the longest, so only similar ones go together; up
 to 4 s, all have the shortest window."""
 

@@ -3,15 +3,13 @@
 import numpy as np
 import onnxruntime
 
-from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.conversation.settings import SAMPLE_RATE_HZ, SMART_TURN_WINDOW_S
 from serve_app.models import fetch as models
 from serve_app.protocol.messages import Samples
 from serve_app.vad.log_mel import log_mel
 
-WINDOW_S = 8
-"""What the model hears: the end of the turn. Earlier audio does not matter."""
 _PACKAGED_MODEL = ("smart-turn-v3.2", "smart-turn-v3.2-cpu.onnx")
-_WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
+_WINDOW_SAMPLES = SMART_TURN_WINDOW_S * SAMPLE_RATE_HZ
 _VARIANCE_FLOOR = 1e-7
 """As in transformers' WhisperFeatureExtractor: keeps digital silence finite."""
 

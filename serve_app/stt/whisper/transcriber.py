@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.conversation.settings import SAMPLE_RATE_HZ, WHISPER_WINDOW_S
 from serve_app.devices import (
     can_halve_weights,
     halve_weights,
@@ -29,8 +29,6 @@ from serve_app.stt.whisper.rows import Transcript
 from serve_app.stt.whisper.tokens import ENGLISH, Tokens, is_multilingual
 
 _PACKAGED_MODEL = "whisper-tiny.en"
-_WINDOW_S = 30.0
-"""What Whisper was trained on; a longer utterance has to be cut before."""
 _SHORTEST_WINDOW_S = 6.0
 _AFTER_SPEECH_S = 2.0
 """Shorter windows, or less after the speech, make tiny.en repeat itself."""
@@ -98,8 +96,10 @@ class WhisperEngine:
         EngineError.
         """
         longest_s = max((utterance.duration_s for utterance in utterances), default=0.0)
-        if longest_s > _WINDOW_S:
-            raise EngineError("stt", f"an utterance of {longest_s:.1f} s; at most 30 s")
+        if longest_s > WHISPER_WINDOW_S:
+            raise EngineError(
+                "stt", f"an utterance of {longest_s:.1f} s; at most {WHISPER_WINDOW_S} s"
+            )
         wanted = [i for i, utterance in enumerate(utterances) if _is_worth_it(utterance)]
         texts = [""] * len(utterances)
         if wanted:
@@ -110,14 +110,14 @@ class WhisperEngine:
 
     def _transcripts(self, speech: list[Utterance]) -> Generator[None, None, list[Transcript]]:
         longest_s = max(utterance.duration_s for utterance in speech)
-        window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _AFTER_SPEECH_S), _WINDOW_S)
+        window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _AFTER_SPEECH_S), WHISPER_WINDOW_S)
         hint = self._hint(speech[0]) if len(speech) == 1 else []
         heard = yield from self._hear(speech, window_s)
         rows = yield from self._decoder.timed(heard, speech, hint)
         runaways = [i for i, row in enumerate(rows) if row.capped or is_doubled(self._written(row))]
         if runaways:
             retried = [speech[i] for i in runaways]
-            heard = yield from self._hear(retried, _WINDOW_S)
+            heard = yield from self._hear(retried, WHISPER_WINDOW_S)
             again = yield from self._decoder.plain(heard, retried)
             for i, row in zip(runaways, again, strict=True):
                 rows[i] = row
@@ -146,7 +146,7 @@ class WhisperEngine:
     def _features(self, utterance: Utterance, window_s: float) -> Tensor:
         """The log-mel spectrogram, shape (mels, 100 * window_s)."""
         frames = 2 * math.ceil(window_s * _POSITIONS_PER_SECOND)
-        silence_s = _SILENCE_AFTER_S if window_s < _WINDOW_S else _WINDOW_S
+        silence_s = _SILENCE_AFTER_S if window_s < WHISPER_WINDOW_S else WHISPER_WINDOW_S
         silence = np.zeros(round(silence_s * SAMPLE_RATE_HZ), dtype=np.float32)
         samples = np.concatenate((utterance.samples, silence))[: frames * _FRAME_SAMPLES]
         features: Tensor = self._extractor(
