@@ -18,14 +18,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from deployments.scaling import SESSIONS
-from serve_app.conversation.floor import STOPPING
 from serve_app.conversation.opening import LAST_TURN_S
-from serve_app.errors import AtCapacity
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.checkpoints import Checkpoints
 from serve_app.sessions.keeper import Leases
 from serve_app.sessions.pool import SessionPool
@@ -73,11 +72,11 @@ class Ingress:
         """One session, from handshake to close."""
         await socket.accept()
         if self._is_draining:
-            await socket.close(STOPPING, "the server is going to stop: connect again")
+            await socket.close(CloseCode.STOPPING, "the server is going to stop: connect again")
             return
         if self._live_sessions >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
-            await socket.close(AtCapacity.close_code, "all sessions are taken: try again later")
+            await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")
             return
         driver = self._driver(socket)
         session = _task_of_its_own(driver.run(self._config.ingress.open_timeout_s))

@@ -25,6 +25,7 @@ from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
+from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import ClientMessage, Open
 from serve_app.sessions.keeper import Leases, SessionKeeper
 from serve_app.sessions.pool import SessionPool
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 
 _GOODBYE_S = 5.0
 """For the last messages, when the server ends the session."""
-_KEPT_CODES = {1001, 1006, 1011, 1012, 1013}
-"""After these, and after 45xx, a client may come back; any other end is the session's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Driver:
         self._voice = VoiceStream(self._deliver_voice, self._inbox.fail)
         self._keeper: SessionKeeper | None = None
         self._has_opened = False
-        self._closed_with = 1006
+        self._closed_with: int = CloseCode.LOST
         self.is_over = False
         """True from before the close frame is sent: a client that sees it finds its place free."""
 
@@ -97,7 +96,7 @@ class Driver:
                 self._event_log.close()
             if self._keeper is not None:
                 self._services.leases.remove(self._keeper)
-                await self._keeper.end(is_kept=_is_kept(self._closed_with))
+                await self._keeper.end(is_kept=may_come_back(self._closed_with))
 
     def leave(self) -> None:
         """Ends the session because its client is gone. Safe to repeat, and afterwards."""
@@ -207,10 +206,6 @@ class Driver:
         self._services.leases.add(keeper)
         # Not an effect: an event log must not hold the secret.
         self._socket.send(keeper.message(self._services.window_s))
-
-
-def _is_kept(code: int) -> bool:
-    return code in _KEPT_CODES or 4500 <= code < 4600
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from serve_app.errors import ProtocolViolation
-from serve_app.protocol.codec import BAD_MESSAGE
 from serve_app.protocol.messages import Open
 from serve_app.settings.resolve import client_format
 from serve_app.settings.schema import PACKAGED, AppConfig, LlmSettings, TtsSettings
@@ -55,12 +54,12 @@ def packaged_models(config: AppConfig) -> list[str]:
 def check_options(config: AppConfig, message: Open) -> None:
     """Whether the resolved engines can do what a client asks for. Raises ProtocolViolation."""
     if message.voice and config.agent.tts.provider == "local":
-        raise ProtocolViolation(BAD_MESSAGE, "open: 'voice': the local voice is the only one here")
+        raise ProtocolViolation("open: 'voice': the local voice is the only one here")
     if message.sample_rate_hz and not client_format(config.agent.tts).is_pcm:
-        raise ProtocolViolation(BAD_MESSAGE, "open: 'sample_rate_hz': the voice here is not pcm")
+        raise ProtocolViolation("open: 'sample_rate_hz': the voice here is not pcm")
     speaks_english_only = config.stt.model == PACKAGED or config.stt.model.endswith(".en")
     if message.language not in ("", "en") and speaks_english_only:
-        raise ProtocolViolation(BAD_MESSAGE, "open: 'language': the model here knows 'en' only")
+        raise ProtocolViolation("open: 'language': the model here knows 'en' only")
 
 
 def _chain(stage: str, engines: Iterable[_Engine], replicas: int) -> Iterator[StagePlan]:
