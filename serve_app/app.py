@@ -18,7 +18,7 @@ from deployments.session import SessionActor
 from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
 from serve_app.agent.tools.factory import check_tools
-from serve_app.sessions.actors import actor_name
+from serve_app.sessions.handles import actor_name
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, Pool, Replicas, SttSettings

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from serve_app.errors import EngineUnavailable, SessionsUnavailable, SessionUnknown
-from serve_app.sessions.actors import SessionActors, actor_name
 from serve_app.sessions.checkpoints import Checkpoints
+from serve_app.sessions.handles import ActorHandles, actor_name
 from serve_app.sessions.store import Entry, Renewal, hashed
 
 _YOUNG_S = 5.0
@@ -23,11 +23,11 @@ class SessionPool:
         self,
         actors: int,
         checkpoints: Checkpoints | None = None,
-        asked: SessionActors | None = None,
+        asked: ActorHandles | None = None,
     ) -> None:
         self._actors = actors
         self._checkpoints = checkpoints
-        self._asked = asked or SessionActors()
+        self._asked = asked or ActorHandles()
 
     async def save(self, session: str, entry: Entry) -> bool:
         """False when the session has another owner. Raises EngineUnavailable."""

@@ -8,7 +8,7 @@ import pytest
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import ChatMessage, Record
 from serve_app.errors import EngineUnavailable, SessionsUnavailable, SessionUnknown
-from serve_app.sessions.actors import SessionActors
+from serve_app.sessions.handles import ActorHandles
 from serve_app.sessions.pool import SessionPool
 from serve_app.sessions.store import Entry, SessionStore, hashed
 
@@ -17,7 +17,7 @@ OLD = "ACTOR::echo::Ingress::older::sessions-0"
 ENTRY = Entry(Record((ChatMessage("system", "Be kind."),), 3, 1), Opened(""), hashed("secret"))
 
 
-class Actors(SessionActors):
+class Actors(ActorHandles):
     """In the place of Ray's: each name is a store."""
 
     def __init__(self, *names: str, age_s: float = 60.0) -> None:

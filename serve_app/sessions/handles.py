@@ -20,7 +20,7 @@ def actor_name(index: int) -> str:
     return f"sessions-{index}"
 
 
-class SessionActors:
+class ActorHandles:
     """Finds them by name and asks them, with a deadline."""
 
     def __init__(self) -> None:
