@@ -25,9 +25,9 @@ from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
+from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
 from serve_app.sessions.keeper import Leases
-from serve_app.sessions.pool import SessionPool
 from serve_app.settings.plan import check_options, stages
 from serve_app.settings.schema import AppConfig, SessionSettings
 
@@ -46,12 +46,12 @@ class Ingress:
     ) -> None:
         self._config = config
         calls = Calls(config, vad, stt, agent)
-        pool = SessionPool(config.sessions.actors, _checkpoints(config.sessions))
+        actors = SessionActors(config.sessions.actors, _checkpoints(config.sessions))
         self._services = Services(
             calls,
             VoiceActivityBatcher(calls.detect),
-            pool,
-            Leases(pool),
+            actors,
+            Leases(actors),
             config.sessions.window_s,
             partial(check_options, config),
         )

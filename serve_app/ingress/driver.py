@@ -27,8 +27,8 @@ from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
 from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import ClientMessage, Open
+from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.keeper import Leases, SessionKeeper
-from serve_app.sessions.pool import SessionPool
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Services:
 
     calls: Calls
     batcher: VoiceActivityBatcher
-    pool: SessionPool
+    actors: SessionActors
     leases: Leases
     window_s: float
     """In which a client may come back."""
@@ -189,13 +189,13 @@ class Driver:
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
-                keeper = await SessionKeeper.attach(self._services.pool, message.resume_token)
+                keeper = await SessionKeeper.attach(self._services.actors, message.resume_token)
                 entry = keeper.entry
                 event = replace(entry.options, record=entry.record, played=event.played)
                 self._keep_with(keeper)
             elif message.resume:
                 options = replace(event, prompt="", greeting=None)
-                self._keep_with(SessionKeeper.begin(self._services.pool, self._session, options))
+                self._keep_with(SessionKeeper.begin(self._services.actors, self._session, options))
         return event
 
     def _keep_with(self, keeper: SessionKeeper) -> None:

@@ -11,7 +11,7 @@ from serve_app.conversation.events import Opened
 from serve_app.conversation.history import Record
 from serve_app.errors import EngineError, SessionTaken, SessionUnknown, VoiceError
 from serve_app.protocol.messages import Session
-from serve_app.sessions.pool import SessionPool
+from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.store import Entry, hashed
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _TOUCH_EVERY = 5
 class SessionKeeper:
     """Writes the newest record; one that is overtaken while waiting need not be written."""
 
-    def __init__(self, pool: SessionPool, session: str, secret: str, entry: Entry) -> None:
+    def __init__(self, pool: SessionActors, session: str, secret: str, entry: Entry) -> None:
         self.session = session
         self.entry = entry
         self.heard_samples = 0
@@ -43,13 +43,13 @@ class SessionKeeper:
         self._fail: Callable[[VoiceError], None] | None = None
 
     @classmethod
-    def begin(cls, pool: SessionPool, session: str, options: Opened) -> "SessionKeeper":
+    def begin(cls, pool: SessionActors, session: str, options: Opened) -> "SessionKeeper":
         """A new session."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         return cls(pool, session, secret, Entry(Record((), 0, 0), options, hashed(secret)))
 
     @classmethod
-    async def attach(cls, pool: SessionPool, token: str) -> "SessionKeeper":
+    async def attach(cls, pool: SessionActors, token: str) -> "SessionKeeper":
         """The session of a token. Raises SessionUnknown or SessionsUnavailable."""
         session, _, secret = token.partition(".")
         if not secret:
@@ -131,7 +131,7 @@ class Leases:
     """Renews those of all sessions of an ingress replica together, once a second: so an owner
     learns soon that it was superseded, and an actor that was lost gets its sessions back."""
 
-    def __init__(self, pool: SessionPool) -> None:
+    def __init__(self, pool: SessionActors) -> None:
         self._pool = pool
         self._keepers: dict[str, SessionKeeper] = {}
 

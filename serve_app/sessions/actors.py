@@ -1,4 +1,4 @@
-"""The pool of session actors, seen from the ingress."""
+"""All session actors as one, as the ingress sees them."""
 
 import asyncio
 import hmac
@@ -13,33 +13,35 @@ from serve_app.sessions.handles import ActorHandles, actor_name
 from serve_app.sessions.store import Entry, Renewal, hashed
 
 _YOUNG_S = 5.0
-"""An actor that died comes back empty; within this the owners have saved their sessions again."""
+"""An actor that died starts again empty; within this time the owners have saved their sessions to
+it again."""
 
 
-class SessionPool:
-    """Sessions spread over the actors by hash, and written to Redis where one is configured."""
+class SessionActors:
+    """Spreads sessions over the actors by hash, and writes them to Redis if one is configured."""
 
     def __init__(
         self,
-        actors: int,
+        count: int,
         checkpoints: Checkpoints | None = None,
-        asked: ActorHandles | None = None,
+        handles: ActorHandles | None = None,
     ) -> None:
-        self._actors = actors
+        """`count`: actors of this version of the application."""
+        self._count = count
         self._checkpoints = checkpoints
-        self._asked = asked or ActorHandles()
+        self._handles = handles or ActorHandles()
 
     async def save(self, session: str, entry: Entry) -> bool:
         """False when the session has another owner. Raises EngineUnavailable."""
-        return bool(await self._asked.ask(self._actor(session), "save", session, entry))
+        return bool(await self._handles.ask(self._actor(session), "save", session, entry))
 
     async def checkpoint(self, session: str, entry: Entry) -> None:
-        """Never raises: a Redis that is slow or down is a warning."""
+        """Never raises: a Redis that is slow or down only causes a warning."""
         if self._checkpoints is not None:
             await self._checkpoints.save(session, entry)
 
     async def touch(self, sessions: Iterable[str]) -> None:
-        """These have an owner that is alive; for Redis, which is told less often."""
+        """Tells Redis that the owners of these sessions are alive."""
         if self._checkpoints is not None:
             await self._checkpoints.touch(sessions)
 
@@ -47,11 +49,11 @@ class SessionPool:
         """Makes the caller the owner. Raises SessionUnknown or SessionsUnavailable."""
         actor, is_certain = self._actor(session), True
         try:
-            entry: Entry | None = await self._asked.ask(actor, "attach", session, secret, next_hash)
+            entry = await self._attach(actor, session, secret, next_hash)
             if entry is None:
                 entry, is_certain = await self._moved(session, secret, next_hash)
             if entry is None and await self._is_restored(session, secret):
-                entry = await self._asked.ask(actor, "attach", session, secret, next_hash)
+                entry = await self._attach(actor, session, secret, next_hash)
             if entry is None and not (is_certain and await self._is_grown(actor)):
                 raise SessionsUnavailable("the sessions are being restored: try again")
         except EngineUnavailable:
@@ -62,11 +64,11 @@ class SessionPool:
         return entry
 
     async def renew(self, epochs: Mapping[str, int]) -> Renewal:
-        """One call an actor; one that cannot be reached is left out."""
+        """One call for each actor; leaves out those that cannot be reached."""
         by_actor: dict[str, dict[str, int]] = defaultdict(dict)
         for session, epoch in epochs.items():
             by_actor[self._actor(session)][session] = epoch
-        calls = [self._asked.ask(actor, "renew", mine) for actor, mine in by_actor.items()]
+        calls = [self._handles.ask(actor, "renew", mine) for actor, mine in by_actor.items()]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         renewals = [answer for answer in answers if isinstance(answer, Renewal)]
         return Renewal(
@@ -78,42 +80,46 @@ class SessionPool:
         """Raises EngineUnavailable."""
         if self._checkpoints is not None:
             await self._checkpoints.forget(session, epoch)
-        await self._asked.ask(self._actor(session), "forget", session, epoch)
+        await self._handles.ask(self._actor(session), "forget", session, epoch)
+
+    async def _attach(
+        self, actor: str, session: str, secret: str, next_hash: bytes
+    ) -> Entry | None:
+        entry: Entry | None = await self._handles.ask(actor, "attach", session, secret, next_hash)
+        return entry
 
     async def _moved(
         self, session: str, secret: str, next_hash: bytes
     ) -> tuple[Entry | None, bool]:
-        """Takes the session from an actor of another version of the application. And whether all
-        that may have it were asked."""
+        """Takes the session over from an actor of another version of the application. Also returns
+        whether every actor that might hold it has answered."""
         try:
-            actors = await self._asked.of_other_versions()
+            actors = await self._handles.of_other_versions()
         except EngineUnavailable:
             return None, False
         is_certain = True
         for actor in actors:
             try:
-                entry: Entry | None = await self._asked.ask(
-                    actor, "attach", session, secret, next_hash
-                )
+                entry = await self._attach(actor, session, secret, next_hash)
             except EngineUnavailable:
                 is_certain = False
                 continue
             if entry is not None:
                 await self.save(session, entry)
-                with suppress(EngineUnavailable):  # it expires there
-                    await self._asked.ask(actor, "forget", session, entry.epoch)
+                with suppress(EngineUnavailable):  # then it expires there
+                    await self._handles.ask(actor, "forget", session, entry.epoch)
                 return entry, True
         return None, is_certain
 
     async def _is_grown(self, actor: str) -> bool:
-        return bool(await self._asked.ask(actor, "age_s") >= _YOUNG_S)
+        return bool(await self._handles.ask(actor, "age_s") >= _YOUNG_S)
 
     async def _is_restored(self, session: str, secret: str) -> bool:
-        """Gives the actor what Redis holds, if the client is entitled to it."""
+        """Gives the actor what Redis holds, if the client has the right secret."""
         entry = await self._checkpoints.load(session) if self._checkpoints is not None else None
         if entry is None or not hmac.compare_digest(entry.secret_hash, hashed(secret)):
             return False
         return await self.save(session, entry)
 
     def _actor(self, session: str) -> str:
-        return actor_name(zlib.crc32(session.encode()) % self._actors)
+        return actor_name(zlib.crc32(session.encode()) % self._count)
