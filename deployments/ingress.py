@@ -27,7 +27,7 @@ from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
-from serve_app.sessions.keeper import Leases
+from serve_app.sessions.leases import Leases
 from serve_app.settings.plan import check_options, stages
 from serve_app.settings.schema import AppConfig, SessionSettings
 

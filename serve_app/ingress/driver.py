@@ -28,7 +28,7 @@ from serve_app.ingress.work import Work
 from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import ClientMessage, Open
 from serve_app.sessions.actors import SessionActors
-from serve_app.sessions.keeper import Leases, SessionKeeper
+from serve_app.sessions.leases import Lease, Leases
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Driver:
         self._timers = Timers(self._inbox)
         self._work = Work(session, services.calls, self._inbox.put)
         self._voice = VoiceStream(self._deliver_voice, self._inbox.fail)
-        self._keeper: SessionKeeper | None = None
+        self._lease: Lease | None = None
         self._has_opened = False
         self._closed_with: int = CloseCode.LOST
         self.is_over = False
@@ -94,9 +94,9 @@ class Driver:
             await _end([reader, writer, *self._work.tasks])
             if self._event_log is not None:
                 self._event_log.close()
-            if self._keeper is not None:
-                self._services.leases.remove(self._keeper)
-                await self._keeper.end(is_kept=may_come_back(self._closed_with))
+            if self._lease is not None:
+                self._services.leases.remove(self._lease)
+                await self._lease.end(is_kept=may_come_back(self._closed_with))
 
     def leave(self) -> None:
         """Ends the session because its client is gone. Safe to repeat, and afterwards."""
@@ -110,7 +110,7 @@ class Driver:
         while True:
             event = await self._inbox.get()
             if isinstance(event, ClientGone):
-                if self._keeper is None:
+                if self._lease is None:
                     raise event
                 event = ev.Disconnected()
             if isinstance(event, VoiceError):
@@ -150,17 +150,17 @@ class Driver:
             case ef.Disarm(timer):
                 self._timers.disarm(timer)
             case ef.Record():
-                if self._keeper is not None:
-                    self._keep(self._keeper, effect)
+                if self._lease is not None:
+                    self._keep(self._lease, effect)
             case ef.CloseSocket(code, reason):
                 self._closes(code)
                 self._socket.close(code, reason)
 
-    def _keep(self, keeper: SessionKeeper, record: ef.Record) -> None:
-        keeper.keep(record)
+    def _keep(self, lease: Lease, record: ef.Record) -> None:
+        lease.keep(record)
         # A turn is told when it is safe. Audio does not wait: the client knows what it has played.
         if record.reply is None:
-            self._socket.hold(keeper.until_saved)
+            self._socket.hold(lease.until_saved)
 
     def _say_goodbye(self, error: VoiceError) -> None:
         log.info("session %s closes with %s: %s", self._session, error.close_code, error)
@@ -189,23 +189,23 @@ class Driver:
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
-                keeper = await SessionKeeper.attach(self._services.actors, message.resume_token)
-                entry = keeper.entry
+                lease = await Lease.attach(self._services.actors, message.resume_token)
+                entry = lease.entry
                 event = replace(entry.options, record=entry.record, played=event.played)
-                self._keep_with(keeper)
+                self._keep_with(lease)
             elif message.resume:
                 options = replace(event, prompt="", greeting=None)
-                self._keep_with(SessionKeeper.begin(self._services.actors, self._session, options))
+                self._keep_with(Lease.begin(self._services.actors, self._session, options))
         return event
 
-    def _keep_with(self, keeper: SessionKeeper) -> None:
-        log.info("session %s at socket %s", keeper.session, self._session)
-        self._keeper = keeper
-        self._tokens.epoch = keeper.entry.epoch
-        keeper.start(self._inbox.fail)
-        self._services.leases.add(keeper)
+    def _keep_with(self, lease: Lease) -> None:
+        log.info("session %s at socket %s", lease.session, self._session)
+        self._lease = lease
+        self._tokens.epoch = lease.entry.epoch
+        lease.start(self._inbox.fail)
+        self._services.leases.add(lease)
         # Not an effect: an event log must not hold the secret.
-        self._socket.send(keeper.message(self._services.window_s))
+        self._socket.send(lease.notice(self._services.window_s))
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -27,7 +27,7 @@ from serve_app.protocol.messages import (
     Played,
     RequestInterrupt,
     ServerMessage,
-    Session,
+    SessionNotice,
     StateChanged,
     Text,
     Token,
@@ -50,7 +50,7 @@ _SERVER_TYPES: Final[dict[type, str]] = {
     StateChanged: "state",
     Metrics: "metrics",
     ErrorNotice: "error",
-    Session: "session",
+    SessionNotice: "session",
     GoAway: "goaway",
 }
 

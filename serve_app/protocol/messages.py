@@ -175,7 +175,7 @@ class ErrorNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionNotice:
     """Extension, for `open.resume`: how to go on with this conversation on another socket."""
 
     resume_token: str = field(repr=False)
@@ -206,6 +206,6 @@ ServerMessage = (
     | StateChanged
     | Metrics
     | ErrorNotice
-    | Session
+    | SessionNotice
     | GoAway
 )

@@ -22,7 +22,7 @@ from serve_app.protocol.messages import (
     Partial,
     PlaybackState,
     ServerMessage,
-    Session,
+    SessionNotice,
     StateChanged,
     Token,
     Transcript,
@@ -77,7 +77,7 @@ def test_state_and_close_as_echos_client_sends_them() -> None:
             b"\x84\xa4type\xa5error\xa4turn\x02\xa5stage\xa3llm\xa7message\xa4late",
         ),
         (
-            Session("id.secret", 60.0, 512),
+            SessionNotice("id.secret", 60.0, 512),
             b"\x84\xa4type\xa7session\xacresume_token\xa9id.secret"
             b"\xa8window_s\xcb\x40\x4e\0\0\0\0\0\0\xadheard_samples\xcd\x02\x00",
         ),

@@ -10,7 +10,7 @@ from itertools import count
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import Record
 from serve_app.errors import EngineError, SessionTaken, SessionUnknown, VoiceError
-from serve_app.protocol.messages import Session
+from serve_app.protocol.messages import SessionNotice
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.store import Entry, hashed
 
@@ -26,16 +26,16 @@ _TOUCH_EVERY = 5
 """Renewals to one that Redis is told of."""
 
 
-class SessionKeeper:
+class Lease:
     """Writes the newest record; one that is overtaken while waiting need not be written."""
 
-    def __init__(self, pool: SessionActors, session: str, secret: str, entry: Entry) -> None:
+    def __init__(self, actors: SessionActors, session: str, secret: str, entry: Entry) -> None:
         self.session = session
         self.entry = entry
         self.heard_samples = 0
         """Of the last socket's audio; a new socket's is counted anew."""
         self._secret = secret
-        self._pool = pool
+        self._actors = actors
         self._is_new = asyncio.Event()
         self._is_saved = asyncio.Event()
         self._is_saved.set()
@@ -43,27 +43,27 @@ class SessionKeeper:
         self._fail: Callable[[VoiceError], None] | None = None
 
     @classmethod
-    def begin(cls, pool: SessionActors, session: str, options: Opened) -> "SessionKeeper":
+    def begin(cls, actors: SessionActors, session: str, options: Opened) -> "Lease":
         """A new session."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        return cls(pool, session, secret, Entry(Record((), 0, 0), options, hashed(secret)))
+        return cls(actors, session, secret, Entry(Record((), 0, 0), options, hashed(secret)))
 
     @classmethod
-    async def attach(cls, pool: SessionActors, token: str) -> "SessionKeeper":
+    async def attach(cls, actors: SessionActors, token: str) -> "Lease":
         """The session of a token. Raises SessionUnknown or SessionsUnavailable."""
         session, _, secret = token.partition(".")
         if not secret:
             raise SessionUnknown("open: 'resume_token' is not one that this server gave out")
         next_secret = secrets.token_urlsafe(_SECRET_BYTES)
-        entry = await pool.attach(session, secret, hashed(next_secret))
-        keeper = cls(pool, session, next_secret, entry)
-        keeper.heard_samples = entry.record.heard_samples
-        keeper.keep(replace(entry.record, heard_samples=0))
-        return keeper
+        entry = await actors.attach(session, secret, hashed(next_secret))
+        lease = cls(actors, session, next_secret, entry)
+        lease.heard_samples = entry.record.heard_samples
+        lease.keep(replace(entry.record, heard_samples=0))
+        return lease
 
-    def message(self, window_s: float) -> Session:
+    def notice(self, window_s: float) -> SessionNotice:
         """What the client needs to come back."""
-        return Session(f"{self.session}.{self._secret}", window_s, self.heard_samples)
+        return SessionNotice(f"{self.session}.{self._secret}", window_s, self.heard_samples)
 
     def start(self, fail: Callable[[VoiceError], None]) -> None:
         """`fail` is told when the session has another owner."""
@@ -101,7 +101,7 @@ class SessionKeeper:
                     await self._is_saved.wait()
                 await self._stop()
                 if not is_kept:
-                    await self._pool.forget(self.session, self.entry.epoch)
+                    await self._actors.forget(self.session, self.entry.epoch)
         except (EngineError, TimeoutError) as error:
             log.warning("session %s is left to expire: %s", self.session, error)
         finally:
@@ -118,47 +118,49 @@ class SessionKeeper:
             self._is_new.clear()
             entry = self.entry
             try:
-                if not await self._pool.save(self.session, entry):
+                if not await self._actors.save(self.session, entry):
                     self.was_taken()
             except EngineError as error:
                 log.warning("session %s is not recorded: %s", self.session, error)
             if not self._is_new.is_set():
                 self._is_saved.set()
-            await self._pool.checkpoint(self.session, entry)
+            await self._actors.checkpoint(self.session, entry)
 
 
 class Leases:
     """Renews those of all sessions of an ingress replica together, once a second: so an owner
     learns soon that it was superseded, and an actor that was lost gets its sessions back."""
 
-    def __init__(self, pool: SessionActors) -> None:
-        self._pool = pool
-        self._keepers: dict[str, SessionKeeper] = {}
+    def __init__(self, actors: SessionActors) -> None:
+        self._actors = actors
+        self._leases: dict[str, Lease] = {}
 
-    def add(self, keeper: SessionKeeper) -> None:
+    def add(self, lease: Lease) -> None:
         """A session that is here already was resumed here: its older owner is done."""
-        if older := self._keepers.get(keeper.session):
+        if older := self._leases.get(lease.session):
             older.was_taken()
-        self._keepers[keeper.session] = keeper
+        self._leases[lease.session] = lease
 
-    def remove(self, keeper: SessionKeeper) -> None:
-        if self._keepers.get(keeper.session) is keeper:
-            del self._keepers[keeper.session]
+    def remove(self, lease: Lease) -> None:
+        if self._leases.get(lease.session) is lease:
+            del self._leases[lease.session]
 
     async def run(self) -> None:
         """Until cancelled."""
         for second in count():
             await asyncio.sleep(_RENEW_S)
-            if self._keepers:
+            if self._leases:
                 await self._renew()
                 if second % _TOUCH_EVERY == 0:
-                    await self._pool.touch(list(self._keepers))
+                    await self._actors.touch(list(self._leases))
 
     async def _renew(self) -> None:
-        asked = dict(self._keepers)
-        renewal = await self._pool.renew({name: k.entry.epoch for name, k in asked.items()})
+        asked = dict(self._leases)
+        renewal = await self._actors.renew(
+            {name: lease.entry.epoch for name, lease in asked.items()}
+        )
         for name in renewal.taken:
             asked[name].was_taken()
         for name in renewal.unknown:
-            if self._keepers.get(name) is asked[name]:
+            if self._leases.get(name) is asked[name]:
                 asked[name].keep_again()
