@@ -1,4 +1,8 @@
-"""One session that its client may come back to, as its owner sees it: the driver of the socket."""
+"""An ingress replica's ownership of the sessions that their clients may come back to.
+
+The owner of a session is the replica that holds its socket. It writes each record to the session
+actor, and renews its lease there once a second.
+"""
 
 import asyncio
 import logging
@@ -18,22 +22,22 @@ log = logging.getLogger(__name__)
 
 _SECRET_BYTES = 32
 _SAVED_S = 0.25
-"""How long a client is made to wait for the message that a turn is committed, when the actor that
-records it does not answer."""
+"""How long the message that a turn is committed waits for an actor that does not answer."""
 _GOODBYE_S = 5.0
 _RENEW_S = 1.0
 _TOUCH_EVERY = 5
-"""Renewals to one that Redis is told of."""
+"""Redis is told of every fifth renewal only."""
 
 
 class Lease:
-    """Writes the newest record; one that is overtaken while waiting need not be written."""
+    """Ownership of one session. Writes the newest record; a record that is superseded while it
+    waits to be written is skipped."""
 
     def __init__(self, actors: SessionActors, session: str, secret: str, entry: Entry) -> None:
         self.session = session
         self.entry = entry
         self.heard_samples = 0
-        """Of the last socket's audio; a new socket's is counted anew."""
+        """Of the last socket's audio. The count starts again at each socket."""
         self._secret = secret
         self._actors = actors
         self._is_new = asyncio.Event()
@@ -44,13 +48,13 @@ class Lease:
 
     @classmethod
     def begin(cls, actors: SessionActors, session: str, options: Opened) -> "Lease":
-        """A new session."""
+        """Of a new session."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         return cls(actors, session, secret, Entry(Record((), 0, 0), options, hashed(secret)))
 
     @classmethod
     async def attach(cls, actors: SessionActors, token: str) -> "Lease":
-        """The session of a token. Raises SessionUnknown or SessionsUnavailable."""
+        """Of the session with this token. Raises SessionUnknown or SessionsUnavailable."""
         session, _, secret = token.partition(".")
         if not secret:
             raise SessionUnknown("open: 'resume_token' is not one that this server gave out")
@@ -66,35 +70,36 @@ class Lease:
         return SessionNotice(f"{self.session}.{self._secret}", window_s, self.heard_samples)
 
     def start(self, fail: Callable[[VoiceError], None]) -> None:
-        """`fail` is told when the session has another owner."""
+        """Begins to write. `fail` is called when the session gets another owner."""
         self._fail = fail
         self._writer = asyncio.create_task(self._write())
 
     def keep(self, record: Record) -> None:
-        """To be written now. Never waits."""
+        """Has the record written, soon. Never waits."""
         self.entry = replace(self.entry, record=record)
         self.keep_again()
 
     def keep_again(self) -> None:
-        """The actor has lost it."""
+        """Has the same record written again: the actor has lost it."""
         if self.entry.record.history:
             self._is_saved.clear()
             self._is_new.set()
 
     def was_taken(self) -> None:
+        """The session has another owner now."""
         if self._fail is not None:
             self._fail(SessionTaken("the conversation goes on at another socket"))
 
     async def until_saved(self) -> None:
-        """Waits for the last record to be safe, a moment at most."""
+        """Waits until the last record is safe, but only for a moment."""
         try:
             async with asyncio.timeout(_SAVED_S):
                 await self._is_saved.wait()
         except TimeoutError:
-            log.warning("session %s goes on before it is recorded", self.session)
+            log.warning("session %s goes on before its record is saved", self.session)
 
     async def end(self, is_kept: bool) -> None:
-        """The socket is gone: the session is kept for the window, or over."""
+        """The socket is gone. `is_kept`: the session waits for its client; otherwise it is over."""
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 if is_kept:
@@ -121,27 +126,29 @@ class Lease:
                 if not await self._actors.save(self.session, entry):
                     self.was_taken()
             except EngineError as error:
-                log.warning("session %s is not recorded: %s", self.session, error)
+                log.warning("session %s is not saved: %s", self.session, error)
             if not self._is_new.is_set():
                 self._is_saved.set()
             await self._actors.checkpoint(self.session, entry)
 
 
 class Leases:
-    """Renews those of all sessions of an ingress replica together, once a second: so an owner
-    learns soon that it was superseded, and an actor that was lost gets its sessions back."""
+    """The leases of an ingress replica. Renews all of them together, once a second: so an owner
+    soon learns that another one has its session, and an actor that lost its sessions gets them
+    back."""
 
     def __init__(self, actors: SessionActors) -> None:
         self._actors = actors
         self._leases: dict[str, Lease] = {}
 
     def add(self, lease: Lease) -> None:
-        """A session that is here already was resumed here: its older owner is done."""
+        """If this replica already owns the session, it was resumed here: the older lease ends."""
         if older := self._leases.get(lease.session):
             older.was_taken()
         self._leases[lease.session] = lease
 
     def remove(self, lease: Lease) -> None:
+        """Safe to repeat, and for a lease that was replaced."""
         if self._leases.get(lease.session) is lease:
             del self._leases[lease.session]
 
@@ -156,11 +163,10 @@ class Leases:
 
     async def _renew(self) -> None:
         asked = dict(self._leases)
-        renewal = await self._actors.renew(
-            {name: lease.entry.epoch for name, lease in asked.items()}
-        )
-        for name in renewal.taken:
-            asked[name].was_taken()
-        for name in renewal.unknown:
-            if self._leases.get(name) is asked[name]:
-                asked[name].keep_again()
+        epochs = {session: lease.entry.epoch for session, lease in asked.items()}
+        renewal = await self._actors.renew(epochs)
+        for session in renewal.taken:
+            asked[session].was_taken()
+        for session in renewal.unknown:
+            if self._leases.get(session) is asked[session]:
+                asked[session].keep_again()
