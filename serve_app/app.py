@@ -1,4 +1,4 @@
-"""The composition root: the only place where the graph of deployments is wired.
+"""The composition root: the only place where the graph of deployments is put together.
 
 `serve run configs/serve.yaml` and `serve deploy` call `build` with the file's `args`.
 """
@@ -120,7 +120,7 @@ def _session_actors(config: AppConfig) -> list[DeploymentActorConfig]:
     return [
         DeploymentActorConfig(
             name=actor_name(index),
-            actor_class=SessionActor,
+            actor_class=ray.remote(SessionActor),
             init_args=(config.sessions,),
             actor_options={"num_cpus": config.sessions.num_cpus},
         )

@@ -160,7 +160,7 @@ class Driver:
         lease.keep(record)
         # A turn is told when it is safe. Audio does not wait: the client knows what it has played.
         if record.reply is None:
-            self._socket.hold(lease.until_saved)
+            self._socket.barrier(lease.until_saved)
 
     def _say_goodbye(self, error: VoiceError) -> None:
         log.info("session %s closes with %s: %s", self._session, error.close_code, error)

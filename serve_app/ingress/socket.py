@@ -1,7 +1,7 @@
 """The socket of one session: messages from the client become events, those to it wait in a queue.
 
 socket ──▶ read ──event──▶ inbox
-socket ◀── write ◀── outbox ◀── send, hold, close
+socket ◀── write ◀── outbox ◀── send, barrier, close
 """
 
 import asyncio
@@ -39,8 +39,8 @@ class _CloseFrame:
     reason: str
 
 
-_Hold = Callable[[], Awaitable[None]]
-"""In the outbox: what follows is sent when this has returned."""
+_Barrier = Callable[[], Awaitable[None]]
+"""In the outbox: what follows is sent when the barrier has returned."""
 
 
 class ClientSocket:
@@ -49,15 +49,15 @@ class ClientSocket:
     def __init__(self, socket: WebSocket, inbox: Inbox) -> None:
         self._socket = socket
         self._inbox = inbox
-        self._outbox: asyncio.Queue[bytes | _Hold | _CloseFrame] = asyncio.Queue(_MAX_MESSAGES)
+        self._outbox: asyncio.Queue[bytes | _Barrier | _CloseFrame] = asyncio.Queue(_MAX_MESSAGES)
 
     # --- to the client: never waits, and a client that does not read fails the session ---
 
     def send(self, message: ServerMessage) -> None:
         self._put(codec.encode(message))
 
-    def hold(self, until: _Hold) -> None:
-        """What is sent after this waits for it."""
+    def barrier(self, until: _Barrier) -> None:
+        """What is sent after this waits until `until` has returned."""
         self._put(until)
 
     def close(self, code: int, reason: str) -> None:
@@ -70,7 +70,7 @@ class ClientSocket:
             self._outbox.get_nowait()
         self.close(code, reason)
 
-    def _put(self, item: bytes | _Hold | _CloseFrame) -> None:
+    def _put(self, item: bytes | _Barrier | _CloseFrame) -> None:
         try:
             self._outbox.put_nowait(item)
         except asyncio.QueueFull:

@@ -188,20 +188,20 @@ def _with_key(settings: S, place: _Place, env: Mapping[str, str]) -> S:
 
 
 def _check_codec(tts: TtsSettings) -> None:
-    """Whether the provider of a resolved voice has the format of the wire."""
-    wire = client_format(tts)
-    if wire.is_pcm:
+    """Whether the provider of a resolved voice has the client format."""
+    wanted = client_format(tts)
+    if wanted.is_pcm:
         return
-    found = f"ELEVEN_LABS_OUTPUT_FORMAT is {wire.name}, but"
+    found = f"ELEVEN_LABS_OUTPUT_FORMAT is {wanted.name}, but"
     if tts.provider == "local":
         raise ConfigError(f"{found} the local voice speaks pcm only (such as pcm_44100)")
     if tts.provider != "elevenlabs":
-        if wire.codec not in ("mp3", "opus"):
+        if wanted.codec not in ("mp3", "opus"):
             raise ConfigError(f"{found} the {tts.provider} voice speaks pcm, mp3 and opus only")
         return
-    if wire.name not in ELEVEN_LABS_FORMATS:
+    if wanted.name not in ELEVEN_LABS_FORMATS:
         raise ConfigError(f"{found} ElevenLabs has no such format (take mp3_44100_128)")
-    if wire.name in NOT_OVER_WEBSOCKETS and tts.transport != "http":
+    if wanted.name in NOT_OVER_WEBSOCKETS and tts.transport != "http":
         raise ConfigError(f"{found} ElevenLabs has it over HTTP only (tts.transport: http)")
 
 

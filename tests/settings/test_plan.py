@@ -304,7 +304,7 @@ def test_what_is_wrong_with_a_fall_back_is_said(agent: dict[str, object], messag
         plan(args={"agent": agent})
 
 
-def test_a_fall_back_has_to_speak_the_format_of_the_wire() -> None:
+def test_a_fall_back_has_to_speak_the_client_format() -> None:
     args = {
         "agent": {
             "tts": {"output_format": "mp3_44100_128"},
