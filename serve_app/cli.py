@@ -49,7 +49,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from serve_app.ingress.event_log import replay
+    from serve_app.ingress.replay import replay
 
     result = replay(arguments.log)
     if result.difference:
