@@ -17,12 +17,9 @@ from serve_app.errors import ConfigError
 from serve_app.ingress.event_log import plain
 
 _SETTINGS = TypeAdapter(TurnSettings)
-_EVENTS = [Annotated[kind, Tag(kind.__name__)] for kind in get_args(ev.Event)]
+_TAGGED: Any = Union[tuple(Annotated[kind, Tag(kind.__name__)] for kind in get_args(ev.Event))]  # noqa: UP007
 _EVENT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[
-        Union[tuple(_EVENTS)],  # noqa: UP007 - of a list
-        Discriminator(lambda fields: fields["type"]),
-    ],
+    Annotated[_TAGGED, Discriminator(lambda fields: fields["type"])],
     config=ConfigDict(arbitrary_types_allowed=True),  # numpy's arrays
 )
 
