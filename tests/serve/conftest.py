@@ -60,6 +60,19 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=10) as answer:
             return bytes(answer.read())
 
+    def ask(self, module: str, *arguments: str) -> Any:
+        """The answer, in JSON, of one of the `ask_` modules."""
+        answer = subprocess.run(
+            [sys.executable, "-m", f"tests.serve.{module}", self.ray_address, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
     def wait_until_idle(self) -> None:
         """A session ends shortly after its socket, and it is only there to be asked for."""
         deadline = time.monotonic() + STOP_S
