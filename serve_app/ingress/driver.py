@@ -33,21 +33,21 @@ from serve_app.sessions.leases import Lease, Leases
 log = logging.getLogger(__name__)
 
 _GOODBYE_S = 5.0
-"""For the last messages, when the server ends the session."""
+"""For the last messages when the server ends the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the sessions of an ingress replica share."""
+    """What the sessions of one ingress replica share."""
 
     calls: Calls
     batcher: VoiceActivityBatcher
     actors: SessionActors
     leases: Leases
     window_s: float
-    """In which a client may come back."""
+    """How long after the loss of its socket a client may come back."""
     check: Callable[[Open], None]
-    """Raises VoiceError for options that this server does not have."""
+    """Raises VoiceError if the message asks for something that this server cannot do."""
 
 
 class Driver:
@@ -75,10 +75,10 @@ class Driver:
         self._has_opened = False
         self._closed_with: int = CloseCode.LOST
         self.is_over = False
-        """True from before the close frame is sent: a client that sees it finds its place free."""
+        """Set before the close frame is sent: a client that sees it finds its place free."""
 
     async def run(self, open_timeout_s: float) -> None:
-        """From the accepted socket to its end. Leaves no task, call or timer behind."""
+        """From the accepted socket to its end. No task, call or timer outlives it."""
         self._services.batcher.add(self._voice)
         self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
         reader = asyncio.create_task(self._socket.read(self._event_of))
@@ -99,11 +99,11 @@ class Driver:
                 await self._lease.end(is_kept=may_come_back(self._closed_with))
 
     def leave(self) -> None:
-        """Ends the session because its client is gone. Safe to repeat, and afterwards."""
+        """Ends the session because its client is gone. Safe to repeat, and after the end."""
         self._inbox.fail(ClientGone())
 
     def drain(self, time_left_s: float) -> None:
-        """The server is going to stop. To be told again when little time is left."""
+        """The server is going to stop. To be called again when little time is left."""
         self._inbox.put_if_room(ev.Draining(time_left_s))
 
     async def _converse(self) -> None:
@@ -130,7 +130,7 @@ class Driver:
         try:
             self._event_log.write(now_s, event, effects)
         except OSError as error:
-            log.warning("session %s is logged no further: %s", self._session, error)
+            log.warning("the event log of session %s ends here: %s", self._session, error)
             self._event_log = None
 
     # --- effects ---
@@ -158,7 +158,8 @@ class Driver:
 
     def _keep(self, lease: Lease, record: ef.Record) -> None:
         lease.keep(record)
-        # A turn is told when it is safe. Audio does not wait: the client knows what it has played.
+        # The client is told of a turn once its record is safe. Audio does not wait for that: the
+        # client knows what it has played.
         if record.reply is None:
             self._socket.barrier(lease.until_saved)
 
@@ -183,7 +184,7 @@ class Driver:
         return await self._open(message) if isinstance(message, Open) else event_of(message)
 
     async def _open(self, message: Open) -> ev.Opened:
-        """What `open` means: a new conversation, or one that goes on. Raises VoiceError."""
+        """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
         self._services.check(message)
         event = opened(message)
         if not self._has_opened:
@@ -204,7 +205,7 @@ class Driver:
         self._tokens.epoch = lease.entry.epoch
         lease.start(self._inbox.fail)
         self._services.leases.add(lease)
-        # Not an effect: an event log must not hold the secret.
+        # Not an effect: the secret must not get into an event log.
         self._socket.send(lease.notice(self._services.window_s))
 
 
