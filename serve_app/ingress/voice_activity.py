@@ -27,8 +27,8 @@ _INTERVAL_S = 0.016
 """From the start of one call to the start of the next. The frames of a single session, which come
 every 32 ms, do not wait for it; those of a dozen sessions share a call."""
 _STREAMS_PER_CALL = 256
-"""With the row of each session, a call is at most 2.5 MiB. Serve refuses one over 4 MiB, the default
-of RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH, and then no session would catch up."""
+"""With each session's row, a call has at most 2.5 MiB. Serve refuses one over 4 MiB, the default of
+RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH, and then no session would catch up."""
 
 
 class VoiceStream:

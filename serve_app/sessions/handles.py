@@ -1,5 +1,6 @@
-"""The session actors, as the ingress reaches them. The only user of Serve's deployment actors, an
-alpha API: they belong to one version of the application and outlive the ingress replicas."""
+"""How the ingress reaches the session actors. They are deployment actors, an alpha API of Serve
+that only this module and `app.py` use: they belong to one version of the application, and outlive
+the ingress replicas."""
 
 import asyncio
 from typing import Any
@@ -21,26 +22,26 @@ def actor_name(index: int) -> str:
 
 
 class ActorHandles:
-    """Finds them by name and asks them, with a deadline."""
+    """Finds actors by name and calls them, with a deadline."""
 
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
 
     async def ask(self, name: str, method: str, *args: Any) -> Any:
-        """Raises EngineUnavailable."""
+        """What the actor's method returns. Raises EngineUnavailable."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 if name not in self._handles:
                     self._handles[name] = await asyncio.to_thread(_find, name)
                 return await getattr(self._handles[name], method).remote(*args)
         except (RayError, RayServeException, ValueError, TimeoutError) as error:
-            # An actor that was made anew has another handle.
+            # An actor that was restarted has another handle.
             self._handles.pop(name, None)
             raise EngineUnavailable("sessions", f"{name}: {type(error).__name__}") from error
 
     async def of_other_versions(self) -> list[str]:
-        """Names, to be asked, of those that belong to another version of the application: while it
-        is updated, Serve keeps them until the last replica of their version has stopped. Raises
+        """Names, for `ask`, of the actors of other versions of the application. During an update,
+        Serve keeps them until the last replica of their version has stopped. Raises
         EngineUnavailable."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
@@ -55,7 +56,7 @@ def _find(name: str) -> Any:
 
 
 def _others() -> list[str]:
-    """Serve names them KIND::application::deployment::version::name."""
+    """By the names that Serve gives: KIND::application::deployment::version::name."""
     context = serve.get_replica_context()
     mine = [context.app_name, context.deployment]
     actors = ray.util.list_named_actors(all_namespaces=True)
