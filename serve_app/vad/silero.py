@@ -1,4 +1,4 @@
-"""Silero VAD on onnxruntime: many sessions a call, and no state of its own."""
+"""Silero VAD on onnxruntime: many sessions in each call, and no state of its own."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +11,7 @@ from serve_app.vad.jobs import CONTEXT_SAMPLES, Floats, VadAnswer, VadJob, VadRo
 
 
 class SileroVad:
-    """Batches over sessions; the frames of one session run one after the other."""
+    """Batches over sessions. The frames of one session run one after the other."""
 
     def __init__(self, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
@@ -22,7 +22,8 @@ class SileroVad:
         )
 
     def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
-        """Rows do not influence each other: a batch gives what single calls give."""
+        """One answer for each job. Rows do not influence each other: a batch gives what single
+        calls would."""
         state = np.stack([job.row.state for job in jobs], axis=1)
         context = np.stack([job.row.context for job in jobs])
         probabilities = [np.empty(len(job.frames), dtype=np.float32) for job in jobs]
@@ -50,7 +51,7 @@ class SileroVad:
 
 
 def _model_path() -> Path:
-    # The package is located, not imported: importing it sets torch to one thread for good.
+    # Located without an import, which would load torch and limit it to one thread for good.
     spec = find_spec("silero_vad")
     assert spec is not None and spec.origin is not None, "silero-vad is a dependency"
     return Path(spec.origin).parent / "data" / "silero_vad.onnx"
