@@ -9,7 +9,7 @@ from serve_app.errors import ConfigError
 from serve_app.settings.schema import AppConfig
 
 _PROVIDER_NAMES = {"bumblebee": "local", "transformers": "local"}
-"""Echo's name for an in-server model, and ours."""
+"""Echo's name for a model in the server, and that of the library that runs it here."""
 _ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "TEXT_GENERATION_PROVIDER": ("agent", "llm", "provider"),
     "TEXT_GENERATION_MODEL": ("agent", "llm", "model"),
@@ -27,14 +27,14 @@ _ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "ELEVEN_LABS_OPTIMIZE_STREAMING_LATENCY": ("agent", "tts", "optimize_streaming_latency"),
     "ELEVEN_LABS_OUTPUT_FORMAT": ("agent", "tts", "output_format"),
 }
-"""Echo's variables, and ours where Echo has none. Each one that is set and not empty wins over
-the file; the last one wins where two are for the same setting."""
+"""By variable, the setting that it sets: Echo's variables, and ours where Echo has none. A variable
+that is set and not empty wins over the file. Where two are for one setting, the last one wins."""
 
 
 def load(args: Mapping[str, Any], env: Mapping[str, str]) -> AppConfig:
-    """Settings from a file's `args` with the environment on top.
+    """Settings from a file's `args`, with the environment variables on top.
 
-    Raises ConfigError: one line that names the key or the variable and what is wrong with it.
+    Raises ConfigError: one line that names the key or the variable, and says what is wrong with it.
     """
     merged = _deep_copy(args)
     origin: dict[tuple[str, ...], str] = {}

@@ -25,7 +25,7 @@ class StagePlan:
 
 
 def stages(config: AppConfig) -> list[StagePlan]:
-    """The plan of a resolved configuration: a row for each stage, and for each fall-back."""
+    """The plan of a resolved configuration: a row for each stage and each fall-back."""
     stt, agent = config.stt, config.agent
     vad = "silero-vad 6 + smart-turn 3.2" if config.vad.end_of_turn == PACKAGED else "silero-vad 6"
     return [
@@ -52,7 +52,7 @@ def packaged_models(config: AppConfig) -> list[str]:
 
 
 def check_options(config: AppConfig, message: Open) -> None:
-    """Whether the resolved engines can do what a client asks for. Raises ProtocolViolation."""
+    """Raises ProtocolViolation if the resolved engines cannot do what a client asks for."""
     if message.voice and config.agent.tts.provider == "local":
         raise ProtocolViolation("open: 'voice': the local voice is the only one here")
     if message.sample_rate_hz and not client_format(config.agent.tts).is_pcm:

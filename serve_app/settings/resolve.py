@@ -1,4 +1,4 @@
-"""Every `auto` decided, and everything that a chosen provider needs found or asked for."""
+"""Decides every `auto`, and finds or demands everything that a chosen provider needs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ from serve_app.settings.schema import (
 )
 
 OPENAI_MODEL = "gpt-4.1-mini"
-"""A default without a reasoning phase: that would be silence in a conversation."""
+"""The default has no reasoning phase, which would be silence in a conversation."""
 OUTPUT_FORMAT = "pcm_44100"
 """What Echo's example client plays."""
 
 _KEYS = {"openai": "OPENAI_API_KEY", "elevenlabs": "ELEVEN_LABS_API_KEY"}
-"""Providers that take no request without a key, and where it is."""
+"""The variables with the keys of providers that take no request without one."""
 
 S = TypeVar("S", LlmSettings, TtsSettings)
 
@@ -38,7 +38,7 @@ class _Place:
 
     path: str
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables by the field that they set."""
+    """By field, the environment variable that sets it."""
     key: str = ""
     """The variable with the key of a `generic` provider."""
 
@@ -73,7 +73,7 @@ _TTS = _Place(
 
 
 def resolve(config: AppConfig, env: Mapping[str, str], gpus: float) -> AppConfig:
-    """The same settings with every `auto` decided. `gpus`: what the cluster has.
+    """The same settings with every `auto` decided. `gpus`: how many the cluster has.
 
     Raises ConfigError when a chosen provider lacks its key or an address.
     """
@@ -82,7 +82,7 @@ def resolve(config: AppConfig, env: Mapping[str, str], gpus: float) -> AppConfig
 
 
 def client_format(tts: TtsSettings) -> AudioFormat:
-    """The encoding of the agent's voice that clients receive."""
+    """The client format: how the agent's voice is encoded for clients. Raises ConfigError."""
     try:
         return parse_format(tts.output_format or OUTPUT_FORMAT)
     except ValueError as error:
@@ -177,7 +177,7 @@ def _resolve_tts(
 
 
 def _with_key(settings: S, place: _Place, env: Mapping[str, str]) -> S:
-    """With the variable that has the key, which is there if one is needed."""
+    """Names the variable with the key. Raises ConfigError if a key is needed and not set."""
     provider, named = settings.provider, settings.api_key_variable
     if provider == "local":
         return settings
@@ -188,7 +188,7 @@ def _with_key(settings: S, place: _Place, env: Mapping[str, str]) -> S:
 
 
 def _check_codec(tts: TtsSettings) -> None:
-    """Whether the provider of a resolved voice has the client format."""
+    """Raises ConfigError if the provider of a resolved voice does not have the client format."""
     wanted = client_format(tts)
     if wanted.is_pcm:
         return
@@ -210,6 +210,6 @@ def _device(device: str, gpus: float) -> str:
 
 
 def _base_url(url: str) -> str:
-    """Echo's users give a host, a base URL with /v1 or the whole endpoint: all three work."""
+    """From a host, a base URL with /v1 or a whole endpoint: Echo's users give all three."""
     url = url.rstrip("/").removesuffix("/chat/completions").removesuffix("/audio/speech")
     return url if not url or urlsplit(url).path else f"{url}/v1"
