@@ -33,11 +33,11 @@ _LOOK_BACK_S = 15.0
 """The period whose load counts when replicas are added or stopped. Replicas record their load five
 times in it, and report it every 10 s (Serve's default)."""
 _RUNNING_BATCHES = 4
-"""Batches that may be under way, each put aside for the next, and one to spare. So Serve, which does
-not know which request is more urgent, never queues any."""
+"""Batches that may be under way, each put aside for the next, and one to spare. So Serve, which
+does not know how urgent requests are, never queues any."""
 _SPARE_REQUESTS = 16
-"""Above our own limit, so that a full replica still answers: if Serve itself refuses a WebSocket, the
-client sees an HTTP 500."""
+"""Above our own limit, so that a full replica still answers: if Serve itself refuses a WebSocket,
+the client sees an HTTP 500."""
 
 
 def build(args: dict[str, Any]) -> serve.Application:

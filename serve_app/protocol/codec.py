@@ -1,4 +1,4 @@
-"""MessagePack bytes to messages and back. Bad input raises ProtocolViolation, nothing else."""
+"""MessagePack bytes to messages and back. Bad input raises ProtocolViolation and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -35,9 +35,9 @@ from serve_app.protocol.messages import (
 )
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
-"""16 s of audio. Echo's client sends 8 KiB; the bound keeps one client from a lot of memory."""
+"""16 s of audio; Echo's client sends 8 KiB. It limits the memory that one client can take."""
 MAX_TEXT_BYTES: Final = 32 << 10
-"""Of a prompt, a greeting or a typed turn."""
+"""The longest prompt, greeting or typed turn."""
 _MAX_NAME_BYTES: Final = 128
 
 _SAMPLE_BYTES: Final = 4
@@ -56,7 +56,7 @@ _SERVER_TYPES: Final[dict[type, str]] = {
 
 
 def decode(frame: bytes | str) -> ClientMessage:
-    """One WebSocket frame from a client. Raises ProtocolViolation."""
+    """The message in a WebSocket frame from a client. Raises ProtocolViolation."""
     if isinstance(frame, str):
         raise ProtocolViolation(
             "text frame: send MessagePack in binary frames", CloseCode.NOT_BINARY
@@ -70,7 +70,7 @@ def decode(frame: bytes | str) -> ClientMessage:
 
 
 def encode(message: ServerMessage) -> bytes:
-    """One binary WebSocket frame to a client."""
+    """The binary WebSocket frame for a message to a client."""
     fields: dict[str, Any] = {"type": _SERVER_TYPES[type(message)]}
     if isinstance(message, AgentAudio):
         fields["audio"] = _stamped(message)
@@ -86,7 +86,7 @@ def _unpack(frame: bytes) -> dict[str, Any]:
             CloseCode.TOO_BIG,
         )
     try:
-        # The limits matter: without them 64 KiB of nested array headers cost 67 MB.
+        # The limits matter: without them, 64 KiB of nested array headers take 67 MB.
         fields = msgpack.unpackb(
             frame, max_array_len=64, max_map_len=64, max_ext_len=0, strict_map_key=True
         )
@@ -170,7 +170,7 @@ def _text(fields: dict[str, Any]) -> Text:
 def _played(fields: dict[str, Any]) -> Played:
     played_ms: Any = fields.get("played_ms")
     if type(played_ms) not in (int, float) or not 0 <= float(played_ms) < float("inf"):
-        raise ProtocolViolation("played: 'played_ms' must be a number from 0 on")
+        raise ProtocolViolation("played: 'played_ms' must be a number, 0 or more")
     return Played(_string("played", fields, "token", _MAX_NAME_BYTES), float(played_ms))
 
 
@@ -179,12 +179,12 @@ def _audio(fields: dict[str, Any]) -> Audio:
     if not isinstance(audio, bytes):
         raise ProtocolViolation("audio: 'audio' must be MessagePack binary")
     if len(audio) % _SAMPLE_BYTES:
-        # Carrying the rest over would turn every later sample into noise.
+        # To carry the rest over would turn every later sample into noise.
         raise ProtocolViolation(
-            f"audio: {len(audio)} bytes is no whole number of float32 samples",
+            f"audio: {len(audio)} bytes is not a whole number of float32 samples",
         )
     samples = np.frombuffer(audio, dtype="<f4").astype(np.float32)
-    # One NaN would stay in the recurrent state of the VAD for the rest of the session.
+    # A NaN would stay in the VAD's recurrent state for the rest of the session.
     return Audio(np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0))
 
 
@@ -213,5 +213,5 @@ def _stamped(message: AgentAudio) -> bytes:
 
 
 def _shown(value: object) -> str:
-    """A client's value in a close reason, which RFC 6455 limits to 123 bytes."""
+    """A client's value, short enough for a close reason, which RFC 6455 limits to 123 bytes."""
     return ascii(value)[:32]
