@@ -75,7 +75,7 @@ def test_a_conversation_that_was_resumed_is_replayed(tmp_path: Path) -> None:
     assert result.effects > len(events)
 
 
-def test_audio_is_kept_only_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_audio_is_logged_only_if_that_is_configured(tmp_path: Path) -> None:
     def samples(log: Path) -> object:
         lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
         return next(step["event"]["samples"] for step in lines if "samples" in step["event"])
@@ -84,7 +84,7 @@ def test_audio_is_kept_only_where_it_is_asked_for(tmp_path: Path) -> None:
     assert isinstance(samples(session(tmp_path / "with.jsonl", has_audio=True)), str)
 
 
-def test_a_replay_shows_where_it_goes_another_way(tmp_path: Path) -> None:
+def test_a_replay_shows_where_it_differs(tmp_path: Path) -> None:
     log = session(tmp_path / "session.jsonl")
     header, *lines = log.read_text().splitlines()
     patient = json.loads(header)
@@ -101,7 +101,7 @@ STEP = '{"at_s": 0, "event": {"type": "Dance"}, "effects": []}'
 @pytest.mark.parametrize(
     "text", ["", "hello", "[1]", '{"settings": {"colour": 1}}', '{"settings": {}}\n' + STEP]
 )
-def test_what_is_no_log_is_said(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "no.jsonl"
     path.write_text(text)
     with pytest.raises(ConfigError, match="is no event log") as caught:

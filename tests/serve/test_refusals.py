@@ -1,4 +1,4 @@
-"""What the server refuses, how it says so, and that it lives on."""
+"""What the server refuses, how it says so, and that it goes on afterwards."""
 
 import json
 import socket as sockets
@@ -79,7 +79,7 @@ async def test_an_option_that_cannot_be_met_is_named(
 
 
 async def test_a_full_server_says_try_again_later(server: Server) -> None:
-    """The fixture's server holds three sessions."""
+    """The fixture's server has room for three sessions."""
     server.wait_until_idle()
     async with connect(server.url) as a, connect(server.url) as b, connect(server.url) as c:
         for socket in (a, b, c):

@@ -65,7 +65,7 @@ async def test_a_lost_socket_is_not_the_end(server: Server) -> None:
 
 
 async def ending(server: Server, token: str) -> tuple[int, str]:
-    """What comes of an `open` with this token."""
+    """The answer to an `open` with this token."""
     async with connect(server.url, max_size=None) as socket:
         await socket.send(msgpack.packb({"type": "open", "resume_token": token}))
         try:

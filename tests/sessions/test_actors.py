@@ -37,7 +37,7 @@ async def test_only_its_own_secret_moves_it() -> None:
 
 
 async def test_an_actor_that_cannot_be_asked_may_have_it() -> None:
-    """4404 would be the last word to the client, and it might be wrong."""
+    """4404 would be the last word to the client, and perhaps wrong."""
     stores = Stores(OWN, OLD)
     stores.dead.add(OLD)
     with pytest.raises(SessionsUnavailable):

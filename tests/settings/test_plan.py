@@ -1,4 +1,4 @@
-"""Settings and environment to the plan, with every error in one line."""
+"""From settings and environment to the plan, with every error in one line."""
 
 import pickle
 

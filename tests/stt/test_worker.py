@@ -1,4 +1,4 @@
-"""The thread that transcribes. The engine's part is played by a test that says when it goes on."""
+"""The thread that transcribes, with an engine that goes on when the test says so."""
 
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -18,7 +18,7 @@ WITHIN_S = 10.0
 
 
 class Engine:
-    """Writes down what it does. A batch whose hint is `slow` goes on only when it may."""
+    """Records what it does. A batch whose hint is `slow` goes on only when it is allowed to."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -58,7 +58,7 @@ def worker(engine: Engine) -> Iterator[TranscriptionWorker]:
 
 
 def ask(worker: TranscriptionWorker, name: str, urgency: Urgency = FINAL, hint: str = "") -> Job:
-    """The language tells the engine who it is; the key says so to the worker."""
+    """The engine tells jobs apart by their language, the worker by their keys."""
     return worker.submit(Request(name, SECOND, "", urgency, due_in_s=60.0, hint=hint), name)
 
 

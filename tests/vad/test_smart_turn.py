@@ -13,10 +13,10 @@ from tests.speech import TRANSCRIPTS, clip
 pytestmark = pytest.mark.models
 
 SENTENCES = [name for name in TRANSCRIPTS if name.startswith("librivox")]
-"""Half of a sentence that is read is no sentence; half of "eight of spades" may be all."""
+"""Half of a sentence that is read is not a sentence; half of "eight of spades" may be all."""
 WINDOW_SAMPLES = SMART_TURN_WINDOW_S * SAMPLE_RATE_HZ
 SILENCE = np.zeros(SAMPLE_RATE_HZ // 5, dtype=np.float32)
-"""0.2 s: about the silence after which the model is asked."""
+"""0.2 s, about the silence after which the model is asked."""
 
 
 @pytest.fixture(scope="module")
