@@ -156,7 +156,7 @@ def test_the_target_of_a_replica_leaves_room() -> None:
     assert IngressSettings(max_sessions=100).sessions_wanted == 70
     assert IngressSettings(max_sessions=1).sessions_wanted == 1
     assert IngressSettings(max_sessions=100, target_sessions=50).sessions_wanted == 50
-    with pytest.raises(ValueError, match="never grow"):
+    with pytest.raises(ValueError, match="no replica would be added"):
         IngressSettings(max_sessions=100, target_sessions=101)
 
 
