@@ -26,7 +26,7 @@ _SAVED_S = 0.25
 _GOODBYE_S = 5.0
 _RENEW_S = 1.0
 _TOUCH_EVERY = 5
-"""Redis is told of every fifth renewal only."""
+"""Only every fifth renewal goes to Redis."""
 
 
 class Lease:

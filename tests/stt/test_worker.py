@@ -124,7 +124,7 @@ def test_the_same_segment_is_transcribed_once(worker: TranscriptionWorker, engin
     worker.leave(second)
 
 
-def test_the_same_segment_is_transcribed_anew_when_the_first_was_given_up(
+def test_the_same_segment_is_transcribed_again_after_the_first_was_cancelled(
     worker: TranscriptionWorker, engine: Engine
 ) -> None:
     begin(worker, engine, FINAL)
