@@ -26,7 +26,7 @@ _PROCESSES = {
     "echo:VoiceActivity": 2,
     "echo:SpeechToText": 2,
     "echo:Agent": 2,
-    "ray::Sessions": 1,
+    "ray::SessionActor": 1,
     "ServeController": 1,
     "haproxy": 1,
 }
@@ -174,8 +174,8 @@ async def _nothing(stage: Stage) -> None:
 FAULTS: dict[str, tuple[Fault, bool]] = {
     "nothing": (_nothing, False),
     "ingress": (_kills("echo:Ingress"), False),
-    "session actor": (_kills("ray::Sessions"), False),
-    "session actor and ingress": (_kills("ray::Sessions", "echo:Ingress"), False),
+    "session actor": (_kills("ray::SessionActor"), False),
+    "session actor and ingress": (_kills("ray::SessionActor", "echo:Ingress"), False),
     "agent": (_kills("echo:Agent"), False),
     "vad": (_kills("echo:VoiceActivity"), True),
     "stt": (_kills("echo:SpeechToText"), True),

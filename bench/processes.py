@@ -13,7 +13,7 @@ STAGES = {
     "vad": "echo:VoiceActivity",
     "stt": "echo:SpeechToText",
     "agent": "echo:Agent",
-    "sessions": "ray::Sessions",
+    "sessions": "ray::SessionActor",
     "haproxy": "haproxy",
 }
 """What the title of a server's process has in it."""

@@ -21,10 +21,10 @@ import psutil
 from bench.machine import machine
 from bench.stt_peers import Transcribe, alone, faster_whisper, ours, stock_pipeline
 from bench.stt_pool import ROUNDS, SESSIONS, Death, Waits, pool_of
-from serve_app.agent.engines import Utterance
 from serve_app.client.speech import read_wav
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.messages import Samples
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine
 from tests.speech import TRANSCRIPTS, clip, word_errors, words
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from serve_app.agent.engines import Utterance
 from serve_app.models import fetch as models
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine
 
 Transcribe = Callable[[Samples], str]

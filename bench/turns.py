@@ -32,7 +32,8 @@ from serve_app.conversation.settings import (
 )
 from serve_app.conversation.voice import VoiceTracker
 from serve_app.protocol.messages import Samples
-from serve_app.vad.silero import SileroVad, VadJob, new_row
+from serve_app.vad.jobs import VadJob, new_row
+from serve_app.vad.silero import SileroVad
 from serve_app.vad.smart_turn import SmartTurn
 
 DATA = Path(__file__).parents[1] / "tests" / "data"

@@ -18,17 +18,16 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from deployments.scaling import SESSIONS
-from serve_app.conversation.floor import STOPPING
 from serve_app.conversation.opening import LAST_TURN_S
-from serve_app.errors import AtCapacity
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.protocol.close_codes import CloseCode
+from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
-from serve_app.sessions.keeper import Leases
-from serve_app.sessions.pool import SessionPool
+from serve_app.sessions.leases import Leases
 from serve_app.settings.plan import check_options, stages
 from serve_app.settings.schema import AppConfig, SessionSettings
 
@@ -36,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Ingress:
-    """One replica. Serve asks for the ASGI app after the constructor has run."""
+    """One replica. Serve asks it for its ASGI app once the constructor has run."""
 
     def __init__(
         self,
@@ -47,12 +46,12 @@ class Ingress:
     ) -> None:
         self._config = config
         calls = Calls(config, vad, stt, agent)
-        pool = SessionPool(config.sessions.actors, _checkpoints(config.sessions))
+        actors = SessionActors(config.sessions.actors, _checkpoints(config.sessions))
         self._services = Services(
             calls,
             VoiceActivityBatcher(calls.detect),
-            pool,
-            Leases(pool),
+            actors,
+            Leases(actors),
             config.sessions.window_s,
             partial(check_options, config),
         )
@@ -70,28 +69,28 @@ class Ingress:
         )
 
     async def conversation(self, socket: WebSocket) -> None:
-        """One session, from handshake to close."""
+        """One session on one socket, from the handshake to the close frame."""
         await socket.accept()
         if self._is_draining:
-            await socket.close(STOPPING, "the server is going to stop: connect again")
+            await socket.close(CloseCode.STOPPING, "the server is going to stop: connect again")
             return
         if self._live_sessions >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
-            await socket.close(AtCapacity.close_code, "all sessions are taken: try again later")
+            await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")
             return
         driver = self._driver(socket)
         session = _task_of_its_own(driver.run(self._config.ingress.open_timeout_s))
         self._sessions[session] = driver
         session.add_done_callback(self._sessions.pop)
         try:
-            # In HAProxy mode Serve cancels this handler when the socket is gone, also in the
-            # middle of cleaning up: so the session is a task of ours, which is told instead.
+            # In HAProxy mode Serve cancels this handler when the socket is gone, even while the
+            # session cleans up. So the session is a task of its own, which is told instead.
             await asyncio.shield(session)
         finally:
             driver.leave()
 
     async def healthz(self, request: Request) -> JSONResponse:
-        """Ready to talk, and the plan that is running."""
+        """Whether the replica is ready, and which engines and models run behind it."""
         plan = {row.stage: f"{row.engine}: {row.model}" for row in stages(self._config)}
         return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
 
@@ -99,11 +98,11 @@ class Ingress:
         for loop in self._loops:
             if loop.done() and not self._is_draining:
                 cause = "cancelled" if loop.cancelled() else repr(loop.exception())
-                raise RuntimeError(f"a loop of the replica has ended: {cause}")
+                raise RuntimeError(f"a background loop of the replica has ended: {cause}")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Serve asks for it by this name, for ScaleBySessions. Nothing while draining: Serve leaves
-        out what it is stopping, but a controller that has started anew takes it for running."""
+        """Serve calls this by its name; ScaleBySessions reads it. Empty while draining: Serve
+        leaves out a replica that it is stopping, but a restarted controller counts it again."""
         return {} if self._is_draining else {SESSIONS: float(self._live_sessions)}
 
     @property
@@ -117,15 +116,15 @@ class Ingress:
         return Driver(session, socket, self._services, settings, self._event_log(session))
 
     def _start_loops(self) -> None:
-        """The constructor runs in another event loop."""
+        """Not in the constructor, which runs in another event loop."""
         if not self._loops:
             services = self._services
             work = (services.batcher.run(), services.leases.run(), self._watch_for_the_end())
             self._loops = [_task_of_its_own(loop) for loop in work]
 
     async def _watch_for_the_end(self) -> None:
-        """Tells the sessions that the replica is going to stop, and again when it is about to."""
-        while not is_draining():  # noqa: ASYNC110 - Serve has no event for it
+        """Tells the sessions that the replica is going to stop, then again shortly before that."""
+        while not is_draining():  # noqa: ASYNC110 - Serve has no event for this
             await asyncio.sleep(CHECK_S)
         self._is_draining = True
         left_s = time_left_s(self._config.ingress.drain_timeout_s)
@@ -152,8 +151,8 @@ class Ingress:
 
 
 def _task_of_its_own(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """In a context of its own: Serve cancels the calls made in the context of a request when that
-    request ends, and a session still has to finish what was said before its socket was lost."""
+    """A task in a context of its own. Serve cancels the calls that were made in a request's context
+    when that request ends, but a session that loses its socket still has to finish the turn."""
     return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
 
 

@@ -1,9 +1,10 @@
-"""How many replicas a pool should have: transcribers by how long speech waits for one, the ingress
-by its sessions. Serve applies bounds and delays to what comes out.
+"""How many replicas a deployment should have: transcribers by how long speech waits for one, the
+ingress by its sessions. Serve applies its bounds and delays to the result.
 
-Serve's own signal, the ongoing requests, says little about either. Of transcribers: one with eight
-short utterances in one batch is idle sooner than one with two long ones, and guesses that are taken
-back count as much as texts that somebody waits for. Of the ingress: see ScaleBySessions.
+Serve's own signal, the number of ongoing requests, says little about either. A transcriber with
+eight short utterances in one batch is free again sooner than one with two long ones, and a
+speculative transcript that is then cancelled counts as much as one that somebody waits for. For the
+ingress, see ScaleBySessions.
 """
 
 import math
@@ -12,21 +13,21 @@ from typing import Any
 from ray.serve.config import AutoscalingContext
 
 WAIT_MS = "wait_ms"
-"""Longest wait of the last seconds, of one replica."""
+"""The longest wait in one replica since its last report."""
 BUSY = "busy"
-"""Share of its time in which a replica was at work."""
+"""The share of its time that a replica was at work, 0 to 1."""
 SESSIONS = "sessions"
-"""Places that are taken in one ingress replica."""
+"""The sessions that one ingress replica holds."""
 
 _LOW_LOAD = 0.5
-"""Busy share that the transcribers which would remain may have."""
+"""The busy share that the remaining transcribers may have after one is stopped."""
 _LOW_SESSIONS = 0.75
-"""Share of their target that the ingress replicas which would remain may hold: between this and the
-target nothing changes."""
+"""The share of their target that the remaining ingress replicas may hold after one is stopped.
+Between this and the target nothing changes."""
 
 
 class ScaleByWait:
-    """Grows by half when speech waits too long, shrinks by one when the others can do the work."""
+    """Grows by half when speech waits too long; shrinks by one when the rest can do the work."""
 
     def __init__(self, target_wait_ms: float = 100.0) -> None:
         self._target_wait_ms = target_wait_ms
@@ -37,7 +38,7 @@ class ScaleByWait:
         waits_ms = [float(value) for value in metrics.get(WAIT_MS, {}).values()]
         busy = [float(value) for value in metrics.get(BUSY, {}).values()]
         if not waits_ms or ctx.current_num_replicas != replicas:
-            return replicas, {}  # nothing is known, or the last decision is being carried out
+            return replicas, {}  # nothing is known yet, or the last decision is under way
         if sum(waits_ms) / len(waits_ms) > self._target_wait_ms:
             return replicas + (replicas + 1) // 2, {}
         if replicas > 1 and sum(busy) / (replicas - 1) < _LOW_LOAD:
@@ -46,17 +47,17 @@ class ScaleByWait:
 
 
 class ScaleBySessions:
-    """Grows to what all sessions need as soon as the mean is above the target, also while it is
-    still growing. Shrinks by one, when the rest would stay clearly below the target and nothing
-    else is going on: a replica that goes has to drain.
+    """Grows to what all sessions need as soon as the mean is above the target, even while it is
+    still growing. Shrinks by one at a time, when the rest would stay clearly below the target and
+    no other change is under way: a replica that is stopped has to drain.
 
-    Ongoing requests are not the sessions (read in Ray 2.60, `ReplicaMetricsManager` and
-    `_direct_ingress_asgi`, with HAProxy): every request of the application is one, `/healthz` and
-    a socket that is being refused included, though HAProxy's own probes and draining replicas are
-    not; a session whose socket is lost is none, though it has its place until it has ended; and the
-    count stops at max_ongoing_requests, as what waits for a slot is left out. It is also a mean of
-    the look-back period, where the last count is what matters; and Serve's policy for it takes away
-    as many replicas as it can at once, without a margin.
+    Ongoing requests are not sessions (as read in Ray 2.60, `ReplicaMetricsManager` and
+    `_direct_ingress_asgi`, with HAProxy). Every request to the application counts, including
+    `/healthz` and a socket that is being refused, but not HAProxy's own probes or the requests of
+    draining replicas. A session whose socket is lost does not count, though it takes a place until
+    it ends. The count stops at max_ongoing_requests, because requests that wait for a slot are left
+    out. And it is the mean of the look-back period, where the last count is what matters; Serve's
+    policy for it also stops as many replicas as it can at once, without a margin.
     """
 
     def __init__(self, target_sessions: int) -> None:
@@ -66,12 +67,12 @@ class ScaleBySessions:
         replicas = ctx.target_num_replicas
         reports = (ctx.raw_metrics or {}).get(SESSIONS, {}).values()
         sessions = [float(report[-1].value) for report in reports if report]
-        total = sum(sessions)  # at least: a replica that has just started has not reported
+        total = sum(sessions)  # at least this: a replica that has just started has not reported
         needed = math.ceil(total / self._target_sessions)
         if needed > replicas:
             return needed, {}
-        is_settled = len(sessions) == ctx.current_num_replicas == replicas
+        is_steady = len(sessions) == ctx.current_num_replicas == replicas
         rest = self._target_sessions * (replicas - 1)
-        if is_settled and total < _LOW_SESSIONS * rest:
+        if is_steady and total < _LOW_SESSIONS * rest:
             return replicas - 1, {}
         return replicas, {}

@@ -1,17 +1,16 @@
-"""The session actor: a thin shell around the store. Several make a pool; each holds many
-sessions and is asked at commits, at attaches and once a second, never for a frame of audio."""
+"""The session actor: a thin shell around the store. There are a few of them, and each one keeps
+many sessions. They are called at commits, at attaches and once a second, never for a frame of
+audio."""
 
 import time
 from collections.abc import Mapping
-
-import ray
 
 from serve_app.sessions.store import Entry, Renewal, SessionStore
 from serve_app.settings.schema import SessionSettings
 
 
-class Sessions:
-    """Async, so that its methods take turns: each one is a step that nothing interrupts."""
+class SessionActor:
+    """A Ray actor class. Its methods are async so that they take turns: nothing interrupts one."""
 
     def __init__(self, settings: SessionSettings) -> None:
         self._store = SessionStore(
@@ -32,13 +31,10 @@ class Sessions:
         self._store.forget(session, epoch, time.monotonic())
 
     async def age_s(self) -> float:
-        """Since this process was started: a young one may not know its sessions yet."""
+        """Seconds since this process started: a young one may not know its sessions yet."""
         return time.monotonic() - self._started_s
 
     async def entries(self) -> dict[str, Entry]:
-        """All that is kept."""
+        """All that is kept, by session."""
         self._store.sweep(time.monotonic())
         return dict(self._store.entries)
-
-
-SessionActor = ray.remote(Sessions)

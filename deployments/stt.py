@@ -1,4 +1,4 @@
-"""The pool of speech recognition replicas, each pinned to its share of a GPU."""
+"""Speech recognition: a pool of replicas, each pinned to its share of a GPU."""
 
 import asyncio
 
@@ -10,10 +10,10 @@ from serve_app.stt.worker import TranscriptionWorker
 
 
 class SpeechToText:
-    """Healthy only once the model has run."""
+    """Healthy only once its model has run."""
 
     def __init__(self, settings: SttSettings) -> None:
-        # Here, so that whoever builds the graph need not load torch.
+        # Here, so that no other process loads torch.
         from serve_app.stt.whisper.transcriber import WhisperEngine
 
         self._engine = WhisperEngine(settings)
@@ -22,10 +22,10 @@ class SpeechToText:
         self._worker = TranscriptionWorker(self._engine.transcribe, queue)
 
     async def transcribe(self, request: Request) -> str:
-        """Text of one segment. Raises EngineError; cancelling it drops the work."""
+        """The text of one segment. Raises EngineError. Cancelling the call drops its work."""
         job = self._worker.submit(request, self._engine.check_language(request.language))
         try:
-            # Shielded: who else asked for the same segment may still want it.
+            # Shielded: another caller may still want the text of the same segment.
             return await asyncio.shield(asyncio.wrap_future(job.text))
         finally:
             self._worker.leave(job)
@@ -35,6 +35,6 @@ class SpeechToText:
             raise RuntimeError("the transcriber's thread has ended")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Serve asks for it by this name, for ScaleByWait."""
+        """Serve calls this by its name; ScaleByWait reads it."""
         load = self._worker.load()
         return {WAIT_MS: load.longest_wait_s * 1000, BUSY: load.busy}

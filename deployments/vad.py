@@ -5,28 +5,33 @@ from concurrent.futures import ThreadPoolExecutor
 
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import VadSettings
-from serve_app.vad.silero import SileroVad, VadAnswer, VadJob
-from serve_app.vad.smart_turn import SmartTurn
+from serve_app.vad.jobs import VadAnswer, VadJob
 
 
 class VoiceActivity:
     """Stateless: each row of a batch carries its session's state."""
 
     def __init__(self, settings: VadSettings) -> None:
+        # Here, so that no other process loads onnxruntime.
+        from serve_app.vad.silero import SileroVad
+        from serve_app.vad.smart_turn import SmartTurn
+
         self._engine = SileroVad(settings.threads)
         self._engine.warm_up()
-        self._judge: SmartTurn | None = None
-        if settings.end_of_turn == "packaged":
-            self._judge = SmartTurn(settings.threads)
+        self._judge = SmartTurn(settings.threads) if settings.end_of_turn == "packaged" else None
+        if self._judge is not None:
             self._judge.warm_up()
-        # Judgements wait for each other, and no frame of anybody waits for a judgement.
+        # Judgements wait for each other; voice activity never waits for a judgement.
         self._judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
+        """Voice activity of each job's frames."""
         return await asyncio.to_thread(self._engine.detect, jobs)
 
     async def judge(self, samples: Samples) -> float | None:
-        """Probability that the turn which these samples end is complete; None without a model."""
+        """Probability that the turn which `samples` end is complete; None without a model.
+
+        `samples`: float32 mono at 16 kHz, shape (n,). Only the last 8 s matter."""
         if self._judge is None:
             return None
         loop = asyncio.get_running_loop()

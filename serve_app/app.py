@@ -1,6 +1,6 @@
-"""The composition root: the only place where the graph of deployments is wired.
+"""The composition root: the only place that puts the graph of deployments together.
 
-`serve run configs/serve.yaml` and `serve deploy` call `build` with the file's `args`.
+`serve run configs/serve.yaml` and `serve deploy` call `build` with the `args` of the file.
 """
 
 import os
@@ -17,35 +17,38 @@ from deployments.scaling import ScaleBySessions, ScaleByWait
 from deployments.session import SessionActor
 from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
-from serve_app.sessions.actors import actor_name
-from serve_app.settings.plan import load
+from serve_app.agent.tools.factory import check_tools
+from serve_app.sessions.handles import actor_name
+from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, Pool, Replicas, SttSettings
 
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 10}
 _THREADS = {"GOMP_SPINCOUNT": "20000"}
-"""OpenMP threads wait busily for each other. By default so long that processes which share few
-cores starve each other (on two cores, an utterance of 3 s took up to 6 s to transcribe); not at
-all, and a second thread gains nothing. This is about 50 us. Read when torch is loaded."""
+"""OpenMP threads spin while they wait for each other. By default they spin for so long that
+processes which share a few cores starve each other (on two cores, an utterance of 3 s took up to
+6 s to transcribe); without any spinning, a second thread gains nothing. This value is about 50 us.
+Read when torch is loaded."""
 _LOOK_BACK_S = 15.0
-"""Whose load counts when a pool is scaled; replicas note it each fifth of this, and report it each
-10 s (Serve's default)."""
+"""The period whose load counts when replicas are added or stopped. Replicas record their load five
+times in it, and report it every 10 s (Serve's default)."""
 _RUNNING_BATCHES = 4
-"""Batches that may be under way, put aside for each other, and one to spare: so Serve does not
-hold requests back, whose order it does not know."""
+"""Batches that may be under way, each put aside for the next, and one to spare. So Serve, which
+does not know how urgent requests are, never queues any."""
 _SPARE_REQUESTS = 16
-"""Above our own limit, so that a full replica still answers: Serve's own refusal of a
-WebSocket reaches the client as an HTTP 500."""
+"""Above our own limit, so that a full replica still answers: if Serve itself refuses a WebSocket,
+the client sees an HTTP 500."""
 
 
 def build(args: dict[str, Any]) -> serve.Application:
     """The application. Raises ConfigError with one line that says what to change."""
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
+    check_tools(config.agent, os.environ)
     vad = _deployment(
         VoiceActivity,
         config.vad,
         max_ongoing_requests=16,
-        # A line for each of 60 calls a second costs more than it tells.
+        # At 60 calls a second, a line for each costs more than it is worth.
         logging_config=LoggingConfig(enable_access_log=False),
     ).bind(config.vad)
     stt = transcribers(config.stt)
@@ -67,7 +70,7 @@ def build(args: dict[str, Any]) -> serve.Application:
 
 
 def transcribers(stt: SttSettings) -> serve.Application:
-    """The pool of transcribers of a resolved configuration."""
+    """The transcribers of a resolved configuration."""
     deployment = _deployment(
         SpeechToText,
         stt,
@@ -79,7 +82,7 @@ def transcribers(stt: SttSettings) -> serve.Application:
 
 
 def cluster_gpus() -> float:
-    """GPUs of the cluster that we are connected to; 0 when there is none."""
+    """The GPUs of the cluster that this process is connected to; 0 if it is connected to none."""
     return float(ray.cluster_resources().get("GPU", 0)) if ray.is_initialized() else 0.0
 
 
@@ -99,7 +102,7 @@ def _deployment(
 
 
 def _scaling(pool: Pool, policy: type, **policy_settings: Any) -> dict[str, Any]:
-    """Options of a deployment whose number of replicas the policy decides; none if it is fixed."""
+    """Options that let the policy decide the number of replicas; empty if the number is fixed."""
     if pool.max_replicas <= pool.replicas:
         return {}
     scaling = AutoscalingConfig(
@@ -110,7 +113,7 @@ def _scaling(pool: Pool, policy: type, **policy_settings: Any) -> dict[str, Any]
         downscale_delay_s=pool.downscale_delay_s,
         policy=AutoscalingPolicy(policy_function=policy, policy_kwargs=policy_settings),
     )
-    # Serve takes either a fixed number or a range.
+    # Serve takes a fixed number or a range, not both.
     return {"num_replicas": None, "autoscaling_config": scaling}
 
 
@@ -118,7 +121,7 @@ def _session_actors(config: AppConfig) -> list[DeploymentActorConfig]:
     return [
         DeploymentActorConfig(
             name=actor_name(index),
-            actor_class=SessionActor,
+            actor_class=ray.remote(SessionActor),
             init_args=(config.sessions,),
             actor_options={"num_cpus": config.sessions.num_cpus},
         )

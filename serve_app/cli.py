@@ -1,4 +1,5 @@
-"""`echo-serve`: run the server, hold a demonstration conversation, fetch the models, replay."""
+"""`echo-serve`: runs the server, has a demonstration conversation, fetches the models, or replays a
+session."""
 
 import argparse
 import signal
@@ -49,7 +50,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from serve_app.ingress.event_log import replay
+    from serve_app.ingress.replay import replay
 
     result = replay(arguments.log)
     if result.difference:
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="serve on this machine until Ctrl-C")
     run.set_defaults(command=_run)
     run.add_argument("--port", type=int, help="instead of the file's http_options.port")
-    demo = commands.add_parser("demo", help="hold one spoken conversation and print it")
+    demo = commands.add_parser("demo", help="have one spoken conversation and print it")
     demo.set_defaults(command=_demo)
     demo.add_argument("--wav", type=Path, default=Path("demo.wav"), help="the agent's audio")
     for command in (run, demo):
@@ -73,8 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("fetch", help="fetch the models into the cache").set_defaults(
         command=_fetch
     )
-    replay = commands.add_parser("replay", help="give a session's event log to the conversation")
-    replay.add_argument("log", type=Path, help="a file of args.ingress.event_log_dir")
+    replay = commands.add_parser(
+        "replay", help="replay a session's event log and compare the effects"
+    )
+    replay.add_argument("log", type=Path, help="a file in args.ingress.event_log_dir")
     replay.set_defaults(command=_replay)
     return parser
 

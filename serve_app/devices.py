@@ -1,4 +1,4 @@
-"""Where a torch model runs, and what makes it fast on a CPU."""
+"""Where a torch model runs, and what makes it faster on a CPU."""
 
 import os
 from collections.abc import Callable
@@ -11,30 +11,30 @@ Linear = Callable[[Tensor], Tensor]
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first GPU when there is one, else the CPU."""
+    """`auto` is the first GPU if there is one, else the CPU."""
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def use_threads(threads: int) -> None:
-    """How many cores torch may use in this process; 0 is all.
+    """Sets how many cores torch may use in this process; 0 is all of them.
 
-    Said outright because Ray sets OMP_NUM_THREADS to its logical CPUs, which are for placement.
+    Always set, because Ray sets OMP_NUM_THREADS to its logical CPUs, which are for placement only.
     """
     torch.set_num_threads(threads or os.cpu_count() or 1)
 
 
 def can_halve_weights() -> bool:
-    """Whether this build of torch has FBGEMM, which is for x86 with AVX2."""
+    """Whether this build of torch has FBGEMM, which needs x86 with AVX2."""
     return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 def halve_weights(model: nn.Module) -> None:
-    """Store the weights of all linear layers as float16, in place; sums stay float32.
+    """Stores the weights of all linear layers as float16, in place; sums stay float32.
 
-    Writing one token reads every weight once, so half the bytes are half the time: on two
-    AVX2 cores 2 to 4 times float32, with results that differ by 2e-4.
+    Each token that is written reads every weight once, so half the bytes take half the time: on two
+    AVX2 cores this is 2 to 4 times as fast as float32, and results differ by 2e-4.
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
@@ -43,7 +43,7 @@ def halve_weights(model: nn.Module) -> None:
 
 
 def compact_linear(weight: Tensor) -> Linear:
-    """The product with `weight`, stored as float16 where that can be done."""
+    """Multiplies by `weight`, which is stored as float16 where that is possible."""
     if can_halve_weights():
         return _HalfLinear(weight, None)
     return partial(nn.functional.linear, weight=weight)

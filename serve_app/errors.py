@@ -1,32 +1,31 @@
 """Every error that Echo Serve raises on purpose.
 
-    VoiceError                     close code   a retry helps
-    ├── ConfigError                (at start)   no: the message says what to set
+    VoiceError                     close code   may the client come back
+    ├── ConfigError                (at start)   the message says what to set
     ├── ProtocolViolation          1003, 1007,  no: the client sent something wrong
     │                              1009, 4400
-    ├── AtCapacity                 1013         yes, after a pause
     ├── SessionUnknown             4404         no: the conversation is over
     ├── SessionTaken               4409         no: it goes on at another socket
-    ├── SessionsUnavailable        4503         yes: it may be known a little later
-    ├── TooSlow                    4508         yes: the client does not keep up
-    ├── DraftDeclined              (inside)     yes: when the user's turn has ended
-    ├── ToolFailed                 (inside)     the chat model decides
-    └── EngineError                1011         as `retryable` says
-        ├── EngineRefused          1011         no: somebody has to change a key or an account
+    ├── SessionsUnavailable        4503         yes: the session may be found a little later
+    ├── TooSlow                    4508         yes: the session is kept
+    ├── DraftDeclined              (inside)     the reply is asked for when the turn has ended
+    ├── ToolFailed                 (inside)     the chat model decides what to do
+    └── EngineError                1011         yes: the session is kept
+        ├── EngineRefused          1011         yes, but a key or an account has to be changed
         ├── EngineTimeout          1011         yes
         └── EngineUnavailable      1011         yes
 
-Close codes follow RFC 6455 section 7.4; 44xx is final, 45xx may be retried.
-Errors cross Ray process borders, so each one passes all its arguments to
-`Exception.__init__`: that is what pickle calls again on the other side.
+What the codes mean is in `serve_app/protocol/close_codes.py`. Errors cross process borders, so each
+one passes all its arguments to `Exception.__init__`: pickle makes it again from these.
 """
+
+from serve_app.protocol.close_codes import CloseCode
 
 
 class VoiceError(Exception):
     """Base of the tree. `close_code` is what the client sees when it ends the session."""
 
-    close_code = 1011
-    retryable = False
+    close_code = CloseCode.FAILED
 
 
 class ConfigError(VoiceError):
@@ -36,51 +35,42 @@ class ConfigError(VoiceError):
 class ProtocolViolation(VoiceError):
     """The client broke the protocol; the socket is closed with `close_code` and `reason`."""
 
-    def __init__(self, close_code: int, reason: str) -> None:
-        super().__init__(close_code, reason)
-        self.close_code = close_code
+    def __init__(self, reason: str, close_code: CloseCode = CloseCode.BAD_MESSAGE) -> None:
+        super().__init__(reason, close_code)
         self.reason = reason
+        self.close_code = close_code
 
     def __str__(self) -> str:
         return self.reason
 
 
-class AtCapacity(VoiceError):
-    """No room for another session on this replica."""
-
-    close_code = 1013
-    retryable = True
-
-
 class SessionUnknown(VoiceError):
     """A resume token that was never given out, was used before or has expired."""
 
-    close_code = 4404
+    close_code = CloseCode.SESSION_UNKNOWN
 
 
 class SessionTaken(VoiceError):
-    """The session was resumed at another socket, which is the only one now."""
+    """The session was resumed at another socket, which is now the only one."""
 
-    close_code = 4409
+    close_code = CloseCode.SESSION_TAKEN
 
 
 class SessionsUnavailable(VoiceError):
-    """Where the sessions are kept cannot be asked, or has only just been started again."""
+    """The actors that keep the sessions cannot be asked, or have only just started again."""
 
-    close_code = 4503
-    retryable = True
+    close_code = CloseCode.SESSIONS_UNAVAILABLE
 
 
 class TooSlow(VoiceError):
-    """The client reads slower than real time and its outgoing queue is full."""
+    """The client does not keep up with what it is sent, or its events pile up."""
 
-    close_code = 4508
-    retryable = True
+    close_code = CloseCode.TOO_SLOW
 
 
 class DraftDeclined(VoiceError):
-    """A reply that was begun before the user's turn has ended needs a tool, which is not used
-    before. What was written until then has been given out."""
+    """A draft, which is begun before the user's turn has ended, needs a tool, and tools are used
+    only after that. What the model wrote until then has been passed on."""
 
 
 class ToolFailed(VoiceError):
@@ -88,7 +78,9 @@ class ToolFailed(VoiceError):
 
 
 class EngineError(VoiceError):
-    """A model or a provider failed. `stage` is vad, stt, llm or tts."""
+    """A model or a provider failed. `stage` is vad, stt, llm, tts, agent or sessions.
+
+    `retryable`: whether the same call may succeed a little later."""
 
     def __init__(self, stage: str, message: str, retryable: bool = False) -> None:
         super().__init__(stage, message, retryable)
@@ -101,8 +93,8 @@ class EngineError(VoiceError):
 
 
 class EngineRefused(EngineError):
-    """A provider does not work for us at all, whatever it is asked: a key, an account or a model
-    is wrong. Other errors that no retry mends may be about the one request."""
+    """A provider refuses whatever it is asked: a key, an account or a model is wrong. Any other
+    error that is not retryable may concern this one request only."""
 
 
 class EngineTimeout(EngineError):

@@ -1,50 +1,297 @@
-"""Pure packages stay pure, and only the composition root knows the deployments."""
+"""Which package a process loads, and which folder may import which: rules that hold, and that
+catch mistakes made on purpose. `docs/architecture.md` shows the same."""
 
-import ast
 from pathlib import Path
 
 import pytest
 
+from tests.imports import (
+    Arrows,
+    Imports,
+    circles,
+    circles_of_modules,
+    impure,
+    wrong_arrows,
+    wrong_packages,
+)
+
 ROOT = Path(__file__).parents[1]
+
 STANDARD = {"collections", "dataclasses", "enum", "re", "typing", "unicodedata"}
-PURE = STANDARD | {"numpy", "msgpack", "serve_app"}
-"""No clock, no randomness, no asyncio, no ray."""
-PURE_OF_OURS = {"serve_app.conversation", "serve_app.protocol", "serve_app.errors"}
+PURE = STANDARD | {"numpy", "msgpack"}
+"""Of protocol and conversation: no clock, no randomness, no asyncio, no ray."""
+
+SETTINGS = {"pydantic", "jsonschema"}
+"""jsonschema checks the schemas of tools, which are settings."""
+LOADED: dict[str, set[str]] = {
+    "settings": SETTINGS | {"numpy"},
+    "sessions": SETTINGS | {"numpy", "msgpack", "ray", "redis"},
+    "ingress": SETTINGS | {"numpy", "msgpack", "ray", "redis", "starlette"},
+    "vad": SETTINGS | {"numpy", "filelock", "onnxruntime"},
+    "stt": SETTINGS | {"numpy", "filelock", "ray", "torch", "transformers"},
+    "agent": SETTINGS
+    | {"numpy", "filelock", "ray", "torch", "transformers", "tokenizers"}
+    | {"onnxruntime", "gruut", "soxr"}
+    | {"openai", "elevenlabs", "httpx", "httpx2", "websockets", "mcp", "referencing"},
+}
+"""Third-party packages that a process may load: its folder and `deployments/` file, with all that
+they import at their top. numpy comes with the samples in protocol.messages, filelock with the
+models, ray to STT and agent with their scaling and metrics."""
+HEAVY = {"torch", "transformers", "onnxruntime"}
+"""A replica loads these in its constructor: who only builds the graph, or is another process,
+does not need hundreds of megabytes and seconds for them."""
+
+CODES = "protocol.close_codes"
+ARROWS: Arrows = {
+    CODES: {},
+    "errors": {CODES: "an error closes a socket with its code"},
+    "protocol": {
+        CODES: "a bad message has one",
+        "errors": "a bad message is a ProtocolViolation",
+    },
+    "conversation": {
+        CODES: "it closes the socket",
+        "protocol": "what it takes and sends are samples and messages",
+    },
+    "settings": {
+        "errors": "a wrong setting is a ConfigError",
+        "protocol": "audio formats, and what a client asks for in `open`",
+        "conversation.settings": "turn settings are a part of the file",
+    },
+    "devices": {},
+    "models": {"errors": "a model that cannot be had is a ConfigError"},
+    "vad": {
+        "protocol": "samples",
+        "conversation.settings": "sample rate, frames and windows",
+        "models": "fetches Smart Turn",
+    },
+    "stt": {
+        "errors": "a model fails",
+        "protocol": "samples",
+        "conversation.settings": "sample rate and window",
+        "conversation.words": "what is said, without punctuation",
+        "settings": "its own",
+        "models": "fetches Whisper",
+        "devices": "where torch runs",
+    },
+    "agent": {
+        "errors": "a provider fails",
+        "protocol": "audio formats and samples",
+        "conversation": "chat messages, pieces and sounds",
+        "settings": "its own",
+        "models": "fetches the local chat model and voice",
+        "devices": "where torch runs",
+    },
+    "sessions": {
+        "errors": "a session cannot be found",
+        "protocol": "the notice with the resume token",
+        "conversation": "records",
+    },
+    "ingress": {
+        CODES: "what it closes a socket with",
+        "errors": "what ends a session",
+        "protocol": "it reads and writes the socket",
+        "conversation": "it runs one for each socket",
+        "settings": "deadlines",
+        "sessions": "it owns the sessions of its sockets",
+        "vad.jobs": "what it asks of voice activity",
+        "stt.job": "what it asks of the transcribers",
+        "agent.parts": "what a reply is streamed in",
+    },
+    "deployments.scaling": {},
+    "deployments.engine_metrics": {"agent.chain": "it watches the chains of engines"},
+    "deployments.vad": {
+        "vad": "runs it",
+        "protocol": "samples",
+        "settings": "its own",
+    },
+    "deployments.stt": {
+        "stt": "runs it",
+        "settings": "its own",
+        "deployments.scaling": "names of what it reports",
+    },
+    "deployments.agent": {
+        "agent": "runs it",
+        "conversation": "chat messages and sounds",
+        "settings": "its own",
+        "deployments.engine_metrics": "counts failures",
+    },
+    "deployments.session": {"sessions": "runs it", "settings": "its own"},
+    "deployments.ingress": {
+        "ingress": "runs it",
+        "sessions": "makes the session actors' client",
+        "conversation": "how long the last turn may take",
+        CODES: "it refuses sockets",
+        "settings": "its own, and the plan for /healthz",
+        "deployments.scaling": "names of what it reports",
+    },
+    "app": {
+        "deployments": "it puts the graph together",
+        "settings": "loads and resolves them",
+        "agent.tools": "refuses tools that cannot be used",
+        "sessions.handles": "names of the session actors",
+    },
+    "local": {
+        "app": "serves it",
+        "errors": "what is wrong is said before Ray starts",
+        "settings": "loads and resolves them",
+        "agent.tools": "refuses tools that cannot be used",
+        "models": "fetches them first",
+    },
+    "client": {
+        CODES: "may it come back?",
+        "errors": "what the demo ends with",
+        "protocol": "messages and audio formats",
+        "conversation.settings": "sample rate",
+        "settings": "the format that the demo's server sends",
+        "local": "the demo starts a server",
+    },
+    "fakes": {},
+    "cli": {
+        "errors": "its exit status",
+        "local": "`run`",
+        "client": "`demo`",
+        "models": "`fetch`",
+        "ingress.replay": "`replay`",
+    },
+}
+"""From bottom to top. `deployments/X.py` runs `serve_app/X/`; only `app` knows the deployments."""
 
 
-def imports(path: Path) -> list[str]:
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names.append(node.module or "")
-    return names
+@pytest.fixture(scope="module")
+def imports() -> Imports:
+    return Imports.under(ROOT)
 
 
-def modules(*folders: str) -> list[Path]:
-    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+def test_folders_import_what_they_may(imports: Imports) -> None:
+    assert wrong_arrows(imports, ARROWS) == []
+    assert circles(ARROWS) == []
+    assert circles_of_modules(imports) == []
 
 
-@pytest.mark.parametrize("path", modules("serve_app/protocol", "serve_app/conversation"), ids=str)
-def test_the_pure_packages_import_no_io(path: Path) -> None:
-    for name in imports(path):
-        assert name.split(".")[0] in PURE, f"{path.name} imports {name}"
-        if name.startswith("serve_app"):
-            assert ".".join(name.split(".")[:2]) in PURE_OF_OURS, f"{path.name} imports {name}"
+@pytest.mark.parametrize("folder", ["protocol", "conversation"])
+def test_the_pure_folders_import_no_io(imports: Imports, folder: str) -> None:
+    assert impure(imports, f"serve_app.{folder}", PURE) == []
 
 
-@pytest.mark.parametrize("path", modules("serve_app"), ids=str)
-def test_only_the_composition_root_imports_deployments(path: Path) -> None:
-    if path.name != "app.py":
-        assert not [name for name in imports(path) if name.split(".")[0] == "deployments"]
+@pytest.mark.parametrize("process", LOADED)
+def test_a_process_loads_what_it_may(imports: Imports, process: str) -> None:
+    assert packages_of(imports, process) == []
+
+
+def test_who_builds_the_graph_loads_no_model_library(imports: Imports) -> None:
+    assert loaded_early(imports) == []
+
+
+def packages_of(imports: Imports, process: str) -> list[str]:
+    files = (f"serve_app.{process}", f"deployments.{process.removesuffix('s')}")
+    return wrong_packages(imports, imports.modules(*files), LOADED[process])
+
+
+def loaded_early(imports: Imports) -> list[str]:
+    modules = imports.modules("serve_app.app", "serve_app.cli", "deployments")
+    return [found for found in wrong_packages(imports, modules, ()) if found.split(":")[0] in HEAVY]
+
+
+# --- each rule catches a mistake that is made on purpose ---
+
+GOOD = {
+    "serve_app/__init__.py": "",
+    "serve_app/vad/__init__.py": "",
+    "serve_app/errors.py": "from serve_app.protocol.close_codes import CloseCode",
+    "serve_app/protocol/close_codes.py": "import enum",
+    "serve_app/protocol/messages.py": "import numpy",
+    "serve_app/conversation/settings.py": "from dataclasses import dataclass",
+    "serve_app/settings/schema.py": "from serve_app.conversation import settings",
+    "serve_app/vad/jobs.py": "import numpy",
+    "serve_app/vad/silero.py": "import onnxruntime\nfrom serve_app.vad.jobs import VadJob",
+    "serve_app/agent/speaker.py": "def speak():\n    import torch",
+    "serve_app/ingress/calls.py": "import asyncio\nfrom serve_app.vad.jobs import VadJob",
+    "deployments/vad.py": "def __init__(self):\n    from serve_app.vad.silero import Silero",
+    "deployments/agent.py": "from serve_app.agent.speaker import Speaker",
+    "serve_app/app.py": "from deployments.vad import VoiceActivity",
+}
+"""A house with a few files."""
+
+
+def built(root: Path, files: dict[str, str]) -> Imports:
+    for name, source in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source + "\n")
+    return Imports.under(root)
+
+
+def complaints(imports: Imports) -> list[str]:
+    return [
+        *wrong_arrows(imports, ARROWS),
+        *circles_of_modules(imports),
+        *impure(imports, "serve_app.conversation", PURE),
+        *(found for process in LOADED for found in packages_of(imports, process)),
+        *loaded_early(imports),
+    ]
+
+
+def test_a_good_house_has_no_complaints(tmp_path: Path) -> None:
+    assert complaints(built(tmp_path, GOOD)) == []
 
 
 @pytest.mark.parametrize(
-    "path",
-    modules("serve_app/agent", "serve_app/stt", "serve_app/vad", "serve_app/models"),
-    ids=str,
+    ("file", "mistake", "complaint"),
+    [
+        ("ingress/calls.py", "import torch", "torch: serve_app.ingress.calls -> torch"),
+        (
+            "ingress/calls.py",
+            "from serve_app.vad import silero",
+            "onnxruntime: serve_app.ingress.calls -> serve_app.vad.silero -> onnxruntime",
+        ),
+        (
+            "ingress/calls.py",
+            "def ask():\n    from serve_app.vad.silero import SileroVad",
+            "serve_app.ingress.calls imports serve_app.vad.silero, which is not for ingress",
+        ),
+        (
+            "settings/schema.py",
+            "import serve_app.agent.speaker",
+            "serve_app.settings.schema imports serve_app.agent.speaker, which is not for settings",
+        ),
+        (
+            "vad/silero.py",
+            "from deployments.vad import VoiceActivity",
+            "serve_app.vad.silero imports deployments.vad, which is not for vad",
+        ),
+        ("vad/silero.py", "import ray", "ray: serve_app.vad.silero -> ray"),
+        (
+            "conversation/settings.py",
+            "def now():\n    import time",
+            "serve_app.conversation.settings imports time",
+        ),
+        (
+            "agent/speaker.py",
+            "import torch",
+            "torch: deployments.agent -> serve_app.agent.speaker -> torch",
+        ),
+        (
+            "vad/jobs.py",
+            "from serve_app.vad.silero import SileroVad",
+            "serve_app.vad.jobs",
+        ),
+        ("vad/__init__.py", "import torch", "torch: serve_app.ingress.calls -> serve_app.vad.jobs"),
+        ("transport/tcp.py", "", "serve_app.transport.tcp is in no room"),
+    ],
 )
-def test_engines_and_tools_do_not_know_ray(path: Path) -> None:
-    assert not [name for name in imports(path) if name.split(".")[0] == "ray"]
+def test_a_wrong_import_is_found(tmp_path: Path, file: str, mistake: str, complaint: str) -> None:
+    name = f"serve_app/{file}"
+    files = GOOD | {name: f"{GOOD.get(name, '')}\n{mistake}"}
+    assert any(found.startswith(complaint) for found in complaints(built(tmp_path, files)))
+
+
+def test_what_is_for_type_checkers_only_is_not_loaded(tmp_path: Path) -> None:
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"
+    assert complaints(built(tmp_path, GOOD | {"serve_app/ingress/calls.py": source})) == []
+
+
+def test_rooms_in_a_circle_are_found() -> None:
+    assert circles({"a": {"b.part": ""}, "b": {"c": ""}, "c": {"a": ""}, "d": {"a": ""}}) == [
+        "a", "b", "c",
+    ]  # fmt: skip

@@ -1,15 +1,11 @@
-"""What an LLM and a voice have to offer, and what engines take. Add one by writing a class with
-this shape."""
+"""What an LLM and a voice have to offer. Add one by writing a class with this shape."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from threading import Event
+from dataclasses import dataclass
 from typing import Protocol
 
 from serve_app.conversation.history import ChatMessage
-from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
-from serve_app.protocol.messages import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +18,6 @@ class Speech:
     """What these bytes say. The texts of a reply, joined, are the text that was put in."""
     is_exact: bool = True
     """Whether the audio ends where `text` does, or that is estimated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """Speech to transcribe."""
-
-    samples: Samples
-    """At 16 kHz, shape (n,), at most 30 s."""
-    language: str = "en"
-    """One that the model knows (ISO 639-1)."""
-    hint: str = ""
-    """What it was heard to begin with earlier on: checking that is quicker than writing it."""
-    abandoned: Event = field(default_factory=Event)
-    """Set when nobody waits for the text any more: the engine may stop at once."""
-
-    @property
-    def duration_s(self) -> float:
-        return len(self.samples) / SAMPLE_RATE_HZ
 
 
 class LlmEngine(Protocol):

@@ -4,15 +4,15 @@ import random
 import time
 from dataclasses import dataclass, field
 
+from serve_app.protocol.close_codes import may_come_back
+
 _FIRST_S = 0.2
 _LONGEST_S = 5.0
-_RETRIED = {1001, 1006, 1011, 1012, 1013}
-"""And 45xx. Everything else is the server's or the client's last word."""
 
 
 def may_retry(close_code: int | None) -> bool:
     """`close_code` is None for a connection that was never made."""
-    return close_code is None or close_code in _RETRIED or 4500 <= close_code < 4600
+    return close_code is None or may_come_back(close_code)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,12 @@ from serve_app.conversation.effects import (
     TranscribePart,
 )
 from serve_app.conversation.patience import Patience
-from serve_app.conversation.settings import SAMPLE_RATE_HZ, TurnSettings, samples
+from serve_app.conversation.settings import (
+    SAMPLE_RATE_HZ,
+    SMART_TURN_WINDOW_S,
+    TurnSettings,
+    samples,
+)
 from serve_app.conversation.turn import Turn
 from serve_app.conversation.voice import VoiceTracker
 from serve_app.protocol.messages import Samples
@@ -25,8 +30,6 @@ from serve_app.protocol.messages import Samples
 _TAIL_MS = 160
 """How much after the last voiced frame is transcribed: a final consonant may outlast the VAD's
 judgement that there is speech."""
-_JUDGED_S = 8
-"""What the end-of-turn model hears."""
 
 
 class Listener:
@@ -145,7 +148,8 @@ class Listener:
         if turn.is_soft_ended and not turn.is_judged and is_due:
             turn.is_judged = True
             end = self._voice.judged_at
-            audio = self._audio.cut(max(turn.start, end - _JUDGED_S * SAMPLE_RATE_HZ), end)
+            heard_from = end - SMART_TURN_WINDOW_S * SAMPLE_RATE_HZ
+            audio = self._audio.cut(max(turn.start, heard_from), end)
             self._do(JudgeTurn(turn.generation, turn.segment, audio))
 
     def is_at_end(self, turn: Turn) -> bool:

@@ -9,6 +9,10 @@ SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES = 512
 """Silero VAD judges frames of 512 samples, 32 ms."""
 FRAME_MS = FRAME_SAMPLES * 1000 // SAMPLE_RATE_HZ
+WHISPER_WINDOW_S = 30
+"""What Whisper was trained on: it transcribes no more at once."""
+SMART_TURN_WINDOW_S = 8
+"""What Smart Turn hears: the end of the turn. Earlier audio does not matter to it."""
 
 
 def samples(ms: float) -> int:
@@ -57,7 +61,7 @@ class TurnSettings:
     max_silence_ms: int = 1600
     """Silence after which any turn ends. One that the model calls incomplete gets twice the
     speaker's usual pause, up to this."""
-    max_utterance_ms: int = 30_000
+    max_utterance_ms: int = WHISPER_WINDOW_S * 1000
     """Whisper's window: a longer utterance is cut here and goes on as the next part."""
 
     # --- speculation ---
@@ -120,7 +124,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "complete_threshold": (0, 1),
     "end_silence_ms": (32, 10_000),
     "max_silence_ms": (32, 30_000),
-    "max_utterance_ms": (1000, 30_000),
+    "max_utterance_ms": (1000, WHISPER_WINDOW_S * 1000),
     "partial_ms": (0, 30_000),
     "max_drafts": (0, 10),
     "interrupt_speech_ms": (32, 10_000),

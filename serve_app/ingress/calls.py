@@ -15,10 +15,10 @@ from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import AgentSettings, AppConfig
 from serve_app.stt.job import Request
-from serve_app.vad.silero import VadAnswer, VadJob
+from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
-"""On top of the engines' own deadlines in the agent replica, which say what was late."""
+"""On top of the engines' own deadlines in the agent replica: their errors say what was late."""
 
 
 class Calls:
@@ -41,7 +41,8 @@ class Calls:
         self._part_timeout_s = _longest_silence_s(config.agent) + _REPLY_SLACK_S
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
-        """Voice activity of a batch. Stateless, so a second replica may be asked."""
+        """Voice activity of a batch. A call has no state, so a second replica may be asked as well.
+        Raises EngineError."""
 
         async def detect() -> list[VadAnswer]:
             return await ask_within(
@@ -51,16 +52,19 @@ class Calls:
         return await hedged(detect, self._vad_hedge_s)
 
     async def judge(self, samples: Samples) -> float | None:
-        """Probability that a turn is complete, by its last 8 s; None where no model is set."""
+        """Probability that a turn is complete, from its last 8 s; None without a model. Raises
+        EngineError.
+
+        `samples`: float32 mono at 16 kHz, shape (n,)."""
         return await ask_within("vad", self._vad_timeout_s, lambda: self._vad.judge.remote(samples))
 
     async def transcribe(self, request: Request) -> str:
-        """Text of one segment. Raises EngineError."""
+        """The text of one segment. Raises EngineError."""
         return await self._transcribers.transcribe(request)
 
     @property
     def is_busy(self) -> bool:
-        """Whether this ingress has so many replies going that none is begun on suspicion."""
+        """Whether so many replies are under way that no draft should be begun."""
         return self._replies >= self._busy_from
 
     def reply(
@@ -97,8 +101,8 @@ class Calls:
 
 
 def _longest_silence_s(agent: AgentSettings) -> float:
-    """Of the engines: while tools are used, the chat model is asked again and again, and each time
-    all of its chain may have to be."""
+    """Of the engines. A reply that uses tools asks the chat model several times, and each time the
+    whole chain of models may be asked."""
     steps = agent.tool_use.max_steps if agent.uses_tools else 0
     text_s = sum(llm.first_token_timeout_s for llm in agent.llms)
     audio_s = sum(voice.first_audio_timeout_s for voice in agent.voices)

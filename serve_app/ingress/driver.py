@@ -25,30 +25,29 @@ from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
+from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import ClientMessage, Open
-from serve_app.sessions.keeper import Leases, SessionKeeper
-from serve_app.sessions.pool import SessionPool
+from serve_app.sessions.actors import SessionActors
+from serve_app.sessions.leases import Lease, Leases
 
 log = logging.getLogger(__name__)
 
 _GOODBYE_S = 5.0
-"""For the last messages, when the server ends the session."""
-_KEPT_CODES = {1001, 1006, 1011, 1012, 1013}
-"""After these, and after 45xx, a client may come back; any other end is the session's."""
+"""For the last messages when the server ends the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the sessions of an ingress replica share."""
+    """What the sessions of one ingress replica share."""
 
     calls: Calls
     batcher: VoiceActivityBatcher
-    pool: SessionPool
+    actors: SessionActors
     leases: Leases
     window_s: float
-    """In which a client may come back."""
+    """How long after the loss of its socket a client may come back."""
     check: Callable[[Open], None]
-    """Raises VoiceError for options that this server does not have."""
+    """Raises VoiceError if the message asks for something that this server cannot do."""
 
 
 class Driver:
@@ -72,14 +71,14 @@ class Driver:
         self._timers = Timers(self._inbox)
         self._work = Work(session, services.calls, self._inbox.put)
         self._voice = VoiceStream(self._deliver_voice, self._inbox.fail)
-        self._keeper: SessionKeeper | None = None
+        self._lease: Lease | None = None
         self._has_opened = False
-        self._closed_with = 1006
+        self._closed_with: int = CloseCode.LOST
         self.is_over = False
-        """True from before the close frame is sent: a client that sees it finds its place free."""
+        """Set before the close frame is sent: a client that sees it finds its place free."""
 
     async def run(self, open_timeout_s: float) -> None:
-        """From the accepted socket to its end. Leaves no task, call or timer behind."""
+        """From the accepted socket to its end. No task, call or timer outlives it."""
         self._services.batcher.add(self._voice)
         self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
         reader = asyncio.create_task(self._socket.read(self._event_of))
@@ -95,23 +94,23 @@ class Driver:
             await _end([reader, writer, *self._work.tasks])
             if self._event_log is not None:
                 self._event_log.close()
-            if self._keeper is not None:
-                self._services.leases.remove(self._keeper)
-                await self._keeper.end(is_kept=_is_kept(self._closed_with))
+            if self._lease is not None:
+                self._services.leases.remove(self._lease)
+                await self._lease.end(is_kept=may_come_back(self._closed_with))
 
     def leave(self) -> None:
-        """Ends the session because its client is gone. Safe to repeat, and afterwards."""
+        """Ends the session because its client is gone. Safe to repeat, and after the end."""
         self._inbox.fail(ClientGone())
 
     def drain(self, time_left_s: float) -> None:
-        """The server is going to stop. To be told again when little time is left."""
+        """The server is going to stop. To be called again when little time is left."""
         self._inbox.put_if_room(ev.Draining(time_left_s))
 
     async def _converse(self) -> None:
         while True:
             event = await self._inbox.get()
             if isinstance(event, ClientGone):
-                if self._keeper is None:
+                if self._lease is None:
                     raise event
                 event = ev.Disconnected()
             if isinstance(event, VoiceError):
@@ -131,7 +130,7 @@ class Driver:
         try:
             self._event_log.write(now_s, event, effects)
         except OSError as error:
-            log.warning("session %s is logged no further: %s", self._session, error)
+            log.warning("the event log of session %s ends here: %s", self._session, error)
             self._event_log = None
 
     # --- effects ---
@@ -151,17 +150,18 @@ class Driver:
             case ef.Disarm(timer):
                 self._timers.disarm(timer)
             case ef.Record():
-                if self._keeper is not None:
-                    self._keep(self._keeper, effect)
+                if self._lease is not None:
+                    self._keep(self._lease, effect)
             case ef.CloseSocket(code, reason):
                 self._closes(code)
                 self._socket.close(code, reason)
 
-    def _keep(self, keeper: SessionKeeper, record: ef.Record) -> None:
-        keeper.keep(record)
-        # A turn is told when it is safe. Audio does not wait: the client knows what it has played.
+    def _keep(self, lease: Lease, record: ef.Record) -> None:
+        lease.keep(record)
+        # The client is told of a turn once its record is safe. Audio does not wait for that: the
+        # client knows what it has played.
         if record.reply is None:
-            self._socket.hold(keeper.until_saved)
+            self._socket.barrier(lease.until_saved)
 
     def _say_goodbye(self, error: VoiceError) -> None:
         log.info("session %s closes with %s: %s", self._session, error.close_code, error)
@@ -184,33 +184,29 @@ class Driver:
         return await self._open(message) if isinstance(message, Open) else event_of(message)
 
     async def _open(self, message: Open) -> ev.Opened:
-        """What `open` means: a new conversation, or one that goes on. Raises VoiceError."""
+        """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
         self._services.check(message)
         event = opened(message)
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
-                keeper = await SessionKeeper.attach(self._services.pool, message.resume_token)
-                entry = keeper.entry
+                lease = await Lease.attach(self._services.actors, message.resume_token)
+                entry = lease.entry
                 event = replace(entry.options, record=entry.record, played=event.played)
-                self._keep_with(keeper)
+                self._keep_with(lease)
             elif message.resume:
                 options = replace(event, prompt="", greeting=None)
-                self._keep_with(SessionKeeper.begin(self._services.pool, self._session, options))
+                self._keep_with(Lease.begin(self._services.actors, self._session, options))
         return event
 
-    def _keep_with(self, keeper: SessionKeeper) -> None:
-        log.info("session %s at socket %s", keeper.session, self._session)
-        self._keeper = keeper
-        self._tokens.epoch = keeper.entry.epoch
-        keeper.start(self._inbox.fail)
-        self._services.leases.add(keeper)
-        # Not an effect: an event log must not hold the secret.
-        self._socket.send(keeper.message(self._services.window_s))
-
-
-def _is_kept(code: int) -> bool:
-    return code in _KEPT_CODES or 4500 <= code < 4600
+    def _keep_with(self, lease: Lease) -> None:
+        log.info("session %s at socket %s", lease.session, self._session)
+        self._lease = lease
+        self._tokens.epoch = lease.entry.epoch
+        lease.start(self._inbox.fail)
+        self._services.leases.add(lease)
+        # Not an effect: the secret must not get into an event log.
+        self._socket.send(lease.notice(self._services.window_s))
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

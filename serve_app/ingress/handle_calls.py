@@ -1,4 +1,4 @@
-"""One call through a Serve handle: a deadline, one retry, one kind of error."""
+"""One call through a Serve handle, with a deadline, one retry and one kind of error."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,12 +12,12 @@ from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUn
 T = TypeVar("T")
 
 _MOST_TRIES = 4
-"""Of a call that hangs."""
+"""For a call that hangs."""
 
 
 async def ask_within(stage: str, timeout_s: float, call: Callable[[], Any]) -> T:
-    """The answer; a replica that dies or is too busy is followed by another. Both tries share the
-    deadline. Raises EngineError."""
+    """The answer. If a replica dies or is too busy, another one is asked, within the same deadline.
+    Raises EngineError."""
     try:
         async with asyncio.timeout(timeout_s):
             answer: T = await ask(stage, call)
@@ -27,22 +27,23 @@ async def ask_within(stage: str, timeout_s: float, call: Callable[[], Any]) -> T
 
 
 async def ask(stage: str, call: Callable[[], Any], tries: int = 2) -> Any:
-    """The same without a deadline. Whatever the call raises is an EngineError: beside its own
-    errors and Ray's, Serve lets grpc's through (a message over 4 MiB is one) and RuntimeError."""
+    """The same without a deadline. Whatever the call raises becomes an EngineError: besides Ray's
+    errors and its own, Serve lets RuntimeError through, and gRPC's (a message over 4 MiB is one).
+    """
     while True:
         tries -= 1
         try:
             return await _cancelling(stage, call())
         except Exception as error:
-            # Serve retries only until a replica has accepted; dying with it is ours.
+            # Serve retries until a replica has accepted the call; what comes after that is ours.
             if not tries or not _is_unavailable(error):
                 raise engine_error(stage, error) from None
 
 
 async def hedged(make: Callable[[], Coroutine[Any, Any, T]], after_s: float | None) -> T:
-    """Makes the call again when it takes longer: its replica may hang, which Serve finds out only
-    after several health checks, and may choose for the next call, too. None is never. The first
-    answer counts; the other calls are cancelled."""
+    """The first answer of up to four calls: one more is made each time that `after_s` seconds have
+    passed; None is never. A replica may hang, which Serve notices only after several health checks,
+    and Serve may choose the same replica again. The other calls are cancelled."""
     tries = [asyncio.create_task(make())]
     try:
         while after_s is not None and len(tries) < _MOST_TRIES:
@@ -57,7 +58,7 @@ async def hedged(make: Callable[[], Coroutine[Any, Any, T]], after_s: float | No
 
 
 async def _first_success(tries: list[asyncio.Task[T]]) -> T:
-    """The last failure when there is no success."""
+    """Raises the last failure if no call succeeds."""
     failure: EngineError | None = None
     for next_done in asyncio.as_completed(tries):
         try:
@@ -69,8 +70,8 @@ async def _first_success(tries: list[asyncio.Task[T]]) -> T:
 
 
 async def _cancelling(stage: str, response: Any) -> Any:
-    """Cancels the call with its caller. A call that Serve cancelled by itself, as it does with
-    those of a request that ended, must not look like that: it would end the caller's task."""
+    """Cancels the call together with its caller. Serve also cancels calls by itself, such as those
+    of a request that has ended. That is an error here: a cancellation would end the caller."""
     try:
         return await response
     except asyncio.CancelledError:
@@ -82,13 +83,14 @@ async def _cancelling(stage: str, response: Any) -> Any:
 
 
 def _is_unavailable(error: Exception) -> bool:
-    """Whether another replica may do better."""
+    """Whether another replica may be able to answer."""
     cause = getattr(error, "cause", error)
     return isinstance(error, RayActorError) or isinstance(cause, EngineUnavailable)
 
 
 def engine_error(stage: str, error: Exception) -> EngineError | DraftDeclined:
-    """Ray wraps what a replica raised; provider and user text stay out of the message."""
+    """What a replica raised, without Ray's wrapping. The text of an unknown error is left out: it
+    may quote the user or a provider."""
     cause = getattr(error, "cause", error)
     if isinstance(cause, EngineError | DraftDeclined):
         return cause

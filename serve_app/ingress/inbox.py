@@ -1,4 +1,4 @@
-"""What is to happen next to one session: events from the socket, the models and the timers."""
+"""The events of one session that wait to be handled: from the socket, the models and the timers."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ class ClientGone(Exception):
 
 
 class Inbox:
-    """A bounded queue. An error in it ends the session."""
+    """A bounded queue of events. An error in it ends the session."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[ev.Event | VoiceError | ClientGone] = asyncio.Queue(_MAX_EVENTS)
@@ -22,24 +22,25 @@ class Inbox:
         return await self._queue.get()
 
     async def put(self, item: ev.Event | ClientGone) -> None:
-        """Waits for room."""
+        """Waits until there is room."""
         await self._queue.put(item)
 
     def put_if_room(self, event: ev.Event) -> bool:
-        """Whether there was room."""
+        """Returns whether there was room."""
         if self._queue.full():
             return False
         self._queue.put_nowait(event)
         return True
 
     def put_or_fail(self, event: ev.Event) -> bool:
-        """Without room the session is over: it does not keep up with its events."""
+        """Returns whether there was room. If not, the session fails: it does not keep up."""
         if not (has_room := self.put_if_room(event)):
             self.fail(TooSlow("events of the session pile up"))
         return has_room
 
     def fail(self, error: VoiceError | ClientGone) -> None:
-        """Ends the session, with an error's close code, however many events wait before that."""
+        """Ends the session, with the error's close code. A full inbox drops its oldest events for
+        this."""
         while self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(error)

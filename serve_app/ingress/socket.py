@@ -1,7 +1,7 @@
-"""The socket of one session: messages from the client become events, those to it wait in a queue.
+"""The socket of one session. Messages from the client become events; those to it wait in a queue.
 
 socket ──▶ read ──event──▶ inbox
-socket ◀── write ◀── outbox ◀── send, hold, close
+socket ◀── write ◀── outbox ◀── send, barrier, close
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from serve_app.protocol.messages import (
 )
 
 _MAX_MESSAGES = 1024
-"""About 8 minutes of audio in pieces of half a second, or a client that reads nothing."""
+"""About 8 minutes of audio in pieces of half a second: more means that the client reads nothing."""
 _REASON_BYTES = 123
-"""RFC 6455 allows no more."""
+"""The most that RFC 6455 allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +39,38 @@ class _CloseFrame:
     reason: str
 
 
-_Hold = Callable[[], Awaitable[None]]
-"""In the outbox: what follows is sent when this has returned."""
+_Barrier = Callable[[], Awaitable[None]]
+"""In the outbox: what follows is sent when the barrier has returned."""
 
 
 class ClientSocket:
-    """Reads and writes one accepted socket, in a task each: `read` and `write`."""
+    """Reads and writes one accepted socket, in two tasks: `read` and `write`."""
 
     def __init__(self, socket: WebSocket, inbox: Inbox) -> None:
         self._socket = socket
         self._inbox = inbox
-        self._outbox: asyncio.Queue[bytes | _Hold | _CloseFrame] = asyncio.Queue(_MAX_MESSAGES)
+        self._outbox: asyncio.Queue[bytes | _Barrier | _CloseFrame] = asyncio.Queue(_MAX_MESSAGES)
 
-    # --- to the client: never waits, and a client that does not read fails the session ---
+    # --- to the client: these never wait; the session fails if the client does not read ---
 
     def send(self, message: ServerMessage) -> None:
         self._put(codec.encode(message))
 
-    def hold(self, until: _Hold) -> None:
-        """What is sent after this waits for it."""
+    def barrier(self, until: _Barrier) -> None:
+        """What is sent after this waits until `until` has returned."""
         self._put(until)
 
     def close(self, code: int, reason: str) -> None:
-        """After all that was sent."""
+        """Closes the socket after everything that was sent."""
         self._put(_CloseFrame(code, reason))
 
     def close_anyway(self, code: int, reason: str) -> None:
-        """As `close`; the oldest messages make room when the client does not read."""
+        """As `close`, but the oldest messages are dropped if the client does not read them."""
         while self._outbox.full():
             self._outbox.get_nowait()
         self.close(code, reason)
 
-    def _put(self, item: bytes | _Hold | _CloseFrame) -> None:
+    def _put(self, item: bytes | _Barrier | _CloseFrame) -> None:
         try:
             self._outbox.put_nowait(item)
         except asyncio.QueueFull:
@@ -79,8 +79,8 @@ class ClientSocket:
     # --- the two tasks ---
 
     async def read(self, event_of: Callable[[ClientMessage], Awaitable[ev.Event]]) -> None:
-        """Until the client is gone or wrong, which is the last that it puts into the inbox.
-        `event_of` may raise VoiceError."""
+        """Until the client is gone or breaks the protocol; that is the last thing it puts into the
+        inbox. `event_of` may raise VoiceError."""
         try:
             while True:
                 message = codec.decode(await _frame(self._socket))
@@ -91,7 +91,7 @@ class ClientSocket:
             await self._inbox.put(ClientGone())
 
     async def write(self) -> None:
-        """Until the socket is closed, by `close` or the client."""
+        """Until the socket is closed, by `close` or by the client."""
         try:
             while not isinstance(item := await self._outbox.get(), _CloseFrame):
                 if isinstance(item, bytes):
@@ -117,7 +117,7 @@ def _fitting(reason: str) -> str:
 
 
 def event_of(message: ClientMessage) -> ev.Event:
-    """What a message means to the conversation; of `open`, see `opened`."""
+    """What a message means to the conversation. For `open`, see `opened`."""
     match message:
         case Open():
             return opened(message)
@@ -136,7 +136,7 @@ def event_of(message: ClientMessage) -> ev.Event:
 
 
 def opened(message: Open) -> ev.Opened:
-    """A new conversation."""
+    """A new conversation with the options of the message."""
     return ev.Opened(
         message.prompt,
         message.events,

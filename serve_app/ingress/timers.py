@@ -1,4 +1,4 @@
-"""The timers that a conversation asks for: each ends as an event in the inbox."""
+"""The timers that a conversation asks for. One that expires puts an event into the inbox."""
 
 import asyncio
 
@@ -8,14 +8,14 @@ from serve_app.ingress.inbox import Inbox
 
 
 class Timers:
-    """At most one of a kind is armed."""
+    """At most one timer of each kind is armed."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._armed: dict[ev.Timer, asyncio.TimerHandle] = {}
 
     def arm(self, effect: ef.Arm) -> None:
-        """One that is armed already starts anew."""
+        """A timer that is already armed starts again."""
         self.disarm(effect.timer)
         event = ev.Expired(effect.generation, effect.timer)
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The tokens of one session, each used once."""
+"""The tokens of one session. Each one is used once."""
 
 import secrets
 import string
@@ -10,11 +10,11 @@ _DIGITS = string.digits + string.ascii_lowercase
 _EPOCH_DIGITS = 2
 _COUNT_DIGITS = 3
 _RANDOM_DIGITS = TOKEN_BYTES - _EPOCH_DIGITS - _COUNT_DIGITS
-"""So that what a client still has of an older session is not taken for this one's."""
+"""So that audio which a client still has from an older session is not taken for this one's."""
 
 
 class Tokens:
-    """A factory. The epoch is new each time the session is resumed, so that no token comes twice,
+    """Makes tokens. The epoch changes each time the session is resumed, so no token comes twice,
     even if nobody knows how many were given out before."""
 
     def __init__(self) -> None:

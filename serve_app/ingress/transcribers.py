@@ -1,4 +1,4 @@
-"""The pool of transcribers, seen from the ingress: keeps the samples until the text is there."""
+"""The pool of transcribers, as the ingress sees it. It keeps the samples until it has the text."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,11 +11,12 @@ from serve_app.settings.schema import SttSettings
 from serve_app.stt.job import Request, Urgency
 
 Call = Callable[[Request], Any]
-"""Asks some replica; what it returns can be awaited and cancelled."""
+"""Asks any replica; what it returns can be awaited and cancelled."""
 
 
 class TranscriberPool:
-    """Any replica may be asked. Replicas do the same request, by its key, only once."""
+    """Any replica may be asked. A replica does a request only once, however often it is asked: it
+    knows requests by their keys."""
 
     def __init__(self, settings: SttSettings, call: Call) -> None:
         self._call = call
@@ -24,17 +25,17 @@ class TranscriberPool:
         self._has_others = max(settings.replicas, settings.max_replicas) > 1
 
     async def transcribe(self, request: Request) -> str:
-        """Text of one segment. Raises EngineError."""
+        """The text of one segment. Raises EngineError."""
         try:
             async with asyncio.timeout(request.due_in_s + self._timeout_s):
                 if request.urgency is Urgency.SPECULATIVE:
-                    return await self._guess(request)
+                    return await self._speculative(request)
                 return await self._hedged(request)
         except TimeoutError:
             raise EngineTimeout("stt", f"no answer within {self._timeout_s:g} s") from None
 
-    async def _guess(self, request: Request) -> str:
-        """A guess that was refused is asked for again when the turn is over."""
+    async def _speculative(self, request: Request) -> str:
+        """If a speculative request is refused, it is made again when the turn has ended."""
         due_at_s = asyncio.get_running_loop().time() + request.due_in_s
         try:
             return await self._hedged(request)
@@ -47,6 +48,6 @@ class TranscriberPool:
         return await hedged(lambda: self._ask(request), after_s)
 
     def _ask(self, request: Request) -> Coroutine[Any, Any, str]:
-        # The next partial comes soon by itself.
+        # A partial is not asked for twice: the next one comes soon.
         tries = 1 if request.urgency is Urgency.PARTIAL else 2
         return ask("stt", lambda: self._call(request), tries)

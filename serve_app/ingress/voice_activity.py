@@ -1,8 +1,8 @@
-"""Voice activity for all sessions of an ingress replica: one call in flight, whoever waits.
+"""Voice activity for all sessions of an ingress replica, with one call in flight at a time.
 
-At low load the delay is one round trip; with more sessions calls follow each other 16 ms apart, and
-the batch grows by itself. A call for each frame would cost about 4 ms of two processes (31 frames a
-second and session).
+At low load the delay is one round trip. With more sessions, calls start 16 ms apart and the batches
+grow by themselves. A call for each frame would cost about 4 ms of CPU in two processes, for 31
+frames a second and session.
 """
 
 import asyncio
@@ -14,25 +14,25 @@ import numpy as np
 from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.protocol.messages import Samples
-from serve_app.vad.silero import VadAnswer, VadJob, new_row
+from serve_app.vad.jobs import VadAnswer, VadJob, new_row
 
 Detect = Callable[[list[VadJob]], Awaitable[list[VadAnswer]]]
 
 _MAX_WAITING_FRAMES = 640
-"""20 s of one session: more means that the VAD has been away for that long."""
+"""20 s of one session: more means that the VAD has not answered for that long."""
 _FRAMES_PER_STREAM = 64
-"""2 s of one session a call, so that one who catches up does not hold up the others."""
+"""2 s of one session in each call, so that a session that is behind does not delay the others."""
 _FRAMES_PER_CALL = 1024
 _INTERVAL_S = 0.016
-"""From the begin of a call to that of the next. One session's frames, each 32 ms, do not wait; a
-dozen's would be a call each."""
+"""From the start of one call to the start of the next. The frames of a single session, which come
+every 32 ms, do not wait for it; those of a dozen sessions share a call."""
 _STREAMS_PER_CALL = 256
-"""Together 2.5 MiB at most, with the memory of each session: what is over 4 MiB, the default of
-RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH, Serve does not take, and catches up nobody."""
+"""With each session's row, a call has at most 2.5 MiB. Serve refuses one over 4 MiB, the default of
+RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH, and then no session would catch up."""
 
 
 class VoiceStream:
-    """One session's frames in, probabilities out, in order."""
+    """One session: its frames go in and their probabilities come out, in order."""
 
     def __init__(
         self, deliver: Callable[[list[float]], None], fail: Callable[[EngineError], None]
@@ -43,13 +43,13 @@ class VoiceStream:
         self.waiting: deque[Samples] = deque()
 
     def take(self, most: int) -> VadJob:
-        """Up to so many frames of those that wait, at least one of which does."""
+        """A job of at most `most` of the waiting frames, of which there must be one."""
         count = min(len(self.waiting), most)
         return VadJob(self.row, np.stack([self.waiting.popleft() for _ in range(count)]))
 
 
 class VoiceActivityBatcher:
-    """Owned by the ingress replica, which also runs it."""
+    """Makes the calls for all streams. The ingress replica owns and runs it."""
 
     def __init__(self, detect: Detect) -> None:
         self._detect = detect
@@ -63,7 +63,9 @@ class VoiceActivityBatcher:
         self._streams.discard(stream)
 
     def push(self, stream: VoiceStream, samples: Samples) -> None:
-        """Takes a whole number of frames. Never waits; a stream too far behind fails."""
+        """Takes a whole number of frames. Never waits; a stream that is too far behind fails.
+
+        `samples`: float32 at 16 kHz, shape (512 n,)."""
         if len(stream.waiting) > _MAX_WAITING_FRAMES:
             stream.fail(EngineUnavailable("vad", "voice activity detection does not keep up"))
             return

@@ -1,4 +1,4 @@
-"""The calls of one session: each a task, each known by its turn, each ending in an event."""
+"""The calls of one session. Each is a task that is known by its turn and ends in an event."""
 
 import asyncio
 import logging
@@ -15,11 +15,11 @@ from serve_app.stt.job import Request, Urgency
 log = logging.getLogger(__name__)
 
 Key = tuple[type, int, int]
-"""What is asked for, the generation, and the segment or the reply."""
+"""The kind of effect, the generation, and the segment or the reply."""
 
 
 class Work:
-    """Carries out the effects that ask a model. `put` takes what came of it."""
+    """Carries out the effects that ask a model. `put` takes the events that come of it."""
 
     def __init__(
         self, session: str, calls: Calls, put: Callable[[ev.Event], Awaitable[None]]
@@ -37,7 +37,7 @@ class Work:
                 key = (ef.TranscribePart, generation, segment)
                 self._start(key, self._transcribe_part(effect))
             case ef.Transcribe(generation, segment):
-                self._stop((ef.TranscribePart, generation, segment))  # the whole is asked for
+                self._stop((ef.TranscribePart, generation, segment))  # the whole follows
                 self._start((ef.Transcribe, generation, segment), self._transcribe(effect))
             case ef.JudgeTurn(generation, segment):
                 self._start((ef.JudgeTurn, generation, segment), self._judge(effect))
@@ -61,7 +61,7 @@ class Work:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """What is still going on."""
+        """Those that are still under way."""
         return list(self._tasks.values())
 
     def _start(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
@@ -70,7 +70,7 @@ class Work:
         task.add_done_callback(lambda _: self._ended(key, task))
 
     def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
-        # What failed may have been asked for again by now, under the same key.
+        # After a failure, the same key may already have a new task.
         if self._tasks.get(key) is task:
             del self._tasks[key]
 

@@ -1,4 +1,4 @@
-"""Processes that we started: told apart from everybody else's, and ended by id."""
+"""The processes that this process has started: found among all others, and ended by id."""
 
 import ctypes
 import os
@@ -11,9 +11,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """From now on a grandchild whose parent dies becomes our child, so none gets lost.
+    """From now on, a descendant whose parent dies becomes a child of this process, so none is lost.
 
-    Ray's haproxy is started by an actor and would outlive it (prctl(2), Linux only).
+    An actor starts Ray's HAProxy, which would otherwise outlive it (prctl(2), Linux only).
     """
     try:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -22,12 +22,12 @@ def adopt_orphans() -> None:
 
 
 def descendants() -> list[psutil.Process]:
-    """All that this process has started, directly or not, and that is still there."""
+    """All processes that this one has started, directly or indirectly, and that still run."""
     return [p for p in psutil.Process().children(recursive=True) if p.is_running()]
 
 
 def end_descendants(patience_s: float = 10.0) -> list[str]:
-    """Waits for our processes to end, then ends what is left. Returns what had to be ended."""
+    """Waits for the descendants to end, then ends the rest. Returns those that had to be ended."""
     _, alive = _wait(patience_s)
     stubborn = [_describe(p) for p in alive]
     for wave in (signal.SIGTERM, signal.SIGKILL):
@@ -38,7 +38,7 @@ def end_descendants(patience_s: float = 10.0) -> list[str]:
 
 
 def _wait(timeout_s: float) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """Until all are gone: orphans that we adopted on the way are waited for as well."""
+    """Waits until all are gone, including orphans that are adopted on the way."""
     deadline = time.monotonic() + timeout_s
     gone: list[psutil.Process] = []
     while (alive := _not_zombies()) and (left := deadline - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""A server on this machine: Ray, Serve and the application, from start to a clean end."""
+"""A server on this machine: Ray, Serve and the application, from the start to a clean end."""
 
 import logging
 import os
@@ -13,10 +13,12 @@ from typing import Any
 
 import yaml
 
+from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.local import processes
 from serve_app.models import fetch as models
-from serve_app.settings.plan import load, packaged_models, stages
+from serve_app.settings.environment import load
+from serve_app.settings.plan import packaged_models, stages
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig
 
@@ -27,28 +29,28 @@ HAPROXY_PORTS = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
 }
-"""Ports that Serve takes beside its own in HAProxy mode, by the variable that moves each."""
+"""Further ports that Serve takes in HAProxy mode, by the variable that moves each of them."""
 RAY_ENVIRONMENT = {
     # A frame through HAProxy takes 1 ms where the Python proxy takes 8.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    # A dead HAProxy is made anew after three of these; each costs a question on its own socket.
+    # A dead HAProxy is restarted after three of these; each is a query on its own socket.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
-    # A load balancer's time to notice that a replica leaves: there is none here.
+    # The time that a load balancer needs to notice that a replica stops: there is none here.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""Defaults that the user's environment may override. Ray reads them when it is imported."""
+"""Defaults for variables that the user may set. Ray reads them when it is imported."""
 LOGS = "/tmp/ray/session_latest/logs/serve"
 _DRAIN_S = 10.0
 _OBJECT_STORE_BYTES = 200 << 20
-"""Audio travels inside the calls; the store would take 30 % of the memory by default."""
+"""Audio travels inside the calls. By default, the store would take 30 % of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFile:
-    """The parts of a Serve configuration file that we need."""
+    """The parts of a Serve configuration file that are needed here."""
 
     http: Mapping[str, Any]
     args: Mapping[str, Any]
@@ -59,38 +61,39 @@ class ServerFile:
 
 
 def read_file(path: Path) -> ServerFile:
-    """Raises ConfigError with one line when the file is not what Serve takes."""
+    """Raises ConfigError, with one line, if the file is not what Serve takes."""
     try:
         content = yaml.safe_load(path.read_text())
         (application,) = content["applications"]
         return ServerFile(content.get("http_options") or {}, application.get("args") or {})
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is no Serve file with one application: {error}") from None
+        raise ConfigError(f"{path} is not a Serve file with one application: {error}") from None
 
 
 def metrics_port(env: Mapping[str, str]) -> int | None:
-    """Where Prometheus finds Ray's metrics; None lets Ray choose.
+    """The port where Prometheus finds Ray's metrics; None lets Ray choose one.
 
-    Raises ConfigError when ECHO_METRICS_PORT is no port."""
+    Raises ConfigError if ECHO_METRICS_PORT is not a port."""
     value = env.get("ECHO_METRICS_PORT", "").strip()
     if not value:
         return None
     if not value.isdigit() or not 0 < int(value) < 65536:
-        raise ConfigError(f"ECHO_METRICS_PORT: {value!r} is no port; unset it or use 1 to 65535")
+        raise ConfigError(f"ECHO_METRICS_PORT: {value!r} is not a port; unset it or use 1 to 65535")
     return int(value)
 
 
 @contextmanager
 def running(path: Path, report: Report, port: int | None = None) -> Iterator[AppConfig]:
-    """Serves the file on this machine; on the way out nothing is left behind.
+    """Serves the file on this machine; afterwards, no process is left behind.
 
-    Raises ConfigError before anything is started when a setting is wrong or a port is taken.
+    Raises ConfigError, before anything is started, if a setting is wrong or a port is in use.
     """
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     file = read_file(path)
     http = {**file.http, "port": port or file.port}
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
+    check_tools(config.agent, os.environ)
     _check_ports(http["port"], metrics_port(os.environ))
     models.fetch_all(packaged_models(config), report)
     processes.adopt_orphans()
@@ -131,7 +134,7 @@ def _stop(report: Report) -> None:
 
     report("stopping ...")
     if ray.is_initialized():
-        # Lets sessions end with a proper close; one that talks on is cut off with the cluster.
+        # Lets sessions end with a close frame; a longer one is cut off with the cluster.
         drain = threading.Thread(target=serve.delete, args=("echo",), daemon=True)
         drain.start()
         drain.join(_DRAIN_S)

@@ -1,4 +1,4 @@
-"""MessagePack bytes to messages and back. Bad input raises ProtocolViolation, nothing else."""
+"""MessagePack bytes to messages and back. Bad input raises ProtocolViolation and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -8,6 +8,7 @@ import msgpack
 import numpy as np
 
 from serve_app.errors import ProtocolViolation
+from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import (
     EVENTS,
     SAMPLE_RATES_HZ,
@@ -26,7 +27,7 @@ from serve_app.protocol.messages import (
     Played,
     RequestInterrupt,
     ServerMessage,
-    Session,
+    SessionNotice,
     StateChanged,
     Text,
     Token,
@@ -34,15 +35,10 @@ from serve_app.protocol.messages import (
 )
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
-"""16 s of audio. Echo's client sends 8 KiB; the bound keeps one client from a lot of memory."""
+"""16 s of audio; Echo's client sends 8 KiB. It limits the memory that one client can take."""
 MAX_TEXT_BYTES: Final = 32 << 10
-"""Of a prompt, a greeting or a typed turn."""
+"""The longest prompt, greeting or typed turn."""
 _MAX_NAME_BYTES: Final = 128
-
-NOT_BINARY: Final = 1003
-NOT_MSGPACK: Final = 1007
-TOO_BIG: Final = 1009
-BAD_MESSAGE: Final = 4400
 
 _SAMPLE_BYTES: Final = 4
 _SERVER_TYPES: Final[dict[type, str]] = {
@@ -54,27 +50,27 @@ _SERVER_TYPES: Final[dict[type, str]] = {
     StateChanged: "state",
     Metrics: "metrics",
     ErrorNotice: "error",
-    Session: "session",
+    SessionNotice: "session",
     GoAway: "goaway",
 }
 
 
 def decode(frame: bytes | str) -> ClientMessage:
-    """One WebSocket frame from a client. Raises ProtocolViolation."""
+    """The message in a WebSocket frame from a client. Raises ProtocolViolation."""
     if isinstance(frame, str):
-        raise ProtocolViolation(NOT_BINARY, "text frame: send MessagePack in binary frames")
+        raise ProtocolViolation(
+            "text frame: send MessagePack in binary frames", CloseCode.NOT_BINARY
+        )
     fields = _unpack(frame)
     kind = fields.get("type")
     parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parse is None:
-        raise ProtocolViolation(
-            BAD_MESSAGE, f"unknown message type {_shown(kind)}: use {', '.join(_PARSERS)}"
-        )
+        raise ProtocolViolation(f"unknown message type {_shown(kind)}: use {', '.join(_PARSERS)}")
     return parse(fields)
 
 
 def encode(message: ServerMessage) -> bytes:
-    """One binary WebSocket frame to a client."""
+    """The binary WebSocket frame for a message to a client."""
     fields: dict[str, Any] = {"type": _SERVER_TYPES[type(message)]}
     if isinstance(message, AgentAudio):
         fields["audio"] = _stamped(message)
@@ -86,26 +82,27 @@ def encode(message: ServerMessage) -> bytes:
 def _unpack(frame: bytes) -> dict[str, Any]:
     if len(frame) > MAX_MESSAGE_BYTES:
         raise ProtocolViolation(
-            TOO_BIG, f"message of {len(frame)} bytes: at most {MAX_MESSAGE_BYTES} are taken"
+            f"message of {len(frame)} bytes: at most {MAX_MESSAGE_BYTES} are taken",
+            CloseCode.TOO_BIG,
         )
     try:
-        # The limits matter: without them 64 KiB of nested array headers cost 67 MB.
+        # The limits matter: without them, 64 KiB of nested array headers take 67 MB.
         fields = msgpack.unpackb(
             frame, max_array_len=64, max_map_len=64, max_ext_len=0, strict_map_key=True
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
-        raise ProtocolViolation(NOT_MSGPACK, "not a valid MessagePack message") from None
+        raise ProtocolViolation("not a valid MessagePack message", CloseCode.NOT_MSGPACK) from None
     if not isinstance(fields, dict):
-        raise ProtocolViolation(BAD_MESSAGE, "a message is a MessagePack map with a 'type'")
+        raise ProtocolViolation("a message is a MessagePack map with a 'type'")
     return fields
 
 
 def _open(fields: dict[str, Any]) -> Open:
     turn, played = fields.get("turn", {}), fields.get("played")
     if not isinstance(turn, dict):
-        raise ProtocolViolation(BAD_MESSAGE, "open: 'turn' must be a map")
+        raise ProtocolViolation("open: 'turn' must be a map")
     if not isinstance(played, dict | None):
-        raise ProtocolViolation(BAD_MESSAGE, "open: 'played' must be a map")
+        raise ProtocolViolation("open: 'played' must be a map")
     return Open(
         prompt=_string("open", fields, "prompt", MAX_TEXT_BYTES),
         events=_events(fields.get("events", [])),
@@ -122,10 +119,9 @@ def _open(fields: dict[str, Any]) -> Open:
 
 def _events(events: object) -> frozenset[str]:
     if not isinstance(events, list) or not all(isinstance(e, str) for e in events):
-        raise ProtocolViolation(BAD_MESSAGE, "open: 'events' must be a list of strings")
+        raise ProtocolViolation("open: 'events' must be a list of strings")
     if unknown := sorted(set(events) - EVENTS):
         raise ProtocolViolation(
-            BAD_MESSAGE,
             f"open: unknown event {_shown(unknown[0])}: use {', '.join(sorted(EVENTS))}",
         )
     return frozenset(events)
@@ -135,7 +131,7 @@ def _sample_rate(rate_hz: object) -> int:
     if type(rate_hz) is int and rate_hz in (0, *SAMPLE_RATES_HZ):
         return rate_hz
     known = ", ".join(map(str, SAMPLE_RATES_HZ))
-    raise ProtocolViolation(BAD_MESSAGE, f"open: 'sample_rate_hz' must be one of {known}")
+    raise ProtocolViolation(f"open: 'sample_rate_hz' must be one of {known}")
 
 
 def _greeting(fields: dict[str, Any]) -> str | None:
@@ -149,7 +145,7 @@ def _greeting(fields: dict[str, Any]) -> str | None:
 def _flag(kind: str, fields: dict[str, Any], name: str) -> bool:
     value = fields.get(name, False)
     if not isinstance(value, bool):
-        raise ProtocolViolation(BAD_MESSAGE, f"{kind}: '{name}' must be true or false")
+        raise ProtocolViolation(f"{kind}: '{name}' must be true or false")
     return value
 
 
@@ -158,43 +154,43 @@ def _string(
 ) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str):
-        raise ProtocolViolation(BAD_MESSAGE, f"{kind}: '{name}' must be {wanted}")
+        raise ProtocolViolation(f"{kind}: '{name}' must be {wanted}")
     if len(value.encode()) > max_bytes:
-        raise ProtocolViolation(BAD_MESSAGE, f"{kind}: '{name}' is longer than {max_bytes} bytes")
+        raise ProtocolViolation(f"{kind}: '{name}' is longer than {max_bytes} bytes")
     return value
 
 
 def _text(fields: dict[str, Any]) -> Text:
     text = _string("text", fields, "text", MAX_TEXT_BYTES).strip()
     if not text:
-        raise ProtocolViolation(BAD_MESSAGE, "text: 'text' must have words")
+        raise ProtocolViolation("text: 'text' must have words")
     return Text(text)
 
 
 def _played(fields: dict[str, Any]) -> Played:
     played_ms: Any = fields.get("played_ms")
     if type(played_ms) not in (int, float) or not 0 <= float(played_ms) < float("inf"):
-        raise ProtocolViolation(BAD_MESSAGE, "played: 'played_ms' must be a number from 0 on")
+        raise ProtocolViolation("played: 'played_ms' must be a number, 0 or more")
     return Played(_string("played", fields, "token", _MAX_NAME_BYTES), float(played_ms))
 
 
 def _audio(fields: dict[str, Any]) -> Audio:
     audio = fields.get("audio")
     if not isinstance(audio, bytes):
-        raise ProtocolViolation(BAD_MESSAGE, "audio: 'audio' must be MessagePack binary")
+        raise ProtocolViolation("audio: 'audio' must be MessagePack binary")
     if len(audio) % _SAMPLE_BYTES:
-        # Carrying the rest over would turn every later sample into noise.
+        # To carry the rest over would turn every later sample into noise.
         raise ProtocolViolation(
-            BAD_MESSAGE, f"audio: {len(audio)} bytes is no whole number of float32 samples"
+            f"audio: {len(audio)} bytes is not a whole number of float32 samples",
         )
     samples = np.frombuffer(audio, dtype="<f4").astype(np.float32)
-    # One NaN would stay in the recurrent state of the VAD for the rest of the session.
+    # A NaN would stay in the VAD's recurrent state for the rest of the session.
     return Audio(np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0))
 
 
 def _state(fields: dict[str, Any]) -> PlaybackState:
     if fields.get("state") != "waiting":
-        raise ProtocolViolation(BAD_MESSAGE, "state: the only state a client sends is 'waiting'")
+        raise ProtocolViolation("state: the only state a client sends is 'waiting'")
     return PlaybackState("waiting")
 
 
@@ -217,5 +213,5 @@ def _stamped(message: AgentAudio) -> bytes:
 
 
 def _shown(value: object) -> str:
-    """A client's value in a close reason, which RFC 6455 limits to 123 bytes."""
+    """A client's value, short enough for a close reason, which RFC 6455 limits to 123 bytes."""
     return ascii(value)[:32]

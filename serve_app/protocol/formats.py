@@ -4,22 +4,21 @@ from dataclasses import dataclass
 
 _BITS_PER_PCM_SAMPLE = 16
 
-
 ELEVEN_LABS_FORMATS = frozenset(
     {"mp3_22050_32", "mp3_24000_48", "ulaw_8000", "alaw_8000"}
     | {f"mp3_44100_{kbit}" for kbit in (32, 64, 96, 128, 192)}
     | {f"pcm_{rate}" for rate in (8000, 16000, 22050, 24000, 32000, 44100, 48000)}
     | {f"opus_48000_{kbit}" for kbit in (32, 64, 96, 128, 192)}
 )
-"""ElevenLabs' output_format, and so Echo's ELEVEN_LABS_OUTPUT_FORMAT (`AllowedOutputFormats` of
-elevenlabs 2.78)."""
+"""The values of ElevenLabs' output_format, and so of Echo's ELEVEN_LABS_OUTPUT_FORMAT
+(`AllowedOutputFormats` of elevenlabs 2.78)."""
 NOT_OVER_WEBSOCKETS = frozenset({"mp3_24000_48", "pcm_32000", "pcm_48000"})
-"""Missing in `TextToSpeechOutputFormatEnum`, which is that of the WebSockets."""
+"""Not in `TextToSpeechOutputFormatEnum`, which lists the formats of the WebSockets."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """An encoding of the agent's voice, always one channel."""
+    """An encoding of the agent's voice, always with one channel."""
 
     name: str
     """`pcm_16000`, `mp3_22050_32`, `ulaw_8000`, ..."""
@@ -34,12 +33,12 @@ class AudioFormat:
         return self.codec == "pcm"
 
     def seconds(self, size_bytes: int) -> float:
-        """Playing time of `size_bytes` of audio."""
+        """The playing time of `size_bytes` of audio."""
         return size_bytes / self.bytes_per_second
 
 
 def parse_format(name: str) -> AudioFormat:
-    """`codec_rate` or `codec_rate_kbit`. Raises ValueError with the accepted shapes."""
+    """From `codec_rate` or `codec_rate_kbit`. Raises ValueError with examples."""
     codec, *numbers = name.split("_")
     try:
         rate, *kbit = (int(n) for n in numbers)

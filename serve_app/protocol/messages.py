@@ -1,9 +1,9 @@
 """The wire contract: every message of the Echo protocol and of its opt-in extensions.
 
-Each message is one MessagePack map in one binary WebSocket frame, told apart by `type`.
-A plain Echo client sends open, audio, state and close and receives token, audio and
-interrupt. Every other message and field is an extension that nobody has to use; what else the
-server can send is sent only to a client that named it in `open.events`.
+Each message is one MessagePack map in one binary WebSocket frame; its `type` says which. A plain
+Echo client sends open, audio, state and close, and receives token, audio and interrupt. Every other
+message and field is an extension that no client has to use: the server sends such a message only to
+a client that asked for it in `open`.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
-"""Mono audio at 16 kHz, shape (n,), nominally within -1 to 1."""
+"""Mono audio at 16 kHz, shape (n,), nominally from -1 to 1."""
 
 TOKEN_BYTES = 8
-"""Every audio message starts with the token of its reply, in ASCII."""
+"""The token of its reply, in ASCII, is at the start of every audio message."""
 
 SAMPLE_RATES_HZ = (8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """What a client can ask for in `open.sample_rate_hz`."""
@@ -31,42 +31,42 @@ EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error", "goawa
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Starts the conversation; the agent speaks first. A second one is ignored."""
+    """Starts the conversation; the agent speaks first. A second `open` is ignored."""
 
     prompt: str
     """System prompt of the agent."""
     events: frozenset[str] = frozenset()
     """Extension: which of EVENTS to send."""
     greeting: str | None = None
-    """Extension: the agent's first words. Empty (`false` on the wire): the user speaks first;
-    absent: the agent finds its own words, as in Echo."""
+    """Extension: the agent's first words. Empty (`false` on the wire): the user speaks first.
+    Absent: the agent finds its own words, as in Echo."""
     language: str = ""
-    """Extension: what the user speaks, such as `en` (ISO 639-1), for a multilingual model."""
+    """Extension: the user's language, such as `en` (ISO 639-1), for a multilingual model."""
     voice: str = ""
-    """Extension: a voice by the name that the TTS provider knows; empty is the configured one."""
+    """Extension: the TTS provider's name for a voice; empty is the configured voice."""
     sample_rate_hz: int = 0
-    """Extension: of the agent's voice, one of SAMPLE_RATES_HZ, where it is pcm; 0 is the
-    configured one."""
+    """Extension: the rate of the agent's voice, one of SAMPLE_RATES_HZ, if the client format is
+    pcm; 0 is the configured rate."""
     turn: Mapping[str, Any] = field(default_factory=dict)
-    """Extension: turn settings of this session; see CLIENT_SETTINGS in conversation.settings."""
+    """Extension: turn settings for this session; see CLIENT_SETTINGS in conversation.settings."""
     resume: bool = False
-    """Extension: the client wants to be able to come back, and is sent `session`."""
+    """Extension: the client may want to come back, so it is sent `session`."""
     resume_token: str = field(default="", repr=False)
-    """Extension: the client comes back. All other fields are those of its first `open`."""
+    """Extension: the client comes back. The other options are those of its first `open`."""
     played: "Played | None" = None
-    """Extension, beside `resume_token`: what was played of the last reply before that."""
+    """Extension, with `resume_token`: how much of the last reply was played before that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Microphone audio: float32 little-endian at 16 kHz, any number of samples."""
+    """Microphone audio: little-endian float32 at 16 kHz, any number of samples."""
 
     samples: Samples
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackState:
-    """`waiting`: the client's playback queue ran dry."""
+    """`waiting`: the client's playback queue has run dry."""
 
     state: Literal["waiting"]
 
@@ -80,16 +80,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class RequestInterrupt:
-    """Extension, `interrupt` on the wire: the agent is to stop, without anybody speaking."""
+    """Extension, `interrupt` on the wire: the agent is to stop, although nobody spoke."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """Extension: how much of a reply has been played. Without it the server goes by the clock."""
+    """Extension: how much of a reply was played. Without it the server goes by its own clock."""
 
     token: str
     played_ms: float
-    """Of all audio with this token."""
+    """Counted over all audio with this token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,8 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """Extension `partial`: what the user has said so far of a turn that goes on. Its words stay;
-    the transcript may still write them in another way."""
+    """Extension `partial`: what the user has said so far in the open turn. Its words stay, but the
+    transcript may write them differently."""
 
     turn: int
     text: str
@@ -152,17 +152,18 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Extension `metrics`: where the time from the end of speech to first audio went."""
+    """Extension `metrics`: where the time from the end of speech to the first audio went."""
 
     turn: int
     endpoint_ms: float
-    """End of the last voiced frame to the decision that the utterance is over."""
+    """From the end of the last voiced frame to the decision that the turn is over."""
     stt_ms: float
-    """That decision to the transcript; 0 when it was there already, as it is for the next two."""
+    """From that decision to the transcript. 0 if the transcript was there before; the next two
+    likewise."""
     llm_ms: float
-    """The transcript to the first clause of the reply."""
+    """From the transcript to the first clause of the reply."""
     tts_ms: float
-    """The first clause to its first audio."""
+    """From the first clause to its first audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,26 +176,27 @@ class ErrorNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """Extension, for `open.resume`: how to go on with this conversation on another socket."""
+class SessionNotice:
+    """Extension, `session` on the wire, for a client that opened with `resume`: how to go on with
+    this conversation at another socket."""
 
     resume_token: str = field(repr=False)
-    """For the next `open`; it works once."""
+    """For the next `open`. It works once."""
     window_s: float
-    """How long after the loss of the socket."""
+    """How long after the loss of the socket the token works, in seconds."""
     heard_samples: int = 0
-    """Of the audio that was sent to the last socket. What came after them is not in the history,
-    and the client may send it again."""
+    """How many samples of the audio sent to the last socket were understood. Later ones are not in
+    the history, and the client may send them again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
     """Extension `goaway`: the server is going to stop. The socket of a client that may come back is
-    closed (1012) when the turn that is going on is over; others when little time is left, of which
-    they are told again."""
+    closed (1012) at the end of the current turn. Other clients talk on until little time is left,
+    and are then sent this again."""
 
     time_left_ms: int
-    """Then it is closed in any case."""
+    """After this the socket is closed in any case."""
 
 
 ServerMessage = (
@@ -206,6 +208,6 @@ ServerMessage = (
     | StateChanged
     | Metrics
     | ErrorNotice
-    | Session
+    | SessionNotice
     | GoAway
 )

@@ -1,67 +1,125 @@
-"""The session actors, as the ingress reaches them. The only user of Serve's deployment actors, an
-alpha API: they belong to one version of the application and outlive the ingress replicas."""
+"""All session actors as one, as the ingress sees them."""
 
 import asyncio
-from typing import Any
+import hmac
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
-import ray
-from ray import serve
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
+from serve_app.errors import EngineUnavailable, SessionsUnavailable, SessionUnknown
+from serve_app.sessions.checkpoints import Checkpoints
+from serve_app.sessions.handles import ActorHandles, actor_name
+from serve_app.sessions.store import Entry, Renewal, hashed
 
-from serve_app.errors import EngineUnavailable
-
-_TIMEOUT_S = 5.0
-_NAMESPACE = "serve"
-_SEPARATOR = "::"
-
-
-def actor_name(index: int) -> str:
-    return f"sessions-{index}"
+_YOUNG_S = 5.0
+"""An actor that died starts again empty; within this time the owners have saved their sessions to
+it again."""
 
 
 class SessionActors:
-    """Finds them by name and asks them, with a deadline."""
+    """Spreads sessions over the actors by hash, and writes them to Redis if one is configured."""
 
-    def __init__(self) -> None:
-        self._handles: dict[str, Any] = {}
+    def __init__(
+        self,
+        count: int,
+        checkpoints: Checkpoints | None = None,
+        handles: ActorHandles | None = None,
+    ) -> None:
+        """`count`: actors of this version of the application."""
+        self._count = count
+        self._checkpoints = checkpoints
+        self._handles = handles or ActorHandles()
 
-    async def ask(self, name: str, method: str, *args: Any) -> Any:
+    async def save(self, session: str, entry: Entry) -> bool:
+        """False when the session has another owner. Raises EngineUnavailable."""
+        return bool(await self._handles.ask(self._actor(session), "save", session, entry))
+
+    async def checkpoint(self, session: str, entry: Entry) -> None:
+        """Never raises: a Redis that is slow or down only causes a warning."""
+        if self._checkpoints is not None:
+            await self._checkpoints.save(session, entry)
+
+    async def touch(self, sessions: Iterable[str]) -> None:
+        """Tells Redis that the owners of these sessions are alive."""
+        if self._checkpoints is not None:
+            await self._checkpoints.touch(sessions)
+
+    async def attach(self, session: str, secret: str, next_hash: bytes) -> Entry:
+        """Makes the caller the owner. Raises SessionUnknown or SessionsUnavailable."""
+        actor, is_certain = self._actor(session), True
+        try:
+            entry = await self._attach(actor, session, secret, next_hash)
+            if entry is None:
+                entry, is_certain = await self._moved(session, secret, next_hash)
+            if entry is None and await self._is_restored(session, secret):
+                entry = await self._attach(actor, session, secret, next_hash)
+            if entry is None and not (is_certain and await self._is_grown(actor)):
+                raise SessionsUnavailable("the sessions are being restored: try again")
+        except EngineUnavailable:
+            raise SessionsUnavailable("the sessions cannot be reached: try again") from None
+        if entry is None:
+            raise SessionUnknown("no such session, or it has ended: open a new one")
+        await self.checkpoint(session, entry)
+        return entry
+
+    async def renew(self, epochs: Mapping[str, int]) -> Renewal:
+        """One call for each actor; leaves out those that cannot be reached."""
+        by_actor: dict[str, dict[str, int]] = defaultdict(dict)
+        for session, epoch in epochs.items():
+            by_actor[self._actor(session)][session] = epoch
+        calls = [self._handles.ask(actor, "renew", mine) for actor, mine in by_actor.items()]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        renewals = [answer for answer in answers if isinstance(answer, Renewal)]
+        return Renewal(
+            taken=[session for renewal in renewals for session in renewal.taken],
+            unknown=[session for renewal in renewals for session in renewal.unknown],
+        )
+
+    async def forget(self, session: str, epoch: int) -> None:
         """Raises EngineUnavailable."""
+        if self._checkpoints is not None:
+            await self._checkpoints.forget(session, epoch)
+        await self._handles.ask(self._actor(session), "forget", session, epoch)
+
+    async def _attach(
+        self, actor: str, session: str, secret: str, next_hash: bytes
+    ) -> Entry | None:
+        entry: Entry | None = await self._handles.ask(actor, "attach", session, secret, next_hash)
+        return entry
+
+    async def _moved(
+        self, session: str, secret: str, next_hash: bytes
+    ) -> tuple[Entry | None, bool]:
+        """Takes the session over from an actor of another version of the application. Also returns
+        whether every actor that might hold it has answered."""
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                if name not in self._handles:
-                    self._handles[name] = await asyncio.to_thread(_find, name)
-                return await getattr(self._handles[name], method).remote(*args)
-        except (RayError, RayServeException, ValueError, TimeoutError) as error:
-            # An actor that was made anew has another handle.
-            self._handles.pop(name, None)
-            raise EngineUnavailable("sessions", f"{name}: {type(error).__name__}") from error
+            actors = await self._handles.of_other_versions()
+        except EngineUnavailable:
+            return None, False
+        is_certain = True
+        for actor in actors:
+            try:
+                entry = await self._attach(actor, session, secret, next_hash)
+            except EngineUnavailable:
+                is_certain = False
+                continue
+            if entry is not None:
+                await self.save(session, entry)
+                with suppress(EngineUnavailable):  # then it expires there
+                    await self._handles.ask(actor, "forget", session, entry.epoch)
+                return entry, True
+        return None, is_certain
 
-    async def of_other_versions(self) -> list[str]:
-        """Names, to be asked, of those that belong to another version of the application: while it
-        is updated, Serve keeps them until the last replica of their version has stopped. Raises
-        EngineUnavailable."""
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return await asyncio.to_thread(_others)
-        except (RayError, RayServeException, TimeoutError) as error:
-            raise EngineUnavailable("sessions", f"no list: {type(error).__name__}") from error
+    async def _is_grown(self, actor: str) -> bool:
+        return bool(await self._handles.ask(actor, "age_s") >= _YOUNG_S)
 
+    async def _is_restored(self, session: str, secret: str) -> bool:
+        """Gives the actor what Redis holds, if the client has the right secret."""
+        entry = await self._checkpoints.load(session) if self._checkpoints is not None else None
+        if entry is None or not hmac.compare_digest(entry.secret_hash, hashed(secret)):
+            return False
+        return await self.save(session, entry)
 
-def _find(name: str) -> Any:
-    is_whole = _SEPARATOR in name
-    return ray.get_actor(name, _NAMESPACE) if is_whole else serve.get_deployment_actor(name)
-
-
-def _others() -> list[str]:
-    """Serve names them KIND::application::deployment::version::name."""
-    context = serve.get_replica_context()
-    mine = [context.app_name, context.deployment]
-    actors = ray.util.list_named_actors(all_namespaces=True)
-    parts = [actor["name"].split(_SEPARATOR) for actor in actors]
-    return [
-        _SEPARATOR.join(name)
-        for name in parts
-        if len(name) == 5 and name[1:3] == mine and name[3] != context.code_version
-    ]
+    def _actor(self, session: str) -> str:
+        return actor_name(zlib.crc32(session.encode()) % self._count)

@@ -1,7 +1,7 @@
-"""Sessions in Redis: what survives when all processes here are gone.
+"""Sessions in Redis, which survive when all processes here are gone.
 
-Every call has a short deadline and none raises: a Redis that is slow or down costs durability,
-which a metric counts, and never holds up a conversation.
+Every call has a short deadline, and none raises: a Redis that is slow or down makes sessions less
+durable, which a metric counts, but never delays a conversation.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 1.0
 _QUIET_S = 30.0
-"""Between two warnings."""
+"""The least time between two warnings."""
 _PREFIX = "echo-serve:session:"
 _VERSION = 2
 _SAVE = """
@@ -42,16 +42,16 @@ local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1])
 """
-"""Each in one step, so that an owner that was superseded changes nothing of its successor's."""
+"""Each script is one step: an owner that was superseded cannot change what its successor wrote."""
 _SLACK_S = 15.0
-"""Redis does not see sockets: the owners say now and then which sessions live."""
+"""Redis does not see sockets: the owners tell it every few seconds which sessions live."""
 
 
 class Checkpoints:
-    """Owned by an ingress replica. `window_s` counts from the last `save` or `touch`."""
+    """Owned by an ingress replica. The window starts again at each `save` and `touch`."""
 
     def __init__(self, url: str, window_s: float, max_chars: int) -> None:
-        """Raises ConfigError for what is no address of a Redis."""
+        """Raises ConfigError for a URL that is not the address of a Redis."""
         try:
             self._redis = Redis.from_url(
                 url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
@@ -76,12 +76,12 @@ class Checkpoints:
         await self._within(lambda: self._save(keys=[_PREFIX + session], args=arguments))
 
     async def load(self, session: str) -> Entry | None:
-        """None as well when Redis cannot be asked, or holds what this version cannot read."""
+        """Also None if Redis does not answer, or holds an entry that this version cannot read."""
         packed = await self._within(lambda: self._redis.hget(_PREFIX + session, "entry"))
         return unpack(packed) if packed else None
 
     async def touch(self, sessions: Iterable[str]) -> None:
-        """Their owners are alive. To be called more often than every 15 s."""
+        """The owners of these are alive. To be called more often than every 15 s."""
         pipeline = self._redis.pipeline(transaction=False)
         for session in sessions:
             pipeline.pexpire(_PREFIX + session, self._kept_ms)
@@ -106,19 +106,19 @@ class Checkpoints:
         now_s = time.monotonic()
         if now_s - self._warned_s >= _QUIET_S:
             self._warned_s = now_s
-            # Not the message: it may hold the address with its password.
+            # Without its message, which may contain the address with its password.
             log.warning("Redis fails (%s): sessions are kept in memory only", type(error).__name__)
 
 
 def pack(entry: Entry) -> bytes:
-    """As plain data, so that another version of this server can read it."""
+    """The entry as plain data, so that another version of this server can read it."""
     options = asdict(entry.options) | {"events": sorted(entry.options.events)}
     fields = asdict(entry) | {"options": options, "version": _VERSION}
     return bytes(msgpack.packb(fields))
 
 
 def unpack(packed: bytes) -> Entry | None:
-    """None for what is no entry of this version."""
+    """None for anything but an entry of this version."""
     try:
         fields = msgpack.unpackb(packed)
         if fields.pop("version") != _VERSION:

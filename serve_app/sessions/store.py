@@ -1,8 +1,8 @@
-"""What of a session outlives its socket and its ingress replica. Time is handed in.
+"""What outlives a session's socket and its ingress replica. Time is passed in.
 
-A session has one owner, the driver of its socket, known by its epoch: each attach begins a new
-one, and what an older owner still writes is refused. The owner renews its lease; when it stops,
-the entry is kept for the window in which the client may come back.
+A session has one owner, the driver of its socket. The owner has an epoch: each attach begins a new
+one, and what an older owner still writes is refused. The owner renews its lease; when it stops, the
+entry is kept for the window in which the client may come back.
 """
 
 import hmac
@@ -20,35 +20,35 @@ class Entry:
 
     record: Record
     options: Opened
-    """Of the first `open`; the prompt is in the history."""
+    """Those of the first `open`; its prompt is in the history."""
     secret_hash: bytes = field(repr=False)
     epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What became of the leases of an ingress replica."""
+    """The answer to an ingress replica that renews its leases."""
 
     taken: list[str]
     """These sessions have another owner now."""
     unknown: list[str]
-    """These are not here: the actor is a new one, and the owner should save them again."""
+    """These sessions are not here: the actor is a new one, and the owner should save them again."""
 
 
 def bounded(entry: Entry, max_chars: int) -> Entry:
-    """With at most so many characters of history."""
+    """The entry with at most `max_chars` characters of history."""
     record = entry.record
     history = trimmed(record.history, max_chars)
     return replace(entry, record=replace(record, history=history))
 
 
 def hashed(secret: str) -> bytes:
-    """What is stored in the place of a secret of 128 bit or more."""
+    """What is stored in place of a secret; the secret has at least 128 bits."""
     return sha256(secret.encode()).digest()
 
 
 class SessionStore:
-    """Bounded: `max_sessions` entries with at most `max_chars` of history each."""
+    """One actor's sessions: at most `max_sessions`, each with at most `max_chars` of history."""
 
     def __init__(
         self, window_s: float = 60.0, max_sessions: int = 10_000, max_chars: int = 100_000
@@ -59,10 +59,11 @@ class SessionStore:
         self._entries: dict[str, Entry] = {}
         self._expires_at_s: dict[str, float] = {}
         self._over: dict[str, tuple[int, float]] = {}
-        """The epoch and the expiry of what was forgotten: an older owner must not bring it back."""
+        """Next epoch and expiry of each session that was forgotten: an older owner must not bring
+        it back."""
 
     def save(self, session: str, entry: Entry, now_s: float) -> bool:
-        """Takes the newest state. False when the session has another owner by now."""
+        """Keeps the entry as the session's newest. False if the session has another owner now."""
         if self._epoch(session) > entry.epoch:
             return False
         if session not in self._entries:
@@ -72,8 +73,8 @@ class SessionStore:
         return True
 
     def attach(self, session: str, secret: str, next_hash: bytes, now_s: float) -> Entry | None:
-        """Gives the session to a new owner and changes the secret. None for a session that is not
-        here, has expired, or has another secret."""
+        """Gives the session to a new owner and changes its secret. None for a session that is not
+        here, has expired or has another secret."""
         self.sweep(now_s)
         entry = self._entries.get(session)
         if entry is None or not hmac.compare_digest(entry.secret_hash, hashed(secret)):
@@ -84,7 +85,7 @@ class SessionStore:
         return mine
 
     def renew(self, epochs: Mapping[str, int], now_s: float) -> Renewal:
-        """The owners with these epochs are alive."""
+        """The owners of these sessions, with these epochs, are alive."""
         known = {session: epoch for session, epoch in epochs.items() if self._epoch(session)}
         mine = [session for session, epoch in known.items() if epoch >= self._epoch(session)]
         self._expires_at_s |= dict.fromkeys(mine, now_s + self._window_s)
@@ -120,7 +121,7 @@ class SessionStore:
         if len(self._entries) >= self._max_sessions:
             self.sweep(now_s)
         if len(self._entries) >= self._max_sessions:
-            # The one that nobody has renewed for longest: most likely nobody comes back to it.
+            # The one whose last renewal is oldest: its client is the least likely to come back.
             self._drop(min(self._expires_at_s, key=self._expires_at_s.__getitem__))
 
     def _drop(self, session: str) -> None:

@@ -1,11 +1,10 @@
-"""Every `auto` decided, and everything that a chosen provider needs found or asked for."""
+"""Decides every `auto`, and finds or demands everything that a chosen provider needs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.protocol.formats import (
     ELEVEN_LABS_FORMATS,
@@ -23,12 +22,12 @@ from serve_app.settings.schema import (
 )
 
 OPENAI_MODEL = "gpt-4.1-mini"
-"""A default without a reasoning phase: that would be silence in a conversation."""
+"""The default has no reasoning phase, which would be silence in a conversation."""
 OUTPUT_FORMAT = "pcm_44100"
 """What Echo's example client plays."""
 
 _KEYS = {"openai": "OPENAI_API_KEY", "elevenlabs": "ELEVEN_LABS_API_KEY"}
-"""Providers that take no request without a key, and where it is."""
+"""The variables with the keys of providers that take no request without one."""
 
 S = TypeVar("S", LlmSettings, TtsSettings)
 
@@ -39,7 +38,7 @@ class _Place:
 
     path: str
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables by the field that they set."""
+    """By field, the environment variable that sets it."""
     key: str = ""
     """The variable with the key of a `generic` provider."""
 
@@ -74,18 +73,16 @@ _TTS = _Place(
 
 
 def resolve(config: AppConfig, env: Mapping[str, str], gpus: float) -> AppConfig:
-    """The same settings with every `auto` decided. `gpus`: what the cluster has.
+    """The same settings with every `auto` decided. `gpus`: how many the cluster has.
 
-    Raises ConfigError when a chosen provider lacks its key or an address, and for tools that
-    cannot be used.
+    Raises ConfigError when a chosen provider lacks its key or an address.
     """
     agent = _resolve_agent(config.agent, env)
-    check_tools(agent, env)
     return config.model_copy(update={"stt": _resolve_stt(config.stt, gpus), "agent": agent})
 
 
 def client_format(tts: TtsSettings) -> AudioFormat:
-    """The encoding of the agent's voice that clients receive."""
+    """The client format: how the agent's voice is encoded for clients. Raises ConfigError."""
     try:
         return parse_format(tts.output_format or OUTPUT_FORMAT)
     except ValueError as error:
@@ -180,7 +177,7 @@ def _resolve_tts(
 
 
 def _with_key(settings: S, place: _Place, env: Mapping[str, str]) -> S:
-    """With the variable that has the key, which is there if one is needed."""
+    """Names the variable with the key. Raises ConfigError if a key is needed and not set."""
     provider, named = settings.provider, settings.api_key_variable
     if provider == "local":
         return settings
@@ -191,20 +188,20 @@ def _with_key(settings: S, place: _Place, env: Mapping[str, str]) -> S:
 
 
 def _check_codec(tts: TtsSettings) -> None:
-    """Whether the provider of a resolved voice has the format of the wire."""
-    wire = client_format(tts)
-    if wire.is_pcm:
+    """Raises ConfigError if the provider of a resolved voice does not have the client format."""
+    wanted = client_format(tts)
+    if wanted.is_pcm:
         return
-    found = f"ELEVEN_LABS_OUTPUT_FORMAT is {wire.name}, but"
+    found = f"ELEVEN_LABS_OUTPUT_FORMAT is {wanted.name}, but"
     if tts.provider == "local":
         raise ConfigError(f"{found} the local voice speaks pcm only (such as pcm_44100)")
     if tts.provider != "elevenlabs":
-        if wire.codec not in ("mp3", "opus"):
+        if wanted.codec not in ("mp3", "opus"):
             raise ConfigError(f"{found} the {tts.provider} voice speaks pcm, mp3 and opus only")
         return
-    if wire.name not in ELEVEN_LABS_FORMATS:
+    if wanted.name not in ELEVEN_LABS_FORMATS:
         raise ConfigError(f"{found} ElevenLabs has no such format (take mp3_44100_128)")
-    if wire.name in NOT_OVER_WEBSOCKETS and tts.transport != "http":
+    if wanted.name in NOT_OVER_WEBSOCKETS and tts.transport != "http":
         raise ConfigError(f"{found} ElevenLabs has it over HTTP only (tts.transport: http)")
 
 
@@ -213,6 +210,6 @@ def _device(device: str, gpus: float) -> str:
 
 
 def _base_url(url: str) -> str:
-    """Echo's users give a host, a base URL with /v1 or the whole endpoint: all three work."""
+    """From a host, a base URL with /v1 or a whole endpoint: Echo's users give all three."""
     url = url.rstrip("/").removesuffix("/chat/completions").removesuffix("/audio/speech")
     return url if not url or urlsplit(url).path else f"{url}/v1"

@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from serve_app.agent.tools.schema import checked_schema
 from serve_app.conversation.settings import TurnSettings
+from serve_app.settings.tool_schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
 TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
 PACKAGED = "packaged"
-"""Stands for the small model that the project fetches from the package index by itself."""
+"""Stands for the small model that this project fetches from the package index by itself."""
 Seconds = Annotated[float, Field(gt=0)]
 _TARGET_SHARE = 0.7
-"""Of an ingress replica's places: the rest is for who comes while the next one starts, and for the
-sockets of one that goes."""
+"""The share of its `max_sessions` that an ingress replica is meant to hold. The rest is for clients
+that come while the next replica starts, and for the sockets of one that is stopped."""
 EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
 
 
@@ -27,77 +27,79 @@ class Settings(BaseModel):
 
 
 class Replicas(Settings):
-    """What one deployment asks of the cluster."""
+    """What a deployment asks of the cluster."""
 
     replicas: int = Field(1, ge=1)
     num_cpus: float = Field(0.1, ge=0)
-    """Ray's logical CPUs, used for placement only; `threads` below is what really runs."""
+    """Ray's logical CPUs, which are for placement only; `threads` says how many really work."""
 
 
 class Pool(Replicas):
-    """A deployment whose number of replicas may follow its load."""
+    """A deployment whose number of replicas can follow its load."""
 
     max_replicas: int = Field(0, ge=0)
-    """Above `replicas`, there are up to this many, as the load asks; else the number is fixed."""
+    """If this is more than `replicas`, there are up to this many, as the load requires; otherwise
+    the number is fixed."""
     upscale_delay_s: float = Field(5.0, ge=0)
-    """How long more replicas have to be wanted before they are started."""
+    """How long more replicas must be needed before they are started."""
     downscale_delay_s: float = Field(300.0, ge=0)
-    """How long one less has to be enough before one is stopped."""
+    """How long one replica less must be enough before one is stopped."""
 
 
 class IngressSettings(Pool):
     max_sessions: int = Field(100, ge=1)
-    """Sessions that one replica holds; one more is closed with 1013."""
+    """The most sessions that a replica holds; further sockets are closed with 1013."""
     target_sessions: int = Field(0, ge=0)
-    """Sessions a replica that the pool is scaled for; 0 is 70 % of `max_sessions`."""
+    """The sessions that each replica should hold when the number of replicas follows the load; 0 is
+    70 % of `max_sessions`."""
     downscale_delay_s: float = Field(900.0, ge=0)
-    """Long: each replica that goes closes its sockets, and a change of replicas makes HAProxy start
-    anew. Not below the time that a replica drains, so that one goes after the other."""
+    """Long, because a replica that is stopped closes its sockets, and each change of replicas
+    restarts HAProxy. At least the time that a replica drains, so that they stop one by one."""
     open_timeout_s: Seconds = 30.0
-    """A socket that has not sent `open` by then is closed."""
+    """A socket that has not sent `open` after this time is closed."""
     drain_timeout_s: Seconds = 30.0
-    """How long a replica that is stopped waits for its sessions to finish their turn; with HAProxy
-    RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S is how long."""
+    """How long a replica that is stopped waits for its sessions to finish their turns. HAProxy goes
+    by RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S instead."""
     event_log_dir: str = ""
-    """Where each session's events are written, for `echo-serve replay`. They hold what was said."""
+    """The folder for each session's events, for `echo-serve replay`. What was said is in them."""
     event_log_audio: bool = False
-    """Whether the user's audio is written, too."""
+    """Whether the user's audio is written as well."""
 
     @model_validator(mode="after")
     def _has_a_target_it_can_reach(self) -> Self:
         if self.target_sessions > self.max_sessions:
-            raise ValueError("target_sessions is more than max_sessions: it would never grow")
+            raise ValueError("target_sessions is more than max_sessions: no replica would be added")
         return self
 
     @property
     def sessions_wanted(self) -> int:
-        """For each replica; at least 1."""
+        """The sessions that each replica should hold; at least 1."""
         return self.target_sessions or max(1, int(_TARGET_SHARE * self.max_sessions))
 
 
 class SessionSettings(Settings):
-    """The pool of session actors, which keep the sessions of clients that may come back."""
+    """The session actors, which keep the sessions of clients that may come back."""
 
     actors: int = Field(1, ge=1)
     num_cpus: float = Field(0.0, ge=0)
     window_s: float = Field(60.0, ge=5)
-    """How long after the loss of its socket a session can be resumed."""
+    """How long a session can be resumed after the loss of its socket."""
     max_sessions: int = Field(10_000, ge=1)
-    """That one actor keeps; the one that is away for longest makes room."""
+    """The most sessions that an actor keeps; the one whose client is away longest makes room."""
     max_history_chars: int = Field(100_000, ge=1000)
-    """Of a session; the oldest turns are left out, the system prompt is not."""
+    """Of a session. The oldest turns are left out first, the system prompt never."""
     redis_url_variable: str = "ECHO_REDIS_URL"
-    """Names the environment variable with the address of a Redis, where each commit is written as
-    well. Sessions then survive the loss of all processes here. Unset: memory only."""
+    """Name of the environment variable with the address of a Redis. If it is set, each commit is
+    written there as well, and sessions survive the loss of all processes here."""
 
 
 class VadSettings(Replicas):
     threads: int = Field(1, ge=1)
     timeout_s: Seconds = 5.0
     hedge_s: Seconds = 0.5
-    """Frames that are not judged by then are sent again, where there is another replica."""
+    """Frames without an answer after this time are sent again, if there is another replica."""
     end_of_turn: Literal["packaged", "off"] = "packaged"
-    """Whether a model (Smart Turn v3.2) hears if a turn is complete, or silence alone ends it."""
+    """Whether a model (Smart Turn v3.2) hears if a turn is complete; otherwise silence ends it."""
 
 
 class SttSettings(Pool):
@@ -106,38 +108,39 @@ class SttSettings(Pool):
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1` or `auto`."""
     dtype: Literal["auto", "int8", "float32", "bfloat16", "float16"] = "auto"
-    """`int8` is dynamic quantisation, on CPU only."""
+    """`int8` is dynamic quantisation, for CPUs only."""
     task: Literal["transcribe", "translate"] = "transcribe"
-    """`translate` writes English, whatever is spoken; for a multilingual model."""
+    """`translate` writes English, whatever is spoken, and needs a multilingual model."""
     num_gpus: float | Literal["auto"] = "auto"
-    """GPUs a replica is pinned to; `auto` is 1 where the cluster has a GPU, else 0."""
+    """GPUs that each replica is pinned to; `auto` is 1 if the cluster has a GPU, else 0."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0 is one per core."""
     max_batch: int = Field(8, ge=1)
-    """Utterances that are transcribed together at most; they go together only when they wait."""
+    """The most utterances in one batch. They share a batch only if they wait."""
     max_waiting: int = Field(64, ge=1)
-    """A replica refuses more: partial transcripts first, then guesses, then the rest."""
+    """A replica refuses more: partial transcripts first, then speculative ones, then the rest."""
     timeout_s: Seconds = 15.0
-    """Of one text, second tries included."""
+    """For one text, including second tries."""
     hedge_s: Seconds = 4.0
-    """A text that takes longer is asked for again, where there is another replica."""
+    """A text that takes longer is asked for again, if there is another replica."""
     target_wait_ms: float = Field(100.0, gt=0)
-    """The wait of speech for a transcriber that the pool is scaled for."""
+    """How long speech may wait for a transcriber before replicas are added."""
 
 
 class LlmSettings(Settings):
     provider: LlmProvider = "auto"
-    """`auto`: openai when OPENAI_API_KEY is set, generic when an api_url is, else local."""
+    """`auto`: openai if OPENAI_API_KEY is set, generic if an api_url is set, else local."""
     model: str = ""
     """Empty is the provider's default; for `local` a Hugging Face id, a path or `packaged`."""
     api_url: str = ""
     """Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."""
     api_key_variable: EnvironmentVariable = ""
-    """Environment variable with the provider's key. Empty is OPENAI_API_KEY for `openai`; for
-    `generic` it is TEXT_GENERATION_API_KEY, in llm_fallbacks no key: it is another's."""
+    """Environment variable with the provider's key. Empty means OPENAI_API_KEY for `openai`, and
+    TEXT_GENERATION_API_KEY for `generic`; in llm_fallbacks, `generic` then has no key, because that
+    one belongs to another provider."""
     max_new_tokens: int = Field(400, ge=1)
     max_sequence_length: int = Field(2048, ge=64)
-    """Of a local model: prompt, history and reply, in tokens."""
+    """For a local model: prompt, history and reply together, in tokens."""
     first_token_timeout_s: Seconds = 10.0
     next_token_timeout_s: Seconds = 5.0
     device: str = "auto"
@@ -147,56 +150,57 @@ class LlmSettings(Settings):
 
 class TtsSettings(Settings):
     provider: TtsProvider = "auto"
-    """`auto`: generic when TEXT_TO_SPEECH_API_URL is set, elevenlabs when ELEVEN_LABS_API_KEY is,
+    """`auto`: generic if TEXT_TO_SPEECH_API_URL is set, elevenlabs if ELEVEN_LABS_API_KEY is set,
     else local. `generic` is any server with OpenAI's /v1/audio/speech, such as Kokoro-FastAPI or
     speaches."""
     api_url: str = ""
-    """Empty is the provider's own; `generic` needs one, such as http://localhost:8880/v1."""
+    """Empty means the provider's own; `generic` needs one, such as http://localhost:8880/v1."""
     api_key_variable: EnvironmentVariable = ""
-    """Environment variable with the provider's key. Empty is ELEVEN_LABS_API_KEY or OPENAI_API_KEY;
-    for `generic` it is TEXT_TO_SPEECH_API_KEY, in tts_fallbacks no key: it is another's."""
+    """Environment variable with the provider's key. Empty means ELEVEN_LABS_API_KEY or
+    OPENAI_API_KEY, and TEXT_TO_SPEECH_API_KEY for `generic`; in tts_fallbacks, `generic` then has
+    no key, because that one belongs to another provider."""
     transport: Literal["multi-context", "stream-input", "http"] = "multi-context"
-    """How ElevenLabs is spoken to. `multi-context`: warm WebSockets that replies share, the
-    lowest delay. `stream-input`: a WebSocket a reply, for servers and proxies without
-    multi-stream-input. `http`: a request a clause, where WebSockets do not get through or a
-    model (eleven_v3) has none; pauses between clauses are less natural."""
+    """How ElevenLabs is called. `multi-context`: warm WebSockets that replies share; the lowest
+    delay. `stream-input`: a WebSocket for each reply, for servers and proxies without
+    multi-stream-input. `http`: a request for each clause, where WebSockets do not get through or
+    the model (eleven_v3) has none; pauses between clauses are less natural."""
     voice_id: str = "21m00Tcm4TlvDq8ikWAM"
     model_id: str = "eleven_turbo_v2"
     optimize_streaming_latency: int = Field(2, ge=0, le=4)
     voice: str = PACKAGED
-    """The local voice: path of a Piper .onnx file, or `packaged`. For `openai` and `generic`
+    """For the local voice: path of a Piper .onnx file, or `packaged`. For `openai` and `generic`:
     the name of a voice."""
     model: str = ""
     """For `openai` and `generic`."""
     sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
-    """Of the pcm that `openai` and `generic` return: nothing in their answer says it."""
+    """Of the pcm that `openai` and `generic` return; their answers do not say it."""
     output_format: str = ""
-    """What the client receives, and what ElevenLabs is asked for. Empty is pcm_44100 (what
-    Echo's example client plays), for which ElevenLabs is asked for pcm_22050, open to every
-    plan, and resampled. `openai` and `generic`: pcm, or mp3 or opus with their true bit rate."""
+    """The client format, and what ElevenLabs is asked for. Empty means pcm_44100, which Echo's
+    example client plays; ElevenLabs is then asked for pcm_22050, which every plan has, and that is
+    resampled. For `openai` and `generic`: pcm, or mp3 or opus with their true bit rate."""
     first_audio_timeout_s: Seconds = 10.0
     threads: int = Field(0, ge=0)
 
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-"""What OpenAI's API takes."""
+"""The names that OpenAI's API takes."""
 
 
 class ToolSettings(Settings):
-    """A tool that the chat model may use. Either `python` or `url` says what it is."""
+    """A tool that the chat model may use. Either `python` or `url` is set."""
 
     name: ToolName
     description: str = Field(min_length=1)
-    """For the model: what it does, and when to use it."""
+    """Tells the model what the tool does, and when to use it."""
     parameters: Annotated[dict[str, Any], AfterValidator(checked_schema)]
-    """JSON schema of the arguments, `type: object`. They are validated before a call."""
+    """JSON schema of the arguments, with `type: object`. Arguments are validated before a call."""
     python: str = Field("", pattern=r"^([\w.]+:[\w.]+)?$")
-    """`package.module:function`, called with the arguments by name, in a thread or as a
-    coroutine. What it returns, as text or JSON, is the result."""
+    """`package.module:function`, called with keyword arguments, in a thread or as a coroutine. The
+    result is what it returns, as text or JSON."""
     url: str = Field("", pattern=r"^(https?://.+)?$")
-    """The arguments are posted here as JSON; the body of the answer is the result."""
+    """The arguments are posted here as JSON. The result is the body of the answer."""
     api_key_variable: EnvironmentVariable = ""
-    """Environment variable whose value `url` gets as a bearer token."""
+    """Environment variable whose value is sent to `url` as a bearer token."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
@@ -206,20 +210,20 @@ class ToolSettings(Settings):
 
 
 class McpServerSettings(Settings):
-    """A server of tools (Model Context Protocol). Either `command` or `url` says where it is."""
+    """A server of tools (Model Context Protocol). Either `command` or `url` is set."""
 
     name: ToolName
     """For logs."""
     command: tuple[str, ...] = ()
-    """Program and arguments of a server that each agent replica starts, and talks to by stdio."""
+    """Program and arguments of a server that each agent replica starts and talks to over stdio."""
     url: str = Field("", pattern=r"^(https?://.+)?$")
-    """A server that speaks streamable HTTP, such as http://localhost:8000/mcp."""
+    """Address of a server that speaks streamable HTTP, such as http://localhost:8000/mcp."""
     api_key_variable: EnvironmentVariable = ""
-    """Environment variable whose value `url` gets as a bearer token."""
+    """Environment variable whose value is sent to `url` as a bearer token."""
     environment: tuple[EnvironmentVariable, ...] = ()
-    """Environment variables that `command` gets, beside PATH, HOME and the like."""
+    """Environment variables that `command` gets besides PATH, HOME and the like."""
     tools: tuple[str, ...] = ()
-    """Those of its tools that may be used, by the server's names; empty is all."""
+    """The tools that may be used, by the server's names for them; empty means all."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
@@ -229,41 +233,42 @@ class McpServerSettings(Settings):
 
 
 class ToolUseSettings(Settings):
-    """How tools are used in a reply."""
+    """How a reply uses tools."""
 
     timeout_s: Seconds = 10.0
-    """Of one call."""
+    """For one call."""
     max_steps: int = Field(3, ge=1, le=10)
-    """Rounds of calls in a reply; after the last the model has to answer with what it has."""
+    """Rounds of calls in a reply; after the last one the model must answer with what it has."""
     max_result_chars: int = Field(8000, ge=100)
-    """What is longer is cut."""
+    """A longer result is cut."""
     filler: str = "One moment, please."
-    """Said once a reply when a tool takes longer than `filler_after_s`; empty is nothing said."""
+    """Said at most once in a reply, when a tool takes longer than `filler_after_s`; empty means
+    that nothing is said."""
     filler_after_s: Seconds = 1.0
 
 
 class BreakerSettings(Settings):
-    """When an engine that has an alternative is left out for a while."""
+    """When an engine that has a fall-back is left out for a while."""
 
     failures: int = Field(3, ge=1)
-    """In a row. A refusal that concerns every request, such as HTTP 401, is enough by itself."""
+    """Failures in a row. One refusal that concerns every request, such as HTTP 401, is enough."""
     cool_down_s: Seconds = 30.0
-    """After this one reply tries it again."""
+    """After this time, one reply tries the engine again."""
 
 
 class AgentSettings(Replicas):
     num_gpus: float = Field(0.0, ge=0)
-    """For an LLM that runs in this deployment."""
+    """For a chat model that runs in this deployment."""
     max_ongoing_replies: int = Field(64, ge=1)
     draft_replies: int = Field(8, ge=0)
-    """With so many replies going, for each replica, none is begun before its turn has ended."""
+    """With this many replies under way for each replica, no drafts are begun."""
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
     llm_fallbacks: tuple[LlmSettings, ...] = ()
-    """Asked in this order when those before do not begin to answer within their
-    `first_token_timeout_s`. Each names its provider; environment variables set `llm` only."""
+    """Asked in this order, each when those before it do not begin to answer within their
+    `first_token_timeout_s`. Each names its provider: environment variables set only `llm`."""
     tts_fallbacks: tuple[TtsSettings, ...] = ()
-    """The same for voices, with `first_audio_timeout_s`. Clients receive the format of `tts`."""
+    """The same for voices, with `first_audio_timeout_s`. The client format is that of `tts`."""
     breaker: BreakerSettings = BreakerSettings()
     tools: tuple[ToolSettings, ...] = ()
     mcp_servers: tuple[McpServerSettings, ...] = ()

@@ -1,15 +1,16 @@
-"""Which transcription runs next. No thread and no clock in here: the time is handed in."""
+"""Which transcription runs next. There is no thread and no clock in here: the time is passed in."""
 
-from serve_app.agent.engines import Utterance
+from serve_app.conversation.settings import WHISPER_WINDOW_S
 from serve_app.stt.job import Job, Urgency
+from serve_app.stt.utterance import Utterance
 
-_LENGTHS_S = (4.0, 8.0, 16.0, 30.0)
-"""Utterances of one batch share the window of the longest, so only similar ones go together; up
-to 4 s, all have the shortest window."""
+_LENGTHS_S = (4.0, 8.0, 16.0, float(WHISPER_WINDOW_S))
+"""The utterances of a batch share the window of the longest, so only utterances of similar length
+go together. Up to 4 s, all have the shortest window."""
 
 
 class TranscriptionQueue:
-    """What waits in one replica: final before speculative before partial, then by deadline."""
+    """A replica's waiting jobs: final before speculative before partial, then by deadline."""
 
     def __init__(self, max_waiting: int, max_batch: int) -> None:
         self._max_waiting = max_waiting
@@ -20,12 +21,12 @@ class TranscriptionQueue:
         return len(self._jobs)
 
     def push(self, job: Job, now_s: float) -> Job | None:
-        """Takes a job. When that is one too many, returns the least urgent one, which may be
-        `job` itself, for the caller to be told."""
+        """Takes a job. If that is one too many, returns the least urgent job, which may be `job`
+        itself; its callers have to be told."""
         self._drop_unwanted()
         parts = sum(waiting.urgency is Urgency.PARTIAL for waiting in self._jobs)
         if job.urgency is Urgency.PARTIAL and parts >= self._max_batch:
-            return job  # by the time that it would run, the next one is due
+            return job  # the next partial is due before this one would run
         self._jobs.append(job)
         if len(self._jobs) <= self._max_waiting:
             return None
@@ -34,8 +35,8 @@ class TranscriptionQueue:
         return last
 
     def take(self, now_s: float, above: Urgency | None = None) -> list[Job]:
-        """The next batch, taken from what is there: the most urgent job and others of its class
-        and length. With `above`, only what is more urgent than that. Empty when there is none."""
+        """The next batch, which leaves the queue: the most urgent job, and others as urgent and of
+        similar length. With `above`, only jobs that are more urgent than that. May be empty."""
         self._drop_unwanted()
         self._jobs.sort(key=lambda job: _rank(job, now_s))
         if not self._jobs:
@@ -54,7 +55,7 @@ class TranscriptionQueue:
         return batch
 
     def longest_wait_s(self, now_s: float) -> float:
-        """Of what is no partial; 0 when nothing waits."""
+        """The longest wait of a job that is not a partial; 0 if there is none."""
         waiting = [job.asked_at_s for job in self._jobs if job.urgency is not Urgency.PARTIAL]
         return now_s - min(waiting, default=now_s)
 

@@ -1,4 +1,4 @@
-"""Runs transcriptions on one thread: the most urgent first, and the others put aside for it."""
+"""Runs transcriptions on one thread. A batch is put aside while a more urgent one runs."""
 
 import logging
 import threading
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from serve_app.agent.engines import Utterance
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.stt.job import Job, Request, Urgency
 from serve_app.stt.queue import TranscriptionQueue
+from serve_app.stt.utterance import Utterance
 
 log = logging.getLogger(__name__)
 
 Transcribe = Callable[[Sequence[Utterance]], Generator[None, None, list[str]]]
-"""Texts of a batch. Stands still at each `yield`, a few milliseconds apart, for something more
-urgent to run or to be closed."""
+"""Texts of a batch. Pauses at each `yield`, every few milliseconds, so that a more urgent batch can
+run or this one be closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Load:
     """What the pool is scaled by."""
 
     longest_wait_s: float
-    """From being asked for to the beginning; partials do not count."""
+    """From the request to the start of its work; partials do not count."""
     busy: float
-    """Share of the time in which the engine ran."""
+    """The share of the time that the engine ran, 0 to 1."""
 
 
 class _Batch:
@@ -39,7 +39,7 @@ class _Batch:
         return min(job.urgency_at(now_s) for job in self.jobs)
 
     def step(self) -> bool:
-        """Goes on to the next `yield`. True at the end, when every job has its text or error."""
+        """Runs to the next `yield`. True at the end, when every job has its text or its error."""
         if not any(job.is_wanted for job in self.jobs):
             self._steps.close()
             return True
@@ -63,7 +63,7 @@ class _Batch:
 
 
 class TranscriptionWorker:
-    """Owns the thread on which the engine runs, and what waits for it."""
+    """Owns the thread on which the engine runs, and the jobs that wait for it."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class TranscriptionWorker:
         self._jobs: dict[str, Job] = {}
         """Waiting and running, by key."""
         self._put_aside: list[_Batch] = []
-        """What runs is the last of them; each is more urgent than the one before."""
+        """The last of them runs. Each is more urgent than the one before it."""
         self._longest_wait_s = self._busy_s = 0.0
         self._load_since_s = clock()
         self._is_closed = False
@@ -86,8 +86,9 @@ class TranscriptionWorker:
         self._thread.start()
 
     def submit(self, request: Request, language: str) -> Job:
-        """Puts a request in line, or joins the same one that is there. `language` is one that the
-        model knows. Raises EngineUnavailable when the line is full of what is more urgent."""
+        """A new job for the request, or the job of an equal request that is already here.
+        `language` is one that the model knows. Raises EngineUnavailable if the queue is full of
+        more urgent jobs."""
         now_s = self._clock()
         with self._changed:
             job = self._jobs.get(request.key)
@@ -110,11 +111,11 @@ class TranscriptionWorker:
         return job
 
     def leave(self, job: Job) -> None:
-        """One caller has the text, or does not want it any more."""
+        """A caller has the text, or does not want it any more."""
         with self._changed:
             job.waiters -= 1
             if not job.waiters:
-                # Read between two steps, so that the engine is free within milliseconds.
+                # Read between two steps: the engine is free within milliseconds.
                 job.utterance.abandoned.set()
 
     def load(self) -> Load:
@@ -131,7 +132,7 @@ class TranscriptionWorker:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Ends the thread. What still waits fails."""
+        """Ends the thread. Jobs that still wait fail."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -154,8 +155,8 @@ class TranscriptionWorker:
             job.text.set_exception(gone)
 
     def _next(self) -> bool:
-        """Sees to it that what is most urgent runs; waits while there is nothing. False at the
-        end."""
+        """Makes sure that the most urgent batch is the one to run; waits while there is none. False
+        at the end."""
         with self._changed:
             while not self._is_closed:
                 now_s = self._clock()

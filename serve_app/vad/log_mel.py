@@ -1,5 +1,5 @@
-"""Whisper's log-mel spectrogram in numpy: loading torch or transformers for it would cost the
-voice activity replicas hundreds of megabytes."""
+"""Whisper's log-mel spectrogram in numpy. To load torch or transformers for it would cost a voice
+activity replica hundreds of megabytes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,22 +10,20 @@ from serve_app.protocol.messages import Samples
 MELS = 80
 _FFT_SAMPLES = 400
 HOP_SAMPLES = 160
-"""Whisper looks at 25 ms every 10 ms (section 2.2 of its paper, arXiv:2212.04356)."""
+"""Windows of 25 ms, 10 ms apart (section 2.2 of Whisper's paper, arXiv:2212.04356)."""
 _FLOOR = 1e-10
 _DECADES = 8.0
-"""Whatever is further below the loudest point, in power, is lifted to there."""
-
-
+"""Power further than this below the loudest point is raised to that level."""
 _BLOCK = 16
-"""Frames for each matrix product: too few for OpenBLAS to start threads, which take ten times as
-long when the other cores are busy (measured)."""
+"""Frames in each matrix product: too few for OpenBLAS to start threads, with which it takes ten
+times as long when the other cores are busy (measured)."""
 
 
 def log_mel(samples: Samples) -> Samples:
     """The spectrogram of float32 mono at 16 kHz, shape (n,), n a multiple of 2560.
 
-    Returns float32, shape (80, n / 160), its values within 2 of each other: log10 of the power,
-    shifted and scaled as in Whisper.
+    Returns float32, shape (80, n / 160): log10 of the power, shifted and scaled as in Whisper, so
+    that all values are within 2 of each other.
     """
     padded = np.pad(samples, _FFT_SAMPLES // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SAMPLES)[::HOP_SAMPLES]
@@ -38,13 +36,13 @@ def log_mel(samples: Samples) -> Samples:
 
 
 def _hz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, which is mel 15, and
-    27 mels for each factor of 6.4 above."""
+    """Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, which is mel 15, then 27
+    mels for each factor of 6.4."""
     return np.where(mels < 15.0, mels * 200.0 / 3.0, 1000.0 * 6.4 ** ((mels - 15.0) / 27.0))
 
 
 def _mel_filters() -> Samples:
-    """Triangles of equal area between neighbours but one on the mel scale, shape (201, 80)."""
+    """Overlapping triangles of equal area, evenly spaced on the mel scale: shape (201, 80)."""
     nyquist_hz = SAMPLE_RATE_HZ / 2
     highest_mel = 15.0 + 27.0 * np.log(nyquist_hz / 1000.0) / np.log(6.4)
     edges = _hz(np.linspace(0.0, highest_mel, MELS + 2))
@@ -56,4 +54,4 @@ def _mel_filters() -> Samples:
 
 _FILTERS = _mel_filters()
 _HANN = np.hanning(_FFT_SAMPLES + 1)[:-1].astype(np.float32)
-"""Periodic: the window of the next period would begin where this one ends."""
+"""The periodic form: repeated, it has no seam."""

@@ -1,59 +1,17 @@
-"""Silero VAD on onnxruntime: many sessions a call, and no state of its own."""
+"""Silero VAD on onnxruntime: many sessions in each call, and no state of its own."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
-
-Floats = npt.NDArray[np.float32]
-
-CONTEXT_SAMPLES = 64
-"""Silero wants the end of the frame before in front of each frame."""
-_STATE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class VadRow:
-    """What Silero remembers of one session: it travels with each call, so any replica will do."""
-
-    state: Floats
-    """Recurrent state, shape (2, 128)."""
-    context: Floats
-    """Last samples of the frame before, shape (64,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class VadJob:
-    """One session's part of a call."""
-
-    row: VadRow
-    frames: Floats
-    """Shape (n, 512), n at least 1, at 16 kHz."""
-
-
-@dataclass(frozen=True, slots=True)
-class VadAnswer:
-    """Answers one job."""
-
-    row: VadRow
-    probabilities: Floats
-    """Shape (n,), 0 to 1: one for each frame."""
-
-
-def new_row() -> VadRow:
-    """The memory of a session that has not sent anything."""
-    return VadRow(
-        np.zeros((2, _STATE), dtype=np.float32), np.zeros(CONTEXT_SAMPLES, dtype=np.float32)
-    )
+from serve_app.vad.jobs import CONTEXT_SAMPLES, Floats, VadAnswer, VadJob, VadRow, new_row
 
 
 class SileroVad:
-    """Batches over sessions; the frames of one session run one after the other."""
+    """Batches over sessions. The frames of one session run one after the other."""
 
     def __init__(self, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
@@ -64,7 +22,8 @@ class SileroVad:
         )
 
     def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
-        """Rows do not influence each other: a batch gives what single calls give."""
+        """One answer for each job. Rows do not influence each other: a batch gives what single
+        calls would."""
         state = np.stack([job.row.state for job in jobs], axis=1)
         context = np.stack([job.row.context for job in jobs])
         probabilities = [np.empty(len(job.frames), dtype=np.float32) for job in jobs]
@@ -92,7 +51,7 @@ class SileroVad:
 
 
 def _model_path() -> Path:
-    # The package is located, not imported: importing it sets torch to one thread for good.
+    # Located without an import, which would load torch and limit it to one thread for good.
     spec = find_spec("silero_vad")
     assert spec is not None and spec.origin is not None, "silero-vad is a dependency"
     return Path(spec.origin).parent / "data" / "silero_vad.onnx"

@@ -1,17 +1,15 @@
-"""Smart Turn on onnxruntime: hears whether a user who fell silent has finished."""
+"""Smart Turn on onnxruntime: hears whether a user who is silent has finished."""
 
 import numpy as np
 import onnxruntime
 
-from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.conversation.settings import SAMPLE_RATE_HZ, SMART_TURN_WINDOW_S
 from serve_app.models import fetch as models
 from serve_app.protocol.messages import Samples
 from serve_app.vad.log_mel import log_mel
 
-WINDOW_S = 8
-"""What the model hears: the end of the turn. Earlier audio does not matter."""
 _PACKAGED_MODEL = ("smart-turn-v3.2", "smart-turn-v3.2-cpu.onnx")
-_WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
+_WINDOW_SAMPLES = SMART_TURN_WINDOW_S * SAMPLE_RATE_HZ
 _VARIANCE_FLOOR = 1e-7
 """As in transformers' WhisperFeatureExtractor: keeps digital silence finite."""
 
@@ -20,13 +18,13 @@ class SmartTurn:
     """Smart Turn v3.2 of Daily (Whisper tiny's encoder, 8 M parameters in int8)."""
 
     def __init__(self, threads: int = 1) -> None:
-        """Loads the model. Raises ConfigError when it cannot be had."""
+        """Loads the model. Raises ConfigError if it cannot be fetched."""
         name, file_name = _PACKAGED_MODEL
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Without it a CPU that has no VNNI overflows in int8 products, and answers change by
-        # up to 0.6; it costs such a CPU a tenth of the time, and others nothing.
+        # Without this, int8 products overflow on a CPU that has no VNNI, and answers change by up
+        # to 0.6. It costs such a CPU a tenth more time, and other CPUs nothing.
         options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = onnxruntime.InferenceSession(
             str(models.path(name) / file_name), options, providers=["CPUExecutionProvider"]
@@ -47,9 +45,9 @@ class SmartTurn:
 
 
 def features(samples: Samples) -> Samples:
-    """The model's input, float32, shape (80, 800): 8 s, with silence in front of a shorter turn.
+    """The model's input, float32, shape (80, 800): 8 s, with silence before a shorter turn.
 
-    Normalised over the window as a whole, silence included, which is how Smart Turn was trained.
+    Normalised over the whole window, including the silence: Smart Turn was trained like that.
     """
     heard = samples[-_WINDOW_SAMPLES:]
     window = np.zeros(_WINDOW_SAMPLES, dtype=np.float32)

@@ -58,7 +58,7 @@ def test_load_is_cpu_time_by_kind_and_the_rest_of_the_machine() -> None:
     [
         ("ray::ServeReplica:echo:Ingress", "ingress"),
         ("ray::ServeReplica:echo:VoiceActivity", "vad"),
-        ("ray::Sessions", "sessions"),
+        ("ray::SessionActor", "sessions"),
         ("haproxy", "haproxy"),
         ("ray::HAProxyManager", "ray"),
         ("raylet", "ray"),

@@ -1,4 +1,4 @@
-"""How pools grow and shrink: Serve's own context, made by hand."""
+"""How the number of replicas follows the load, in Serve's own contexts, made by hand."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from tests.manifests.objects import KEYS
 
 POOL = DeploymentID(name="Pool", app_name="echo")
 Reports = dict[str, Sequence[float]]
-"""What each replica says of one metric, last value."""
+"""The last value of one metric, by replica."""
 
 
 def context(reports: Reports, target: int, current: int | None = None) -> AutoscalingContext:
-    """Of a pool that should have `target` replicas, `current` of which run."""
+    """A deployment that should have `target` replicas, of which `current` run."""
     values = {name: _by_replica(numbers) for name, numbers in reports.items()}
     series = {name: _by_replica([_series(n) for n in row]) for name, row in reports.items()}
     return AutoscalingContext(
@@ -49,12 +49,12 @@ def _by_replica(row: Sequence[Any]) -> dict[ReplicaID, Any]:
 
 
 def _series(last: float) -> list[TimeStampedValue]:
-    """Points of the look-back period; only the last is of now."""
+    """Points of the look-back period; only the last one is current."""
     return [TimeStampedValue(0.0, 1000.0), TimeStampedValue(1.0, last)]
 
 
 def by_wait(waits_ms: Sequence[float], busy: Sequence[float], current: int | None = None) -> int:
-    """Transcribers that are wanted where each has such a wait and such a load."""
+    """How many transcribers should run when each has such a wait and such a load."""
     reports = {WAIT_MS: waits_ms, BUSY: busy}
     ctx = context(reports, max(1, len(waits_ms)), current)
     return ScaleByWait(target_wait_ms=100)(ctx)[0]
@@ -63,7 +63,7 @@ def by_wait(waits_ms: Sequence[float], busy: Sequence[float], current: int | Non
 def by_sessions(
     sessions: Sequence[float], target: int | None = None, current: int | None = None
 ) -> int:
-    """Ingress replicas that are wanted where each has so many of 70 sessions."""
+    """How many ingress replicas should run when each has so many of 70 sessions."""
     ctx = context({SESSIONS: sessions}, len(sessions) if target is None else target, current)
     return ScaleBySessions(target_sessions=70)(ctx)[0]
 
@@ -129,7 +129,7 @@ def test_the_ingress_shrinks_by_one_with_a_margin(sessions: list[float], replica
 
 
 def test_it_grows_further_while_it_is_growing() -> None:
-    """Callers do not wait for a node that is on its way."""
+    """Callers should not have to wait for a node that is on its way."""
     assert by_sessions([100, 100], target=3, current=2) == 3
     assert by_sessions([111, 100], target=3, current=2) == 4
 
@@ -140,12 +140,12 @@ def test_it_does_not_shrink_while_something_changes(target: int, current: int) -
 
 
 def test_it_does_not_shrink_before_all_replicas_have_reported() -> None:
-    """Nor when a new controller takes a draining one, which is silent, for a running one."""
+    """Nor if a new controller counts a draining replica, which reports nothing, as running."""
     assert by_sessions([0], target=2) == 2
 
 
 def test_what_it_decides_it_does_not_take_back() -> None:
-    """The same sessions on what it decided: grown it stays so, and shrunk it does not grow."""
+    """The same sessions on the new number of replicas: no growth is undone, and no shrinking."""
     for load, replicas in itertools.product(range(600), range(1, 9)):
         decided = by_sessions([load / replicas] * replicas)
         then = by_sessions([load / decided] * decided)
@@ -156,7 +156,7 @@ def test_the_target_of_a_replica_leaves_room() -> None:
     assert IngressSettings(max_sessions=100).sessions_wanted == 70
     assert IngressSettings(max_sessions=1).sessions_wanted == 1
     assert IngressSettings(max_sessions=100, target_sessions=50).sessions_wanted == 50
-    with pytest.raises(ValueError, match="never grow"):
+    with pytest.raises(ValueError, match="no replica would be added"):
         IngressSettings(max_sessions=100, target_sessions=101)
 
 

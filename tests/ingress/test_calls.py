@@ -1,4 +1,4 @@
-"""Calls that end in unusual ways; asyncio's own futures stand for Serve's responses."""
+"""Calls that end in unusual ways; asyncio's futures stand in for Serve's responses."""
 
 import asyncio
 from typing import Any
@@ -33,7 +33,7 @@ def failed(error: Exception) -> "asyncio.Future[str]":
     return future
 
 
-async def test_a_call_that_was_cancelled_over_there_is_made_again() -> None:
+async def test_a_call_that_serve_cancelled_is_made_again() -> None:
     responses = [cancelled(), answered("yes")]
     assert await ask_within("vad", 5, lambda: responses.pop(0)) == "yes"
 
@@ -68,13 +68,13 @@ async def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
     ids=["too large for grpc", "unexpected"],
 )
 async def test_whatever_serve_raises_is_an_error_of_the_stage(error: Exception) -> None:
-    """Or it ends the loop that detects voice for all sessions."""
+    """Otherwise it would end the loop that detects voice for all sessions."""
     with pytest.raises(EngineError, match=type(error).__name__):
         await ask_within("vad", 5, lambda: failed(error))
 
 
 async def test_frames_go_to_another_vad_when_one_dies_or_hangs() -> None:
-    """The same frames, with the state that they had: no session notices."""
+    """The same frames with the same state: no session notices."""
     loop = asyncio.get_running_loop()
     hanging: list[asyncio.Future[str]] = [loop.create_future(), loop.create_future()]
     dead: asyncio.Future[str] = loop.create_future()
@@ -82,7 +82,7 @@ async def test_frames_go_to_another_vad_when_one_dies_or_hangs() -> None:
     asked: list[str] = []
 
     class Vad:
-        """In the place of a handle. Serve may choose the replica that hangs twice."""
+        """Stands in for a handle. Serve may choose the replica that hangs twice."""
 
         def __init__(self, answers: "list[asyncio.Future[str]]") -> None:
             self.detect, self.remote, self._answers = self, self._remote, answers

@@ -8,9 +8,15 @@ import pytest
 from serve_app.cli import main
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.history import ChatMessage, Record
+from serve_app.conversation.machine import Conversation
+from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import TurnSettings
+from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
-from serve_app.ingress.event_log import EventLog, replay
+from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.replay import replay
 from tests.conversation.score import Noise, Says, Score
 
 STORY = "One two three four five six seven eight nine ten eleven twelve."
@@ -48,7 +54,28 @@ def test_a_replay_gives_the_same_effects(
     assert f"{len(lines)} events gave the same {effects} effects" in capsys.readouterr().out
 
 
-def test_audio_is_kept_only_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_conversation_that_was_resumed_is_replayed(tmp_path: Path) -> None:
+    reply = OpenReply("token001", (("One two three.", 1.5), (" Four.", 0.5)), False, 0.2)
+    history = (ChatMessage("system", "Be kind."), ChatMessage("user", "Count."))
+    opened = ev.Opened(
+        "", frozenset({"state", "transcript"}), None, "en", Sound("joe", 16_000),
+        {"backchannels": ["yeah"], "idle_close_ms": 5000}, is_resumable=True,
+        record=Record(history, 2, 3, reply, 512), played=ev.Played("token001", 700),
+    )  # fmt: skip
+    piece = Piece(b"\0\1" * 50, "three.", 0.4)
+    events = [opened, ev.ReplyBegan(3, 1), ev.ReplyAudio(3, 1, piece), ev.Expired(ev.Timer.HOLD, 3)]
+    tokens = iter(f"token{number:03}" for number in range(4, 99))
+    machine = Conversation(TurnSettings(), lambda: next(tokens))
+    log = EventLog(tmp_path / "resumed.jsonl", TurnSettings(), has_audio=False)
+    for at_s, event in enumerate(events):
+        log.write(float(at_s), event, machine.handle(event, float(at_s)))
+    log.close()
+    result = replay(tmp_path / "resumed.jsonl")
+    assert result.difference is None and result.events == len(events)
+    assert result.effects > len(events)
+
+
+def test_audio_is_logged_only_if_that_is_configured(tmp_path: Path) -> None:
     def samples(log: Path) -> object:
         lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
         return next(step["event"]["samples"] for step in lines if "samples" in step["event"])
@@ -57,7 +84,7 @@ def test_audio_is_kept_only_where_it_is_asked_for(tmp_path: Path) -> None:
     assert isinstance(samples(session(tmp_path / "with.jsonl", has_audio=True)), str)
 
 
-def test_a_replay_shows_where_it_goes_another_way(tmp_path: Path) -> None:
+def test_a_replay_shows_where_it_differs(tmp_path: Path) -> None:
     log = session(tmp_path / "session.jsonl")
     header, *lines = log.read_text().splitlines()
     patient = json.loads(header)
@@ -68,11 +95,17 @@ def test_a_replay_shows_where_it_goes_another_way(tmp_path: Path) -> None:
     assert main(["replay", str(log)]) == 1
 
 
-@pytest.mark.parametrize("text", ["", "hello", "[1]", '{"settings": {"colour": 1}}'])
-def test_what_is_no_log_is_said(tmp_path: Path, text: str) -> None:
+STEP = '{"at_s": 0, "event": {"type": "Dance"}, "effects": []}'
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hello", "[1]", '{"settings": {"colour": 1}}', '{"settings": {}}\n' + STEP]
+)
+def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "no.jsonl"
     path.write_text(text)
-    with pytest.raises(ConfigError, match="is no event log"):
+    with pytest.raises(ConfigError, match="is no event log") as caught:
         replay(path)
+    assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="is no event log"):
         replay(tmp_path / "nowhere.jsonl")

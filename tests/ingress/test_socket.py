@@ -26,7 +26,7 @@ class Client:
         self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.inbox = Inbox()
-        self.wire: ClientSocket
+        self.socket: ClientSocket
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(DEADLINE_S):
@@ -45,7 +45,7 @@ async def accepted() -> AsyncIterator[Client]:
     client.sends.put_nowait({"type": "websocket.connect"})
     await socket.accept()
     await client.next()
-    client.wire = ClientSocket(socket, client.inbox)
+    client.socket = ClientSocket(socket, client.inbox)
     yield client
 
 
@@ -53,18 +53,18 @@ async def plain_event(message: ClientMessage) -> ev.Event:
     return event_of(message)
 
 
-async def test_what_is_sent_after_a_hold_waits_for_it_and_the_close_frame_is_last() -> None:
+async def test_what_is_sent_after_a_barrier_waits_for_it_and_the_close_frame_is_last() -> None:
     safe = asyncio.Event()
 
     async def until_safe() -> None:
         await safe.wait()
 
     async with accepted() as client:
-        client.wire.send(Token("token001"))
-        client.wire.hold(until_safe)
-        client.wire.send(Token("token002"))
-        client.wire.close(1000, "bye")
-        writer = asyncio.create_task(client.wire.write())
+        client.socket.send(Token("token001"))
+        client.socket.barrier(until_safe)
+        client.socket.send(Token("token002"))
+        client.socket.close(1000, "bye")
+        writer = asyncio.create_task(client.socket.write())
         assert (await client.next())["token"] == "token001"
         await asyncio.sleep(0)
         assert client.got.empty()
@@ -77,10 +77,10 @@ async def test_what_is_sent_after_a_hold_waits_for_it_and_the_close_frame_is_las
 async def test_a_client_that_reads_nothing_is_told_so_at_the_end() -> None:
     async with accepted() as client:
         for _ in range(2000):
-            client.wire.send(Token("token001"))
+            client.socket.send(Token("token001"))
         assert isinstance(await client.event(), TooSlow)
-        client.wire.close_anyway(4508, "x" * 200)
-        await client.wire.write()
+        client.socket.close_anyway(4508, "x" * 200)
+        await client.socket.write()
         *_, last = [client.got.get_nowait() for _ in range(client.got.qsize())]
         assert last == {"type": "websocket.close", "code": 4508, "reason": "x" * 123}
 
@@ -99,7 +99,7 @@ async def test_frames_become_events_until_the_client_is_gone_or_wrong(
         typed = msgpack.packb({"type": "text", "text": "Hello."})
         client.sends.put_nowait({"type": "websocket.receive", "bytes": typed})
         client.sends.put_nowait(frame)
-        await client.wire.read(plain_event)
+        await client.socket.read(plain_event)
         assert await client.event() == ev.TextReceived("Hello.")
         assert isinstance(await client.event(), end)
 

@@ -1,4 +1,4 @@
-"""The ingress's side of the pool; asyncio's own futures stand for Serve's responses."""
+"""The ingress's side of the pool; asyncio's futures stand in for Serve's responses."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ BUSY = EngineUnavailable("stt", "more is waiting than can be transcribed in time
 
 
 class Replicas:
-    """Answers each call by the next of `answers`: a text, an error, or None for never."""
+    """Answers each call with the next of `answers`: a text, an error, or None for no answer."""
 
     def __init__(self, *answers: str | Exception | None) -> None:
         self.answers = list(answers)
@@ -68,8 +68,8 @@ async def test_a_replica_that_hangs_is_overtaken_by_another() -> None:
     replicas = Replicas(None, "text")
     assert await pool(replicas, hedge_s=0.01).transcribe(request()) == "text"
     await asyncio.sleep(0)
-    assert replicas.calls[0].cancelled(), "nobody waits for it any more"
-    assert len({asked.key for asked in replicas.asked}) == 1, "so it is done once where it joins"
+    assert replicas.calls[0].cancelled(), "nobody waits for it any longer"
+    assert len({asked.key for asked in replicas.asked}) == 1, "a replica that has it does it once"
 
 
 async def test_a_second_try_that_fails_leaves_the_first() -> None:
@@ -87,7 +87,7 @@ async def test_one_replica_alone_is_not_asked_twice() -> None:
     assert len(replicas.asked) == 1 and replicas.calls[0].cancelled()
 
 
-async def test_a_guess_that_was_refused_comes_again_as_final_when_it_is_due() -> None:
+async def test_a_speculative_request_that_was_refused_comes_again_as_final_when_it_is_due() -> None:
     replicas = Replicas(BUSY, BUSY, "text")
     guess = request(Urgency.SPECULATIVE, due_in_s=0.05)
     asked_at_s = asyncio.get_running_loop().time()

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from serve_app.settings.plan import load
+from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig
 

@@ -13,7 +13,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build
 from serve_app.local.server import HAPROXY_PORTS
-from serve_app.settings.plan import load
+from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from tests.manifests.build_image import instructions
 from tests.manifests.kustomize import render

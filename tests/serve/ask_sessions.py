@@ -1,5 +1,5 @@
-"""What the session actors of a running cluster hold, as JSON. In a process of its own, since
-Ray reads how to sign in (RAY_AUTH_MODE) once, and the token is made when the cluster starts."""
+"""What the session actors of a running cluster keep, as JSON. In a process of its own, because Ray
+reads only once how to sign in (RAY_AUTH_MODE), and the token is made when the cluster starts."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A caller who types, and whom only the words that were taken interest."""
+"""A caller who types, and only wants to know which words were taken."""
 
 import msgpack
 from websockets.exceptions import ConnectionClosed
@@ -17,7 +17,7 @@ class Call:
         self.socket.send(msgpack.packb({"type": "open"} | options))
 
     def takes(self, text: str) -> bool:
-        """Whether a turn is taken; False when the socket has ended."""
+        """Whether a turn is taken; False if the socket was closed."""
         try:
             self.socket.send(msgpack.packb({"type": "text", "text": text}))
             while True:

@@ -60,8 +60,21 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=10) as answer:
             return bytes(answer.read())
 
+    def ask(self, module: str, *arguments: str) -> Any:
+        """The answer, in JSON, of one of the `ask_` modules."""
+        answer = subprocess.run(
+            [sys.executable, "-m", f"tests.serve.{module}", self.ray_address, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
     def wait_until_idle(self) -> None:
-        """A session ends shortly after its socket, and it is only there to be asked for."""
+        """A session ends shortly after its socket, so this has to ask until it has."""
         deadline = time.monotonic() + STOP_S
         while json.loads(self.healthz())["sessions"]:
             assert time.monotonic() < deadline, "a session does not end"
@@ -88,8 +101,8 @@ def running(
     moved = {
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        # Or HAProxy finds another server at the port of a replica that has died, or of the proxy
-        # that takes requests while there is no replica.
+        # Otherwise HAProxy may find another server at the port of a replica that has died, or of
+        # the proxy that takes requests while there is no replica.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + _RANGE - 1),
@@ -101,7 +114,7 @@ def running(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # A job in the background has Ctrl-C switched off, and would pass that on.
+        # A background job ignores Ctrl-C, and its children would, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     server = Server(process, port)
@@ -124,7 +137,7 @@ def running(
 
 
 def config_with(folder: Path, port: int, **changes: dict[str, Any]) -> Path:
-    """configs/serve.yaml with another port and other values."""
+    """configs/serve.yaml with another port and these changes."""
     config = yaml.safe_load((ROOT / "configs/serve.yaml").read_text())
     config["http_options"]["port"] = port
     for section, values in changes.items():

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: processes are killed under live conversations, which go on."""
+"""A short `make chaos`: processes are killed during live conversations, which go on."""
 
 import json
 import subprocess

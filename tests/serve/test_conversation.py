@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
-from serve_app.agent.engines import Utterance
 from serve_app.agent.tts.resample import PcmResampler
 from serve_app.client.playback import Received
 from serve_app.client.session import EchoSession, converse
@@ -15,6 +14,7 @@ from serve_app.client.speech import trim
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS, Samples
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine
 from tests.serve.conftest import Server
 from tests.speech import TRANSCRIPTS, clip, word_errors, words
@@ -88,7 +88,7 @@ async def test_nothing_dead_is_sent_after_an_interrupt(server: Server) -> None:
 
 
 async def test_a_plain_echo_client_sees_echo_messages_only(server: Server) -> None:
-    """As Echo's example client: its path, its chunks of 2048 samples, no extension."""
+    """Like Echo's example client: its path, its chunks of 2048 samples, no extensions."""
     async with connect(f"{server.url}/websocket", max_size=None) as socket:
         await socket.send(msgpack.packb({"type": "open", "prompt": PROMPT}))
         await socket.send(msgpack.packb({"type": "open", "prompt": "Say nothing."}))
@@ -167,7 +167,7 @@ async def test_audio_of_any_chunk_size_is_taken(server: Server, samples: int) ->
 async def test_sessions_do_not_mix(server: Server) -> None:
     """Three at once, each with its own speech: each gets its own words back."""
     server.wait_until_idle()
-    # Clips that tiny.en gets right on every CPU: on one with VNNI, "ill disposed" is "old-sposed".
+    # tiny.en gets these clips right on every CPU; with VNNI, "ill disposed" becomes "old-sposed".
     names = ("librivox_0920", "librivox_0930", "librivox_0890")
 
     async def ask(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Servers that are stopped under a live conversation."""
+"""Servers that are stopped during a live conversation."""
 
 import asyncio
 import shutil
@@ -65,7 +65,7 @@ async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path, haprox
 
 
 async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) -> None:
-    """The new replicas take it from the actors of the version before."""
+    """The new replicas take it over from the actors of the old version."""
     port = free_port()
     with providers.provided() as environment:
         environment["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = str(PERIOD_S)
@@ -90,7 +90,7 @@ async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) ->
 
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server")
 async def test_a_conversation_moves_to_another_cluster(tmp_path: Path) -> None:
-    """All that the two have in common is a Redis, and the address that clients know."""
+    """The two share only a Redis, and the address that clients know."""
     port = free_port()
     with providers.provided() as environment, redis_server() as redis:
         assert redis is not None

@@ -1,4 +1,4 @@
-"""The ingress of a real server follows its sessions: it grows, and a replica that goes drains."""
+"""The ingress of a real server follows its sessions: it grows, and drains a replica to shrink."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ INGRESS = {
 }
 DRAIN_S = 4
 WITHIN_S = 60.0
-"""Serve hears of sessions each 10 s."""
+"""Serve is told the number of sessions every 10 s."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def replicas(server: Server) -> int:
 
 
 def sessions(server: Server) -> int:
-    """Of the replica that HAProxy asks this time."""
+    """Those of the replica that HAProxy asks this time."""
     return int(json.loads(server.healthz())["sessions"])
 
 
@@ -71,7 +71,7 @@ def test_the_ingress_follows_its_sessions(server: Server) -> None:
         assert all(c.takes("one replica") for c in first)
         wait_until(lambda: sessions(server) == 0, "no replica without sessions takes calls")
         assert replicas(server) == 2
-        # HAProxy has started anew and counts from none: one to each replica.
+        # HAProxy has restarted and counts from zero: one call to each replica.
         left = [called(server, late) for _ in range(2)]
         assert all(c.takes("two replicas") for c in first + left)
         early.close()

@@ -1,5 +1,5 @@
-"""The production graph on several Ray nodes of this machine: a head without CPUs, two CPU workers,
-and nodes that were told of a GPU, as k8s/base has them. Only the speech model is a smaller one."""
+"""The production graph on several Ray nodes on this machine, as in k8s/base: a head without CPUs,
+two CPU workers, and nodes that claim to have a GPU. Only the speech model is smaller."""
 
 import logging
 import time
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 WITHIN_S = 120.0
 GPU_NODE = {"num_cpus": 0, "num_gpus": 1}
 CPU_NODE = {"num_cpus": 8}
-"""One such worker can hold everything: so one can be lost."""
+"""One worker has room for everything, so the other can be lost."""
 CALLS = 8
 
 
@@ -49,7 +49,7 @@ class Nodes:
         self.gpu.append(self._cluster.add_node(**GPU_NODE))
 
     def lose(self, nodes: list[Any]) -> None:
-        """All processes of the first of these are killed at once."""
+        """Kills all processes of the first of these at once."""
         self._cluster.remove_node(nodes.pop(0), allow_graceful=False)
 
     def stop(self) -> None:
@@ -75,7 +75,7 @@ def nodes() -> Iterator[Nodes]:
 
 @pytest.fixture
 def call(nodes: Nodes) -> Iterator[Callable[[], Call]]:
-    """Makes calls, which end with the test."""
+    """Makes calls that end with the test."""
     url = f"ws://127.0.0.1:{nodes.port}/conversation"
     with ExitStack() as stack:
         yield lambda: Call(stack.enter_context(connect(url, max_size=None)))
@@ -92,7 +92,7 @@ def deploy(max_sessions: int = 100, **stt: Any) -> None:
 
 
 def replicas(field: str = "node_id") -> dict[str, list[str]]:
-    """A field of each deployment's running replicas, by Serve's own account."""
+    """One field of the running replicas of each deployment, as Serve reports it."""
     details = _get_global_client().get_serve_details()["applications"]["echo"]["deployments"]
     return {
         name: sorted(r[field] for r in deployment["replicas"] if r["state"] == "RUNNING")
@@ -101,7 +101,7 @@ def replicas(field: str = "node_id") -> dict[str, list[str]]:
 
 
 def names() -> set[str]:
-    """Of all running replicas."""
+    """The same for all running replicas."""
     return {name for group in replicas("replica_id").values() for name in group}
 
 
@@ -113,7 +113,7 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 
 
 def is_whole(nodes: Nodes) -> bool:
-    """Every replica runs: transcribers with the GPUs, everything else on CPU workers."""
+    """Whether every replica runs: transcribers on the GPUs, everything else on CPU workers."""
     found = replicas()
     cpu, gpu = ({node.node_id for node in group} for group in (nodes.cpu, nodes.gpu))
     others = {name: where for name, where in found.items() if name != "SpeechToText"}
@@ -126,7 +126,7 @@ def is_whole(nodes: Nodes) -> bool:
 
 
 def hears() -> None:
-    """A transcriber that can be reached writes what was said."""
+    """A transcriber can be reached and writes what was said."""
     handle = serve.get_deployment_handle("SpeechToText", "echo")
     answer = handle.transcribe.remote(Request("session/1", clip("go_forward")))
     text = answer.result(timeout_s=WITHIN_S)
@@ -140,7 +140,7 @@ def test_transcribers_are_where_the_gpus_are_and_nothing_else_is(nodes: Nodes) -
 
 
 def test_calls_and_replicas_when_a_worker_is_lost(nodes: Nodes, call: Callable[[], Call]) -> None:
-    """Calls on the other worker go on, the rest can be made again, and all replicas come back."""
+    """Calls on the other worker go on, the others can be made again, and all replicas return."""
     assert nodes.cpu[0].node_id in replicas()["Ingress"]
     calls = [call() for _ in range(CALLS)]
     assert all(c.takes("before") for c in calls)

@@ -1,4 +1,4 @@
-"""`serve run`, Serve's Python proxy, and providers in the place of the local models."""
+"""`serve run`, Serve's Python proxy, and providers in place of the local models."""
 
 import asyncio
 import sys
@@ -72,7 +72,7 @@ async def test_a_dead_provider_is_replaced_by_the_next(
     tmp_path: Path,
     providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
 ) -> None:
-    """Nobody listens where the first chat model and the first voice should be."""
+    """Nothing listens at the address of the first chat model and the first voice."""
     openai, elevenlabs = providers
     port = free_port()
     openai.script = openai_server.Script(["I am ", "the other one."])
@@ -101,7 +101,7 @@ async def test_a_dead_provider_is_replaced_by_the_next(
 
 
 async def _answers(server: Server) -> None:
-    """`serve run` of a file does not say when the application is ready, so it is asked."""
+    """`serve run` with a file does not say when the application is ready, so this asks it."""
     async with asyncio.timeout(START_S):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What the server refuses, how it says so, and that it lives on."""
+"""What the server refuses, how it says so, and that it goes on afterwards."""
 
 import json
 import socket as sockets
@@ -41,7 +41,11 @@ async def opened(server: Server) -> AsyncIterator[ClientConnection]:
         ("hello", 1003, "text frame"),
         (b"\xc1", 1007, "not a valid MessagePack message"),
         (msgpack.packb({"type": "dance"}), 4400, "unknown message type 'dance'"),
-        (msgpack.packb({"type": "audio", "audio": b"12345"}), 4400, "5 bytes is no whole number"),
+        (
+            msgpack.packb({"type": "audio", "audio": b"12345"}),
+            4400,
+            "5 bytes is not a whole number",
+        ),
         (b"\0" * ((1 << 20) + 1), 1009, "at most 1048576"),
     ],
 )
@@ -75,7 +79,7 @@ async def test_an_option_that_cannot_be_met_is_named(
 
 
 async def test_a_full_server_says_try_again_later(server: Server) -> None:
-    """The fixture's server holds three sessions."""
+    """The fixture's server has room for three sessions."""
     server.wait_until_idle()
     async with connect(server.url) as a, connect(server.url) as b, connect(server.url) as c:
         for socket in (a, b, c):
@@ -121,7 +125,7 @@ def test_a_missing_key_is_one_line() -> None:
 def test_a_missing_file_is_one_line() -> None:
     result = run("--config", "nowhere.yaml")
     assert result.returncode == 2
-    assert result.stderr.startswith("echo-serve: nowhere.yaml is no Serve file")
+    assert result.stderr.startswith("echo-serve: nowhere.yaml is not a Serve file")
     assert result.stderr.count("\n") == 1
 
 

@@ -1,10 +1,6 @@
 """The session actors of a running server, asked directly."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import msgpack
@@ -15,22 +11,13 @@ from websockets.exceptions import ConnectionClosed
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
-from tests.serve.conftest import ROOT, Server
+from tests.serve.conftest import Server
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 
 def recorded(server: Server) -> Any:
-    answer = subprocess.run(
-        [sys.executable, "-m", "tests.serve.ask_sessions", server.ray_address],
-        cwd=ROOT,
-        env={**os.environ, "RAY_AUTH_MODE": "token"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout)
+    return server.ask("ask_sessions")
 
 
 async def test_a_session_is_recorded_until_it_ends(server: Server) -> None:
@@ -78,7 +65,7 @@ async def test_a_lost_socket_is_not_the_end(server: Server) -> None:
 
 
 async def ending(server: Server, token: str) -> tuple[int, str]:
-    """What comes of an `open` with this token."""
+    """The answer to an `open` with this token."""
     async with connect(server.url, max_size=None) as socket:
         await socket.send(msgpack.packb({"type": "open", "resume_token": token}))
         try:

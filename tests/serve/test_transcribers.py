@@ -1,4 +1,4 @@
-"""The pool of transcribers on a real local Ray that was told of two GPUs, which are not there."""
+"""The pool of transcribers on a real local Ray that was told of two GPUs it does not have."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from bench.stt_pool import replica_pids
 from serve_app.app import transcribers
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
-from serve_app.settings.plan import load
+from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.job import Request
@@ -59,7 +59,7 @@ def deploy(**changes: Any) -> Any:
 
 
 def free_gpus() -> float:
-    """By Ray's own scheduler."""
+    """As Ray's own scheduler says."""
     return float(ray.available_resources().get("GPU", 0.0))
 
 
@@ -72,7 +72,7 @@ def wait_until(is_so: Any, what: str) -> None:
 
 
 def minute() -> list[Samples]:
-    """Twelve different utterances of 20 s: some seconds of work for each of two replicas."""
+    """Twelve different utterances of 20 s: several seconds of work for each of two replicas."""
     whole = np.concatenate([clip(name) for name in TRANSCRIPTS])
     return [whole[i * 16_000 : (i + 20) * 16_000] for i in range(12)]
 
@@ -100,7 +100,7 @@ def test_the_production_configuration_asks_for_a_whole_gpu(cluster: None) -> Non
 
 
 async def test_a_replica_that_is_killed_loses_no_text(cluster: None) -> None:
-    """kill -9 of one of two, both at work: each text comes, once, from the one that is left."""
+    """One of two busy replicas is killed (SIGKILL): each text still comes, once, from the other."""
     handle = await asyncio.to_thread(deploy, replicas=2, num_gpus=0.5)
     asked: list[str] = []
 
@@ -132,7 +132,7 @@ async def test_the_texts_are_right(cluster: None) -> None:
 
 
 async def test_a_caller_that_leaves_frees_the_replica(cluster: None) -> None:
-    """A minute of work is given up, and the next text does not wait for it."""
+    """A minute of work is dropped, and the next text does not wait for it."""
     handle = await asyncio.to_thread(deploy, replicas=1, num_gpus=1.0)
     pool = TranscriberPool(STT, handle.transcribe.remote)
     whole = np.tile(clip("librivox_0870"), 4)[: 29 * 16_000]
@@ -152,7 +152,7 @@ async def _ended(tasks: list["asyncio.Task[str]"]) -> list["asyncio.Task[str]"]:
 
 async def test_the_pool_grows_when_speech_waits(cluster: None) -> None:
     scaling = {"max_replicas": 2, "target_wait_ms": 20.0, "upscale_delay_s": 0.0}
-    await asyncio.to_thread(serve.delete, "pool")  # it would keep its two replicas
+    await asyncio.to_thread(serve.delete, "pool")  # or it would keep its two replicas
     handle = await asyncio.to_thread(deploy, replicas=1, num_gpus=1.0, **scaling)
     assert len(replica_pids()) == 1
     pool = TranscriberPool(STT.model_copy(update={"timeout_s": WITHIN_S}), handle.transcribe.remote)

@@ -1,4 +1,4 @@
-"""Settings and environment to the plan, with every error in one line."""
+"""From settings and environment to the plan, with every error in one line."""
 
 import pickle
 
@@ -7,9 +7,11 @@ import pytest
 from serve_app import errors
 from serve_app.agent.factory import eleven_labs_format
 from serve_app.errors import ConfigError, ProtocolViolation
+from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
-from serve_app.settings.plan import check_options, load, packaged_models, stages
+from serve_app.settings.environment import load
+from serve_app.settings.plan import check_options, packaged_models, stages
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import AppConfig
 
@@ -220,8 +222,7 @@ def test_a_mistake_is_one_line_that_names_it(
     "error",
     [
         errors.ConfigError("a key is missing"),
-        errors.ProtocolViolation(4400, "bad message"),
-        errors.AtCapacity("full"),
+        errors.ProtocolViolation("bad message", CloseCode.TOO_BIG),
         errors.TooSlow("slow"),
         errors.EngineError("llm", "401", False),
         errors.EngineRefused("llm", "HTTP 401"),
@@ -233,7 +234,7 @@ def test_errors_cross_processes(error: errors.VoiceError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert (str(copy), vars(copy)) == (str(error), vars(error))
-    assert (copy.close_code, copy.retryable) == (error.close_code, error.retryable)
+    assert copy.close_code is error.close_code
 
 
 FALLBACKS: dict[str, object] = {
@@ -303,7 +304,7 @@ def test_what_is_wrong_with_a_fall_back_is_said(agent: dict[str, object], messag
         plan(args={"agent": agent})
 
 
-def test_a_fall_back_has_to_speak_the_format_of_the_wire() -> None:
+def test_a_fall_back_has_to_speak_the_client_format() -> None:
     args = {
         "agent": {
             "tts": {"output_format": "mp3_44100_128"},

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from serve_app.agent.factory import build_llm
-from serve_app.agent.tools.factory import build_toolbox, with_tools
+from serve_app.agent.tools.factory import build_toolbox, check_tools, with_tools
 from serve_app.agent.tools.tool_user import ToolUser
 from serve_app.errors import ConfigError
-from serve_app.settings.plan import load
+from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AgentSettings, AppConfig, LlmSettings
 
@@ -22,9 +22,11 @@ WEATHER = {
 SERVER = {"name": "files", "command": ["files-server", "--read-only"]}
 
 
-def plan(env: dict[str, str] | None = None, **agent: Any) -> AppConfig:
-    variables = ENV if env is None else env
-    return resolve(load({"agent": agent}, variables), variables, gpus=0)
+def plan(**agent: Any) -> AppConfig:
+    """As `serve_app.app.build` and `echo-serve run` do it."""
+    config = resolve(load({"agent": agent}, ENV), ENV, gpus=0)
+    check_tools(config.agent, ENV)
+    return config
 
 
 def changed(**changes: Any) -> list[dict[str, Any]]:

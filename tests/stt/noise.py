@@ -1,4 +1,4 @@
-"""Sounds that are no speech: float32 at 16 kHz, shape (n,)."""
+"""Sounds other than speech: float32 at 16 kHz, shape (n,)."""
 
 from collections.abc import Callable
 from typing import Final
@@ -14,7 +14,7 @@ _SEED = 1
 
 
 def noises(seconds: float) -> dict[str, Samples]:
-    """Each kind by its name."""
+    """Every kind, by name."""
     made = {name: _at_dbfs(make(_times(seconds)), dbfs) for name, (make, dbfs) in _KINDS.items()}
     hiss = {f"white noise at {dbfs} dBFS": _at_dbfs(_white(_times(seconds)), dbfs)
             for dbfs in (-60, -40, -30, -20, -10, -3)}  # fmt: skip
@@ -64,7 +64,7 @@ def _breath(t: _Wave) -> _Wave:
 
 
 def _music(t: _Wave) -> _Wave:
-    """A note each 300 ms, plucked."""
+    """A plucked note every 300 ms."""
     notes_hz = np.array([261.6, 329.6, 392.0, 523.3, 440.0, 349.2])
     hz = notes_hz[(t / 0.3).astype(int) * 5 % len(notes_hz)]
     return _harmonics(t, 1.0, (0.0,)) + np.sum(

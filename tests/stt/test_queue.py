@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from serve_app.agent.engines import Utterance
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.stt.job import Job, Urgency
 from serve_app.stt.queue import TranscriptionQueue
+from serve_app.stt.utterance import Utterance
 
 FINAL, GUESS, PART = Urgency.FINAL, Urgency.SPECULATIVE, Urgency.PARTIAL
 
@@ -30,7 +30,7 @@ def order(queue: TranscriptionQueue, now_s: float = 0.0) -> list[str]:
     return keys
 
 
-def test_finals_before_guesses_before_partials_whatever_came_first() -> None:
+def test_final_before_speculative_before_partial_whatever_came_first() -> None:
     queue = queue_of(job("part", PART), job("guess", GUESS, 1.0), job("final", FINAL))
     assert order(queue) == ["final", "guess", "part"]
 
@@ -40,8 +40,8 @@ def test_within_a_class_by_deadline() -> None:
     assert order(queue) == ["soon", "late", "later"]
 
 
-def test_a_guess_that_is_due_is_final() -> None:
-    """Had the user gone on, it would have been taken back."""
+def test_a_speculative_job_that_is_due_is_final() -> None:
+    """If the user had gone on, it would have been cancelled."""
     queue = queue_of(job("guess", GUESS, 0.4), job("final", FINAL, 0.5))
     assert order(queue, now_s=0.39) == ["final", "guess"]
     queue = queue_of(job("guess", GUESS, 0.4), job("final", FINAL, 0.5))
@@ -70,7 +70,7 @@ def test_what_nobody_wants_any_more_is_dropped_before_it_runs() -> None:
     assert len(queue) == 0
 
 
-def test_a_full_line_refuses_the_least_urgent() -> None:
+def test_a_full_queue_refuses_the_least_urgent() -> None:
     queue = queue_of(job("part", PART), job("guess", GUESS, 1.0), max_waiting=2)
     shed = queue.push(job("final", FINAL), now_s=0.0)
     assert shed is not None and shed.key == "part"
@@ -93,7 +93,5 @@ def test_partials_wait_for_one_batch_at_most() -> None:
 
 
 @pytest.mark.parametrize("urgency, expected", [(FINAL, 3.0), (GUESS, 3.0), (PART, 0.0)])
-def test_the_longest_wait_is_that_of_texts_somebody_needs(
-    urgency: Urgency, expected: float
-) -> None:
+def test_the_longest_wait_leaves_out_partials(urgency: Urgency, expected: float) -> None:
     assert queue_of(job("one", urgency, 1.0)).longest_wait_s(now_s=3.0) == expected

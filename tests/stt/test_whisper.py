@@ -1,4 +1,4 @@
-"""Whisper on recorded speech: right texts, whatever the window and the batch."""
+"""Whisper on recorded speech: the right text in any window and any batch."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from transformers import (
     WhisperTokenizer,
 )
 
-from serve_app.agent.engines import Utterance
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.steps import DecoderSteps
 from serve_app.stt.whisper.tokens import Tokens
 from serve_app.stt.whisper.transcriber import WhisperEngine
@@ -102,7 +102,7 @@ def test_an_abandoned_utterance_costs_no_decoding(engine: WhisperEngine) -> None
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
 def test_a_hint_does_not_change_the_text(exact: WhisperEngine, name: str) -> None:
-    """Right, right but for its end, or wrong from the first word on."""
+    """A hint that is right, right except for its end, or wrong from the first word on."""
     samples = clip(name)
     (text,) = texts_of(exact, samples)
     early = samples[: len(samples) * 2 // 3]
@@ -120,7 +120,7 @@ def test_a_right_hint_is_taken_in_one_step(exact: WhisperEngine) -> None:
 
 
 def test_other_work_can_be_done_in_between(exact: WhisperEngine) -> None:
-    """Two transcriptions in turns give what each gives alone."""
+    """Two transcriptions that take turns give what each gives alone."""
     names = ("librivox_0880", "cards_005")
     alone = [texts_of(exact, clip(name))[0] for name in names]
     under_way = {name: exact.transcribe([Utterance(clip(name))]) for name in names}
@@ -151,7 +151,7 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
 
 
 def untrained(directory: Path, vocabulary: int) -> WhisperForConditionalGeneration:
-    """A checkpoint with the shape of a distilled one: fewer decoder than encoder layers."""
+    """A checkpoint shaped like a distilled one: fewer decoder layers than encoder layers."""
     packaged = models.path("whisper-tiny.en")
     config = WhisperConfig.from_pretrained(
         packaged, vocab_size=vocabulary, d_model=16, encoder_layers=3, decoder_layers=2,
@@ -167,7 +167,7 @@ def untrained(directory: Path, vocabulary: int) -> WhisperForConditionalGenerati
 
 
 def test_a_checkpoint_from_a_path(tmp_path: Path) -> None:
-    """One that has learned nothing still comes to an end."""
+    """Even one that has learned nothing comes to an end."""
     untrained(tmp_path, 51_864)
     settings = CPU.model_copy(update={"model": str(tmp_path), "dtype": "float32"})
     (text,) = texts_of(WhisperEngine(settings), clip("cards_001"))

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serve_app.agent.engines import Utterance
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
 from serve_app.conversation.voice import VoiceTracker
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.guards import is_doubled, is_said, repeats_itself
 from serve_app.stt.whisper.transcriber import WhisperEngine
-from serve_app.vad.silero import SileroVad, VadJob, new_row
+from serve_app.vad.jobs import VadJob, new_row
+from serve_app.vad.silero import SileroVad
 from tests.speech import TRANSCRIPTS, clip
 from tests.stt.noise import noises
 

@@ -1,4 +1,4 @@
-"""The thread that transcribes. The engine's part is played by a test that says when it goes on."""
+"""The thread that transcribes, with an engine that goes on when the test says so."""
 
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterator, Sequence
 import numpy as np
 import pytest
 
-from serve_app.agent.engines import Utterance
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.stt.job import Job, Request, Urgency
 from serve_app.stt.queue import TranscriptionQueue
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.worker import TranscriptionWorker
 
 FINAL, GUESS, PART = Urgency.FINAL, Urgency.SPECULATIVE, Urgency.PARTIAL
@@ -18,7 +18,7 @@ WITHIN_S = 10.0
 
 
 class Engine:
-    """Writes down what it does. A batch whose hint is `slow` goes on only when it may."""
+    """Records what it does. A batch whose hint is `slow` goes on only when it is allowed to."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -58,7 +58,7 @@ def worker(engine: Engine) -> Iterator[TranscriptionWorker]:
 
 
 def ask(worker: TranscriptionWorker, name: str, urgency: Urgency = FINAL, hint: str = "") -> Job:
-    """The language tells the engine who it is; the key says so to the worker."""
+    """The engine tells jobs apart by their language, the worker by their keys."""
     return worker.submit(Request(name, SECOND, "", urgency, due_in_s=60.0, hint=hint), name)
 
 
@@ -124,7 +124,7 @@ def test_the_same_segment_is_transcribed_once(worker: TranscriptionWorker, engin
     worker.leave(second)
 
 
-def test_the_same_segment_is_transcribed_anew_when_the_first_was_given_up(
+def test_the_same_segment_is_transcribed_again_after_the_first_was_cancelled(
     worker: TranscriptionWorker, engine: Engine
 ) -> None:
     begin(worker, engine, FINAL)

@@ -1,4 +1,4 @@
-"""The voice activity detection on recorded speech, many sessions in one batch."""
+"""Voice activity detection on recorded speech, with many sessions in one batch."""
 
 import asyncio
 
@@ -11,7 +11,8 @@ from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.errors import EngineError, EngineTimeout
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.protocol.messages import Samples
-from serve_app.vad.silero import SileroVad, VadAnswer, VadJob, new_row
+from serve_app.vad.jobs import VadAnswer, VadJob, new_row
+from serve_app.vad.silero import SileroVad
 from tests.speech import clip
 
 pytestmark = pytest.mark.models
@@ -40,7 +41,7 @@ def test_it_tells_speech_from_silence_and_noise(vad: SileroVad) -> None:
 
 
 def test_a_batch_gives_what_lone_runs_give(vad: SileroVad) -> None:
-    """Rows of different length; Echo's one state for all sessions is the counterexample."""
+    """Rows of different lengths. Echo, with one state for all sessions, would fail."""
     jobs = [VadJob(new_row(), frames(clip(name))) for name in CLIPS]
     for name, answer in zip(CLIPS, vad.detect(jobs), strict=True):
         assert np.array_equal(answer.probabilities, alone(vad, clip(name)))
@@ -108,7 +109,7 @@ async def test_the_batcher_keeps_one_call_in_flight_and_every_session_in_order(
     running.cancel()
 
 
-async def test_a_failed_call_fails_its_sessions_and_no_other() -> None:
+async def test_a_failed_call_fails_its_sessions_and_no_others() -> None:
     async def detect(jobs: list[VadJob]) -> list[VadAnswer]:
         raise EngineTimeout("vad", "no answer")
 
@@ -126,7 +127,7 @@ async def test_a_failed_call_fails_its_sessions_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("sessions", [1, 100, 600])
-async def test_everybody_catches_up_with_calls_that_serve_takes(sessions: int) -> None:
+async def test_all_sessions_catch_up_with_calls_that_serve_takes(sessions: int) -> None:
     """100 sessions that are 2 s behind are 12 MiB; Serve's gRPC takes 4."""
     sizes: list[int] = []
 

@@ -5,18 +5,18 @@ import pytest
 from transformers import WhisperFeatureExtractor
 
 from serve_app.client.speech import trim
-from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.conversation.settings import SAMPLE_RATE_HZ, SMART_TURN_WINDOW_S
 from serve_app.protocol.messages import Samples
-from serve_app.vad.smart_turn import WINDOW_S, SmartTurn, features
+from serve_app.vad.smart_turn import SmartTurn, features
 from tests.speech import TRANSCRIPTS, clip
 
 pytestmark = pytest.mark.models
 
 SENTENCES = [name for name in TRANSCRIPTS if name.startswith("librivox")]
-"""Half of a sentence that is read is no sentence; half of "eight of spades" may be all."""
-WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
+"""Half of a sentence that is read is not a sentence; half of "eight of spades" may be all."""
+WINDOW_SAMPLES = SMART_TURN_WINDOW_S * SAMPLE_RATE_HZ
 SILENCE = np.zeros(SAMPLE_RATE_HZ // 5, dtype=np.float32)
-"""0.2 s: about the silence after which the model is asked."""
+"""0.2 s, about the silence after which the model is asked."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def smart_turn() -> SmartTurn:
 
 def reference(samples: Samples) -> Samples:
     """The features as Smart Turn's authors make them."""
-    extract = WhisperFeatureExtractor(chunk_length=WINDOW_S)
+    extract = WhisperFeatureExtractor(chunk_length=SMART_TURN_WINDOW_S)
     window = np.pad(samples, (max(0, WINDOW_SAMPLES - len(samples)), 0))[-WINDOW_SAMPLES:]
     inputs = extract(window, sampling_rate=SAMPLE_RATE_HZ, do_normalize=True, return_tensors="np")
     expected: Samples = inputs.input_features[0]
@@ -43,7 +43,7 @@ def noise(seconds: float) -> Samples:
     [
         *(pytest.param(clip(name), id=name) for name in TRANSCRIPTS),
         pytest.param(noise(0.1), id="0.1 s of noise"),
-        pytest.param(noise(WINDOW_S), id="a full window"),
+        pytest.param(noise(SMART_TURN_WINDOW_S), id="a full window"),
         pytest.param(np.concatenate((noise(4), clip("librivox_0870"))), id="more than a window"),
     ],
 )

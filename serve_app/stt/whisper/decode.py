@@ -1,9 +1,8 @@
-"""Greedy decoding of Whisper from any length of encoder context.
+"""Greedy decoding with Whisper, for any length of encoder context.
 
-With an encoder that sees little more than the speech, Whisper often does not write its
-end-of-text token but begins the sentence again. Its timestamps stay right, so they end the
-transcript instead. The rules for timestamps are those of `ApplyTimestampRules` and
-`SuppressBlank` in openai/whisper's decoding.py.
+If the encoder sees little more than the speech, Whisper often begins the sentence again in place of
+writing its end-of-text token. Its timestamps stay right, so they end the transcript. The rules for
+timestamps are those of `ApplyTimestampRules` and `SuppressBlank` in openai/whisper's decoding.py.
 """
 
 from collections.abc import Generator, Sequence
@@ -12,17 +11,17 @@ import torch
 from torch import Tensor
 from transformers import WhisperForConditionalGeneration
 
-from serve_app.agent.engines import Utterance
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.rows import TimedTranscript, Transcript
 from serve_app.stt.whisper.steps import DecoderSteps
 from serve_app.stt.whisper.tokens import Tokens
 
 Decoding = Generator[None, None, list[Transcript]]
-"""Stands still after each token."""
+"""Pauses after each token."""
 
 
 class GreedyDecoder:
-    """Writes transcripts from what the encoder heard."""
+    """Writes transcripts from the output of the encoder."""
 
     def __init__(self, model: WhisperForConditionalGeneration, tokens: Tokens) -> None:
         self._model = model
@@ -33,13 +32,14 @@ class GreedyDecoder:
     def timed(
         self, heard: Tensor, utterances: Sequence[Utterance], hint: Sequence[int] = ()
     ) -> Decoding:
-        """`heard`: shape (batch, positions, width). A row may come out `capped`. `hint` is what
-        the only row probably begins with, in tokens of text: it changes the time, not the text."""
+        """With timestamps. `heard`: shape (batch, positions, width). A row may end up `capped`.
+        `hint`: the text tokens that a single row probably begins with; they change how long it
+        takes, not the text."""
         rows = [TimedTranscript(self._tokens, utterance) for utterance in utterances]
         return self._decode(heard, self._tokens.first_timestamp, rows, hint)
 
     def plain(self, heard: Tensor, utterances: Sequence[Utterance]) -> Decoding:
-        """As Whisper was trained: `heard` is the full window and there are no timestamps."""
+        """As Whisper was trained: without timestamps. `heard` is of the full window."""
         limit = self._model.config.max_target_positions // 2  # as in openai/whisper
         rows = [Transcript(self._tokens, utterance, limit) for utterance in utterances]
         return self._decode(heard, self._tokens.no_timestamps, rows)
@@ -67,9 +67,9 @@ class GreedyDecoder:
     def _check(
         self, logits: Tensor, rows: Sequence[Transcript], guess: Sequence[int], steps: DecoderSteps
     ) -> tuple[Tensor, Sequence[int]]:
-        """Takes of a guess what would have been written anyway, all in one step of the decoder
-        (speculative decoding, arXiv:2211.17192, with a greedy target). Returns the token that
-        comes next, and the guess from there on if that is another one."""
+        """Takes those tokens of a guess that would have been written anyway, in one step of the
+        decoder (speculative decoding, arXiv:2211.17192, with a greedy target). Returns the next
+        token and, if it differs from the guess, the rest of the guess."""
         chosen = self._choose(logits[:, 0], rows)
         for place, expected in enumerate(guess):
             if rows[0].done or int(chosen[0]) != expected:
@@ -81,8 +81,8 @@ class GreedyDecoder:
     def _next_guess(
         self, chosen: Tensor, rest: Sequence[int]
     ) -> tuple[Sequence[int], Sequence[int]]:
-        """What follows `chosen`, and what is kept for later: the text goes on after timestamps,
-        which a hint does not have."""
+        """The guess for the tokens after `chosen`, and what is kept of it for later: a hint has no
+        timestamps, and its text goes on after them."""
         if not rest or int(chosen[0]) >= self._tokens.first_timestamp:
             return (), rest
         return (rest[1:] if int(chosen[0]) == rest[0] else ()), ()
@@ -104,14 +104,14 @@ class GreedyDecoder:
             logits[:, self._suppressed_first] = -torch.inf
         for row, row_logits in zip(rows, logits, strict=True):
             row.restrict(row_logits)
-        # A timestamp is due when all of them together are likelier than the best other token.
+        # A timestamp is due when all timestamps together are likelier than the best other token.
         other, timestamps = logits.tensor_split([self._tokens.first_timestamp], dim=-1)
         due = timestamps.logsumexp(-1, keepdim=True) > other.amax(-1, keepdim=True)
         other.masked_fill_(due, -torch.inf)
 
 
 def _followed_by(ids: Tensor, guess: Sequence[int]) -> Tensor:
-    """`ids`, shape (batch, n), with the guess about the only row after them."""
+    """`ids`, shape (batch, n), followed by the guess, which is for a single row."""
     if not guess:
         return ids
     return torch.cat([ids, ids.new_tensor([list(guess)])], dim=1)

@@ -1,20 +1,21 @@
-"""Transcripts that are being written, one for each row of a batch."""
+"""Transcripts while they are written, one for each row of a batch."""
 
 from torch import Tensor, inf
 
-from serve_app.agent.engines import Utterance
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.tokens import Tokens
 
 _STEP_S = 0.02
-"""Between two timestamp tokens."""
+"""The step from one timestamp token to the next."""
 _STOP_BEFORE_END_S = 0.5
 """A timestamp this close to the end of the audio ends the transcript."""
 _FREE_TOKENS, _TOKENS_PER_SECOND = 12, 8
-"""More tokens than 12 and 8 a second mean that the decoder repeats itself; speech has 3 to 5."""
+"""More than 12 tokens and 8 a second mean that the decoder repeats itself; speech has 3 to 5 a
+second."""
 
 
 class Transcript:
-    """Written without timestamps."""
+    """A transcript without timestamps."""
 
     def __init__(self, tokens: Tokens, utterance: Utterance, limit: int) -> None:
         self._tokens = tokens
@@ -25,7 +26,7 @@ class Transcript:
         self.written: list[int] = []
         self.ended = False
         self.no_speech = 0.0
-        """Probability that there is no speech in what was heard."""
+        """Probability that there is no speech in the audio."""
 
     @property
     def capped(self) -> bool:
@@ -41,11 +42,12 @@ class Transcript:
 
     @property
     def mean_log_probability(self) -> float:
-        """Natural logarithm, of the tokens written, the last one included."""
+        """Natural logarithm; the mean over all tokens written, including the last."""
         return self._log_probability / max(1, len(self.written))
 
     def restrict(self, logits: Tensor) -> None:
-        """Forbid, in place, what cannot come next. `logits`: float32, shape (vocabulary,)."""
+        """Rules out, in place, the tokens that cannot come next. `logits`: float32, shape
+        (vocabulary,)."""
         logits[self._tokens.first_timestamp :] = -inf
 
     def add(self, token: int, log_probability: float) -> None:
@@ -59,7 +61,7 @@ class Transcript:
 
 
 class TimedTranscript(Transcript):
-    """Written with timestamps, from <|0.00|> on."""
+    """A transcript with timestamps, which begins with <|0.00|>."""
 
     def __init__(self, tokens: Tokens, utterance: Utterance) -> None:
         limit = round(_FREE_TOKENS + _TOKENS_PER_SECOND * utterance.duration_s)
@@ -68,7 +70,7 @@ class TimedTranscript(Transcript):
         self._last = tokens.first_timestamp
 
     def restrict(self, logits: Tensor) -> None:
-        """Timestamps do not decrease and stand in pairs: end of a phrase, start of the next."""
+        """Timestamps never decrease, and come in pairs: end of a phrase, start of the next."""
         first = self._tokens.first_timestamp
         latest, before = [first, first, *self.written][-2:][::-1]
         if latest < first:

@@ -1,8 +1,8 @@
-"""Whisper's decoder, one token after the other, without what transformers does around it.
+"""Whisper's decoder, step by step, without the code that transformers has around it.
 
-On a CPU half of a step's 10 ms goes into the general machinery of modules and caches (tiny.en,
-int8, one thread). The layers are those of the checkpoint, quantised or not; the result is that of
-`WhisperDecoder.forward`.
+On a CPU, half of a step's 10 ms goes into transformers' general machinery of modules and caches
+(tiny.en, int8, one thread). The layers are those of the checkpoint, quantised or not; the result is
+that of `WhisperDecoder.forward`.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ from transformers import WhisperForConditionalGeneration
 
 
 class DecoderSteps:
-    """Decodes one batch. Not to be used again for another."""
+    """Decodes one batch. Each batch needs a new one."""
 
     def __init__(self, model: WhisperForConditionalGeneration, heard: Tensor, longest: int) -> None:
-        """`heard` is the encoder's output, shape (batch, positions, width); `longest` bounds the
-        tokens, the prompt included."""
+        """`heard`: the encoder's output, shape (batch, positions, width). `longest`: the most
+        tokens that will be written, including the prompt."""
         decoder: Any = model.model.decoder
         self._decoder = decoder
         self._head = model.proj_out
@@ -30,8 +30,8 @@ class DecoderSteps:
         self._cache = [(heard.new_empty(shape), heard.new_empty(shape)) for _ in layers]
 
     def step(self, ids: Tensor) -> Tensor:
-        """Takes the next tokens, shape (batch, n); returns the logits after each of them,
-        float32, shape (batch, n, vocabulary)."""
+        """The logits after each of the next tokens, float32, shape (batch, n, vocabulary). `ids`:
+        shape (batch, n)."""
         start, self._length = self._length, self._length + ids.shape[1]
         positions = self._decoder.embed_positions.weight[start : self._length]
         states = self._decoder.embed_tokens(ids) + positions
@@ -76,7 +76,7 @@ class DecoderSteps:
         values: Tensor,
         seen: Tensor | None = None,
     ) -> Tensor:
-        """`seen`: which keys each state may look at, shape (n, keys); None is all."""
+        """`seen`: which keys each state may attend to, shape (n, keys); None is all."""
         queries = self._split(attention.q_proj(states))
         attended = scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
         joined: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))

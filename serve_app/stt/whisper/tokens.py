@@ -8,15 +8,15 @@ from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneratio
 
 ENGLISH = "en"
 _ENGLISH_ONLY_VOCABULARY = 51_864
-"""Tokens of an English-only Whisper; a multilingual one has more."""
+"""The size of an English-only vocabulary; a multilingual one is larger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Ids that are no text."""
+    """Ids that stand for something other than text."""
 
     prompts: Mapping[str, tuple[int, ...]]
-    """What a transcript begins with, by language (ISO 639-1); all are of one length."""
+    """What a transcript begins with, by language (ISO 639-1). All have the same length."""
     end_of_text: int
     no_timestamps: int
     suppressed: tuple[int, ...]
@@ -25,12 +25,12 @@ class Tokens:
 
     @property
     def first_timestamp(self) -> int:
-        """<|0.00|>; the timestamps are the end of the vocabulary."""
+        """<|0.00|>. The timestamps are at the end of the vocabulary."""
         return self.no_timestamps + 1
 
     @property
     def no_speech(self) -> int:
-        """<|nospeech|> or, in older vocabularies, <|nocaptions|>: always at this place."""
+        """<|nospeech|> or, in older vocabularies, <|nocaptions|>. Its place is always the same."""
         return self.no_timestamps - 1
 
     @classmethod
@@ -40,8 +40,8 @@ class Tokens:
         tokenizer: PreTrainedTokenizerBase,
         task: str = "transcribe",
     ) -> "Tokens":
-        """`task` is `transcribe`, or `translate` into English, which only a multilingual
-        checkpoint can be told."""
+        """`task`: `transcribe`, or `translate`, which is into English and needs a multilingual
+        checkpoint."""
         config: Any = model.generation_config
         ids = tokenizer.get_vocab()
         start = ids["<|startoftranscript|>"]

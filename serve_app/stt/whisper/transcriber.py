@@ -1,5 +1,5 @@
-"""Whisper with a window as short as the speech: most utterances last 1 to 5 s, and 30 s of
-padding would cost several times the work."""
+"""Whisper with a window that is hardly longer than the speech: most utterances last 1 to 5 s, and
+padding to 30 s would be several times the work."""
 
 import logging
 import math
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-from serve_app.agent.engines import Utterance
-from serve_app.conversation.settings import SAMPLE_RATE_HZ
+from serve_app.conversation.settings import SAMPLE_RATE_HZ, WHISPER_WINDOW_S
 from serve_app.devices import (
     can_halve_weights,
     halve_weights,
@@ -23,34 +22,33 @@ from serve_app.devices import (
 from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
 from serve_app.settings.schema import PACKAGED, SttSettings
+from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.decode import GreedyDecoder
 from serve_app.stt.whisper.guards import is_doubled, is_said
 from serve_app.stt.whisper.rows import Transcript
 from serve_app.stt.whisper.tokens import ENGLISH, Tokens, is_multilingual
 
 _PACKAGED_MODEL = "whisper-tiny.en"
-_WINDOW_S = 30.0
-"""What Whisper was trained on; a longer utterance has to be cut before."""
 _SHORTEST_WINDOW_S = 6.0
 _AFTER_SPEECH_S = 2.0
-"""Shorter windows, or less after the speech, make tiny.en repeat itself."""
+"""With a shorter window, or less after the speech, tiny.en repeats itself."""
 _SILENCE_AFTER_S = 0.3
 _PADDING = 0.0
-"""What follows the speech and that silence, in the log-mel spectrogram: a hiss, as faster-whisper
-has it. With digital silence up to the end of a short window, which Whisper never met in training,
-more words are other ones: of 932 words 56 in place of 37; faster-whisper has 41."""
+"""The value of the log-mel spectrogram after the speech and that silence: a hiss, as faster-whisper
+has it. Whisper never met a short window that ends in digital silence in its training, and with that
+56 of 932 words are wrong in place of 37; with faster-whisper 41."""
 _POSITIONS_PER_SECOND = 50
-"""One position of the encoder is 20 ms, two frames of the spectrogram."""
+"""A position of the encoder is 20 ms, or two frames of the spectrogram."""
 _FRAME_SAMPLES = 160
 _SHORTEST_SPEECH_S = 0.1
 _LONGEST_HINT = 200
-"""Tokens. Whisper writes 224 at most."""
+"""In tokens. Whisper writes at most 224."""
 
 _log = logging.getLogger(__name__)
 
 
 class WhisperEngine:
-    """Speech to text. Any number of `transcribe` may be under way on one thread, in turns."""
+    """Speech to text. On one thread, any number of `transcribe` may take turns."""
 
     def __init__(self, settings: SttSettings) -> None:
         """Loads the model, which takes about a second. Raises ConfigError."""
@@ -67,12 +65,12 @@ class WhisperEngine:
         self._decoder = GreedyDecoder(self._model, self._tokens)
 
     def warm_up(self) -> None:
-        """Runs everything once, so that the first utterance does not wait for it."""
+        """Runs everything once, so that the first utterance is as fast as all others."""
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ)
         self.transcribe_now([Utterance(noise.astype(np.float32))])
 
     def check_language(self, language: str) -> str:
-        """`language`, or English when it is empty. Raises EngineError for one that the model
+        """`language`, or English if it is empty. Raises EngineError for a language that the model
         does not know."""
         if language and language not in self._tokens.prompts:
             known = ", ".join(sorted(self._tokens.prompts))
@@ -91,15 +89,17 @@ class WhisperEngine:
 
     @torch.inference_mode()
     def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[str]]:
-        """Texts of a batch, one for each utterance: "" for less than 100 ms, for what is no speech,
-        and for what is abandoned meanwhile.
+        """Texts of a batch, one for each utterance: "" for less than 100 ms, for anything but
+        speech, and for an utterance that is abandoned meanwhile.
 
-        Stands still at each `yield`: after a layer of the encoder, after a token. Raises
+        Pauses at each `yield`, which comes after each layer of the encoder and each token. Raises
         EngineError.
         """
         longest_s = max((utterance.duration_s for utterance in utterances), default=0.0)
-        if longest_s > _WINDOW_S:
-            raise EngineError("stt", f"an utterance of {longest_s:.1f} s; at most 30 s")
+        if longest_s > WHISPER_WINDOW_S:
+            raise EngineError(
+                "stt", f"an utterance of {longest_s:.1f} s; at most {WHISPER_WINDOW_S} s"
+            )
         wanted = [i for i, utterance in enumerate(utterances) if _is_worth_it(utterance)]
         texts = [""] * len(utterances)
         if wanted:
@@ -110,14 +110,14 @@ class WhisperEngine:
 
     def _transcripts(self, speech: list[Utterance]) -> Generator[None, None, list[Transcript]]:
         longest_s = max(utterance.duration_s for utterance in speech)
-        window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _AFTER_SPEECH_S), _WINDOW_S)
+        window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _AFTER_SPEECH_S), WHISPER_WINDOW_S)
         hint = self._hint(speech[0]) if len(speech) == 1 else []
         heard = yield from self._hear(speech, window_s)
         rows = yield from self._decoder.timed(heard, speech, hint)
         runaways = [i for i, row in enumerate(rows) if row.capped or is_doubled(self._written(row))]
         if runaways:
             retried = [speech[i] for i in runaways]
-            heard = yield from self._hear(retried, _WINDOW_S)
+            heard = yield from self._hear(retried, WHISPER_WINDOW_S)
             again = yield from self._decoder.plain(heard, retried)
             for i, row in zip(runaways, again, strict=True):
                 rows[i] = row
@@ -146,7 +146,7 @@ class WhisperEngine:
     def _features(self, utterance: Utterance, window_s: float) -> Tensor:
         """The log-mel spectrogram, shape (mels, 100 * window_s)."""
         frames = 2 * math.ceil(window_s * _POSITIONS_PER_SECOND)
-        silence_s = _SILENCE_AFTER_S if window_s < _WINDOW_S else _WINDOW_S
+        silence_s = _SILENCE_AFTER_S if window_s < WHISPER_WINDOW_S else WHISPER_WINDOW_S
         silence = np.zeros(round(silence_s * SAMPLE_RATE_HZ), dtype=np.float32)
         samples = np.concatenate((utterance.samples, silence))[: frames * _FRAME_SAMPLES]
         features: Tensor = self._extractor(
@@ -155,7 +155,7 @@ class WhisperEngine:
         return nn.functional.pad(features, (0, frames - features.shape[1]), value=_PADDING)
 
     def _encode(self, features: Tensor) -> Generator[None, None, Tensor]:
-        """`WhisperEncoder.forward` without its insistence on 30 s."""
+        """`WhisperEncoder.forward`, which accepts only 30 s, for any length."""
         encoder = self._model.model.encoder
         states = nn.functional.gelu(encoder.conv1(features))
         states = nn.functional.gelu(encoder.conv2(states)).transpose(1, 2)
@@ -179,7 +179,7 @@ def _load(source: str, device: torch.device, dtype: str) -> WhisperForConditiona
         dtype = "int8" if on_cpu else "float16"
     if dtype == "int8" and not on_cpu:
         raise ConfigError("stt.dtype int8 is for the CPU; set float16")
-    # A CPU has no fast float16 arithmetic: there, both names are about how weights are stored.
+    # A CPU has no fast float16 arithmetic: there, both names say only how weights are stored.
     compact = on_cpu and dtype in ("int8", "float16")
     try:
         model = WhisperForConditionalGeneration.from_pretrained(
@@ -192,19 +192,19 @@ def _load(source: str, device: torch.device, dtype: str) -> WhisperForConditiona
 
 
 def _compact(model: WhisperForConditionalGeneration, dtype: str) -> WhisperForConditionalGeneration:
-    """int8 needs half of float32's time on a CPU; float16 comes next, with float32's texts."""
+    """On a CPU, int8 takes half the time of float32; float16 comes next, with float32's texts."""
     try:
         if dtype == "int8":
             return _quantised(model)
     except (AttributeError, RuntimeError) as error:
-        _log.warning("no int8 on this machine, so stt has larger weights (%s)", error)
+        _log.warning("stt has larger weights, since this machine has no int8 (%s)", error)
     if can_halve_weights():
         halve_weights(model)
     return model
 
 
 def _quantised(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
-    """Dynamic quantisation, which torch 2.13 says it will drop."""
+    """Dynamic quantisation, which torch 2.13 calls deprecated."""
     with warnings.catch_warnings():
         for deprecated in ("torch.ao.quantization", "torch.quantize_per_tensor"):
             warnings.filterwarnings("ignore", message=f"{deprecated}.* deprecated")

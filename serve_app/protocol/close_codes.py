@@ -1,0 +1,75 @@
+"""Every code with which a conversation's socket closes, and what it means to the client.
+
+`python -m serve_app.protocol.close_codes` prints the table; the docs hold a copy, and a test keeps
+the two the same. Codes below 4000 are those of RFC 6455 section 7.4. Of our own, 44xx is the last
+word, and after 45xx a client may always come back.
+"""
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """A close code; as an int, its number."""
+
+    meaning: str
+    """For who reads it: a sentence without its full stop."""
+    may_come_back: bool
+    """Whether the client may open another socket. If the session was opened with `resume`, it is
+    kept for that client until the window of `session` ends; after any other code it is over."""
+
+    def __new__(cls, number: int, meaning: str, may_come_back: bool) -> "CloseCode":
+        code = int.__new__(cls, number)
+        code._value_ = number
+        code.meaning = meaning
+        code.may_come_back = may_come_back
+        return code
+
+    CLOSED = 1000, "the client sent `close`", False
+    GONE = 1001, "the client left, or something between it and the server goes away", True
+    NOT_BINARY = 1003, "a text frame", False
+    LOST = 1006, "the connection was lost: there was no close frame", True
+    NOT_MSGPACK = 1007, "a frame that is not MessagePack", False
+    TOO_BIG = 1009, "a message over 1 MiB", False
+    FAILED = 1011, "a model is unavailable for longer than its deadline", True
+    STOPPING = 1012, "the server is going to stop: another one takes over at once", True
+    AT_CAPACITY = 1013, "all sessions are taken: try again later", True
+    BAD_MESSAGE = (
+        4400,
+        "unknown type, wrong field or option, or audio that is not a whole number of samples",
+        False,
+    )
+    SESSION_UNKNOWN = (
+        4404,
+        "no session has this resume token: it was used before, or has expired",
+        False,
+    )
+    NOT_OPENED = 4408, "no `open` within 30 s (`args.ingress.open_timeout_s`)", False
+    SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
+    IDLE = 4410, "nothing was said for `idle_close_ms`", False
+    SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
+    TOO_SLOW = (
+        4508,
+        "the client does not read what it is sent, or sends more than can be taken",
+        True,
+    )
+
+
+_AFTER_THESE = frozenset(code for code in CloseCode if code.may_come_back)
+
+
+def may_come_back(number: int) -> bool:
+    """Whether a client may open another socket after any code, including those of proxies."""
+    return number in _AFTER_THESE or 4500 <= number < 4600
+
+
+def table() -> str:
+    """The codes as a table in Markdown."""
+    rows = [
+        f"| {code.value} | {code.meaning} | {'yes' if code.may_come_back else 'no'} |"
+        for code in CloseCode
+    ]
+    return "\n".join(["| code | why | may the client come back |", "|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(table())

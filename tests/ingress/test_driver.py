@@ -1,0 +1,143 @@
+"""How a session ends at its socket, and whether it is kept for its client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import AsyncMock
+
+import msgpack
+import numpy as np
+import pytest
+from starlette.websockets import WebSocket
+
+from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
+from serve_app.errors import EngineUnavailable
+from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.protocol.close_codes import may_come_back
+from serve_app.sessions.actors import SessionActors
+from serve_app.sessions.leases import Leases
+from serve_app.vad.jobs import VadAnswer, VadJob
+from tests.sessions.stores import OWN, Stores
+
+DEADLINE_S = 5.0
+OPEN = {"type": "open", "prompt": "Be kind.", "greeting": False, "resume": True}
+AUDIO = {"type": "audio", "audio": np.zeros(FRAME_SAMPLES, dtype="<f4").tobytes()}
+
+
+class Client:
+    """The other end of a driver's socket."""
+
+    def __init__(self) -> None:
+        self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.gets: asyncio.Queue[Any] = asyncio.Queue()
+        self.driver: Driver
+        self.session: asyncio.Task[None]
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.sends.put_nowait({"type": "websocket.receive", "bytes": msgpack.packb(message)})
+
+    def hang_up(self) -> None:
+        self.sends.put_nowait({"type": "websocket.disconnect", "code": 1006})
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE_S):
+            message: dict[str, Any] = await self.gets.get()
+        return msgpack.unpackb(message["bytes"]) if "bytes" in message else message
+
+    async def close_code(self) -> int:
+        async with asyncio.timeout(DEADLINE_S):
+            while (message := await self.next())["type"] != "websocket.close":
+                pass
+        return int(message["code"])
+
+
+class Replica:
+    """What the sessions of an ingress replica share, with a VAD that may fail."""
+
+    def __init__(self) -> None:
+        self.stores = Stores(OWN)
+        self.vad_fails = False
+        actors = SessionActors(1, handles=self.stores)
+        self.services = Services(
+            AsyncMock(),
+            VoiceActivityBatcher(self._detect),
+            actors,
+            Leases(actors),
+            window_s=60.0,
+            check=lambda message: None,
+        )
+
+    async def _detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
+        if self.vad_fails:
+            raise EngineUnavailable("vad", "no answer")
+        return [VadAnswer(job.row, job.frames[:, 0]) for job in jobs]
+
+    @property
+    def kept(self) -> list[str]:
+        return list(self.stores.stores[OWN].entries)
+
+    @asynccontextmanager
+    async def client(self, name: str) -> AsyncIterator[Client]:
+        client = Client()
+        socket = WebSocket({"type": "websocket"}, client.sends.get, client.gets.put)
+        client.sends.put_nowait({"type": "websocket.connect"})
+        await socket.accept()
+        await client.next()
+        client.driver = Driver(name, socket, self.services, TurnSettings())
+        client.session = asyncio.create_task(client.driver.run(open_timeout_s=30.0))
+        yield client
+        client.driver.leave()
+        await client.session
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    replica = Replica()
+    running = asyncio.create_task(replica.services.batcher.run())
+    yield replica
+    running.cancel()
+
+
+def fail_the_vad(replica: Replica, client: Client) -> None:
+    replica.vad_fails = True
+    client.send(AUDIO)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda replica, client: client.send({"type": "close"}), 1000),
+        (lambda replica, client: client.hang_up(), 1001),
+        (fail_the_vad, 1011),
+        (lambda replica, client: client.driver.drain(1.0), 1012),
+        (lambda replica, client: client.send({"type": "dance"}), 4400),
+    ],
+    ids=["close", "gone", "failed", "stopping", "bad message"],
+)
+async def test_a_session_is_kept_if_its_client_may_come_back(
+    replica: Replica, end: Callable[[Replica, Client], None], code: int
+) -> None:
+    async with replica.client("a") as client:
+        client.send(OPEN)
+        assert (await client.next())["type"] == "session"
+        await replica.stores.has_saved.wait()
+        end(replica, client)
+        assert await client.close_code() == code
+        await client.session
+    assert replica.kept == (["a"] if may_come_back(code) else [])
+
+
+async def test_an_owner_that_is_superseded_leaves_the_session_to_the_new_one(
+    replica: Replica,
+) -> None:
+    async with replica.client("a") as first, replica.client("b") as second:
+        first.send(OPEN)
+        notice = await first.next()
+        await replica.stores.has_saved.wait()
+        second.send({"type": "open", "resume_token": notice["resume_token"]})
+        assert (await second.next())["type"] == "session"
+        assert await first.close_code() == 4409
+        await first.session
+        assert replica.kept == ["a"]
