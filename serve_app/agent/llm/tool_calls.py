@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from serve_app.agent.engines import LlmEngine
 from serve_app.conversation.history import ChatMessage
@@ -55,12 +54,9 @@ class ToolStep:
 class ToolLlm(LlmEngine, Protocol):
     """A chat model that can ask for tools."""
 
-    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
+    def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """See LlmEngine: a reply without tools. Raises what `step` does."""
-        async with aclosing(self.step(chat)) as parts:
-            async for part in parts:
-                if isinstance(part, str):
-                    yield part
+        return cast(AsyncGenerator[str, None], self.step(chat))
 
     def step(
         self,
@@ -69,7 +65,8 @@ class ToolLlm(LlmEngine, Protocol):
         steps: Sequence[ToolStep] = (),
         may_call: bool = True,
     ) -> AsyncGenerator[str | ToolCallDelta, None]:
-        """The next round of a reply, text and requests for tools as they are written.
+        """The next round of a reply: text and requests for tools, as they are written. Without
+        `tools` there is nothing but text.
 
         `steps` are the rounds before it. Without `may_call` the model is asked for text alone.
         Closing the generator and errors are as for LlmEngine.stream.

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from serve_app.agent.engines import LlmEngine
-from serve_app.agent.llm.tool_calls import CallAssembler, ToolLlm, ToolStep
+from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolLlm, ToolStep
 from serve_app.agent.tools.toolbox import Toolbox
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import DraftDeclined, EngineError
@@ -37,10 +37,15 @@ class ToolUser(LlmEngine):
         steps: list[ToolStep] = []
         filler = self._settings.filler
         while True:
-            said = _Round()
-            async with aclosing(self._write(chat, steps, said)) as texts:
-                async for text in texts:
-                    yield text
+            said = _Round(may_call=len(steps) < self._settings.max_steps)
+            step = self._llm.step(chat, self._tools.specs, steps, said.may_call)
+            async with aclosing(step) as parts:
+                async for part in parts:
+                    if isinstance(part, str):
+                        said.text += part
+                        yield part
+                    else:
+                        self._ask(said, part)
             if not (calls := said.asked.calls):
                 return
             if said.text:
@@ -59,21 +64,12 @@ class ToolUser(LlmEngine):
         """Closes the model; the tools have an owner of their own."""
         await self._llm.aclose()
 
-    async def _write(
-        self, chat: Sequence[ChatMessage], steps: Sequence[ToolStep], said: "_Round"
-    ) -> AsyncGenerator[str, None]:
-        may_call = len(steps) < self._settings.max_steps
-        async with aclosing(self._llm.step(chat, self._tools.specs, steps, may_call)) as parts:
-            async for part in parts:
-                if isinstance(part, str):
-                    said.text += part
-                    yield part
-                elif self._for_drafts:
-                    raise DraftDeclined("the reply needs a tool")
-                elif not may_call:
-                    raise EngineError("llm", f"no answer after {len(steps)} rounds of tools")
-                else:
-                    said.asked.add(part)
+    def _ask(self, said: "_Round", delta: ToolCallDelta) -> None:
+        if self._for_drafts:
+            raise DraftDeclined("the reply needs a tool")
+        if not said.may_call:
+            raise EngineError("llm", f"no answer after {self._settings.max_steps} rounds of tools")
+        said.asked.add(delta)
 
     async def _is_slow(self, work: asyncio.Task[tuple[str, ...]]) -> bool:
         done, _ = await asyncio.wait({work}, timeout=self._settings.filler_after_s)
@@ -84,5 +80,6 @@ class ToolUser(LlmEngine):
 class _Round:
     """What the model said and asked for since the last results."""
 
+    may_call: bool
     text: str = ""
     asked: CallAssembler = field(default_factory=CallAssembler)

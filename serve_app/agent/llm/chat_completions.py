@@ -9,18 +9,18 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaTool
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolSpec, ToolStep, is_json
 from serve_app.conversation.history import ChatMessage
 
-Request = dict[str, Any]
-"""Arguments of the SDK's `create`."""
+Arguments = dict[str, Any]
+"""What the SDK's `create` is called with."""
 
 
-def request(
+def arguments(
     chat: Sequence[ChatMessage],
     tools: Sequence[ToolSpec],
     steps: Sequence[ToolStep],
     may_call: bool,
-) -> Request:
-    """What is asked in one round of a reply; see ToolLlm.step."""
-    asked: Request = {"messages": [*_messages(chat), *_tool_messages(steps)]}
+) -> Arguments:
+    """Those of one round of a reply; see ToolLlm.step."""
+    asked: Arguments = {"messages": [*_messages(chat), *_tool_messages(steps)]}
     if tools:
         asked["tools"] = [_declaration(tool) for tool in tools]
     if tools and not may_call:
@@ -63,11 +63,12 @@ def _declaration(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
-def new_parts(delta: ChoiceDelta) -> Iterator[str | ToolCallDelta]:
-    """What a chunk adds to the reply. Reasoning is no part of it."""
+def new_parts(delta: ChoiceDelta, has_tools: bool) -> Iterator[str | ToolCallDelta]:
+    """What a chunk adds to the reply. Reasoning is left out, and so are requests for tools where
+    none were offered."""
     if delta.content:
         yield delta.content
-    for call in delta.tool_calls or ():
+    for call in (delta.tool_calls or ()) if has_tools else ():
         yield _tool_call_delta(call)
 
 
