@@ -108,12 +108,11 @@ async def speaking(providers: Providers) -> AsyncIterator[Speaker]:
         "api_key_variable": "KEY",
     }
     settings = AgentSettings.model_validate({"llm": llm, "tts": tts})
-    wire = client_format(settings.tts)
     chat = build_llm_chain(settings, {}, Quiet())
-    voice = build_tts_chain(settings, {"KEY": "bench"}, wire, Quiet())
+    voice = build_tts_chain(settings, {"KEY": "bench"}, Quiet())
     voice.warm_up()
     try:
-        yield Speaker(chat, voice, wire)
+        yield Speaker(chat, voice, client_format(settings.tts))
     finally:
         await asyncio.gather(chat.aclose(), voice.aclose())
 

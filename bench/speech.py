@@ -14,14 +14,15 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from bench.agent import Quiet
 from serve_app.agent.engines import LlmEngine
+from serve_app.agent.factory import build_tts_chain
 from serve_app.agent.speaker import Speaker
 from serve_app.agent.text.clauses import ClauseLengths, ClauseSplitter, ReplyLengths
-from serve_app.agent.tts.piper.voice import PiperVoice
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.schema import AgentSettings, TtsSettings
 
 REPLIES = {
     "short": "Yes, of course. What time suits you best?",
@@ -55,7 +56,7 @@ REPLIES = {
 FIRST_TOKEN_S = 0.15
 _TOKEN_LETTERS = 4
 """English prose has about four characters in a token, for the vocabularies of today's models."""
-_WIRE = parse_format("pcm_44100")
+_FORMAT = parse_format("pcm_44100")
 _NEVER = 10**9
 _SENTENCE = ClauseLengths(comma=_NEVER, phrase=_NEVER, longest=_NEVER)
 SPLITTERS: dict[str, Callable[[], ClauseSplitter]] = {
@@ -133,14 +134,15 @@ async def play(speaker: Speaker) -> Playback:
 
 
 async def measure(runs: int, tokens_per_s: float, threads: int) -> list[Row]:
-    async with aclosing(PiperVoice(TtsSettings(threads=threads))) as voice:
-        voice.warm_up()
+    settings = AgentSettings(tts=TtsSettings(provider="local", threads=threads))
+    async with aclosing(build_tts_chain(settings, {}, Quiet())) as voices:
+        voices.warm_up()
         rows = []
         for name, text in REPLIES.items():
             llm = FixedRate(text, tokens_per_s)
             medians = {}
             for method, splitter in SPLITTERS.items():
-                speaker = Speaker(llm, voice, _WIRE, splitter)
+                speaker = Speaker(llm, voices, _FORMAT, splitter)
                 medians[method] = median([await play(speaker) for _ in range(runs)])
             rows.append(Row(name, **medians))
             print(line(rows[-1]), flush=True)

@@ -24,13 +24,13 @@ class Agent:
         """In the event loop: sockets and MCP servers are connected to ahead."""
         watcher = EngineMetrics()
         self._llm = build_llm_chain(settings, os.environ, watcher)
-        wire = client_format(settings.tts)
-        self._tts = build_tts_chain(settings, os.environ, wire, watcher)
+        self._tts = build_tts_chain(settings, os.environ, watcher)
         self._tts.warm_up()
         self._tools = build_toolbox(settings, os.environ)
         writer, drafter = with_tools(self._llm, self._tools, settings)
-        self._speaker = Speaker(writer, self._tts, wire)
-        self._drafting_speaker = Speaker(drafter, self._tts, wire)
+        format = client_format(settings.tts)
+        self._speaker = Speaker(writer, self._tts, format)
+        self._drafting_speaker = Speaker(drafter, self._tts, format)
         self._loop = asyncio.get_running_loop()
 
     async def reply(

@@ -49,10 +49,10 @@ class Link(Generic[E]):
         watcher: Watcher,
         clock: Callable[[], float],
     ) -> None:
+        self.name = name
         self.engine = engine
         self.breaker = Breaker(settings)
         self._stage = stage
-        self._name = name
         self._cool_down_s = settings.cool_down_s
         self._watcher = watcher
         self._clock = clock
@@ -71,7 +71,7 @@ class Link(Generic[E]):
         try:
             yield attempt
         except EngineError as error:
-            self._watcher.has_failed(self._stage, self._name)
+            self._watcher.has_failed(self._stage, self.name)
             self._failed(error, isinstance(error, EngineRefused) and not has_option)
             raise
         except BaseException:
@@ -90,8 +90,8 @@ class Link(Generic[E]):
         was_open = self.breaker.is_open
         self.breaker.succeeded()
         if was_open:
-            log.warning("%s: %s answers again", self._stage, self._name)
-            self._watcher.is_available(self._stage, self._name, True)
+            log.warning("%s: %s answers again", self._stage, self.name)
+            self._watcher.is_available(self._stage, self.name, True)
 
     def _failed(self, error: EngineError, is_refused: bool) -> None:
         if not (is_refused or error.retryable):
@@ -100,8 +100,8 @@ class Link(Generic[E]):
         self.breaker.failed(self._clock(), is_final=is_refused)
         if self.breaker.is_open and not was_open:
             left_out = "%s: %s is not asked for %g s (%s)"
-            log.warning(left_out, self._stage, self._name, self._cool_down_s, error.message)
-            self._watcher.is_available(self._stage, self._name, False)
+            log.warning(left_out, self._stage, self.name, self._cool_down_s, error.message)
+            self._watcher.is_available(self._stage, self.name, False)
 
 
 class Chain(Generic[E]):

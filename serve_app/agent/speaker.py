@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
-from serve_app.agent.engines import LlmEngine, Speech, TtsEngine
+from serve_app.agent.engines import LlmEngine, Speech
 from serve_app.agent.parts import Clause, ReplyPart
 from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.speakable import Speakable
-from serve_app.agent.tts.voices import resampled
+from serve_app.agent.tts.chain import TtsChain
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
@@ -35,13 +35,14 @@ class Speaker:
     def __init__(
         self,
         llm: LlmEngine,
-        tts: TtsEngine,
-        wire: AudioFormat,
+        voices: TtsChain,
+        format: AudioFormat,
         splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
     ) -> None:
+        """`format` is the client format, unless a client asks for its own sample rate."""
         self._llm = llm
-        self._tts = tts
-        self._wire = wire
+        self._voices = voices
+        self._format = format
         self._splitter = splitter
 
     def reply(
@@ -100,20 +101,21 @@ class Speaker:
     async def _speak(self, clauses: asyncio.Queue[str | None], sound: Sound, parts: _Queue) -> None:
         try:
             rate_hz = sound.sample_rate_hz
-            wire = parse_format(f"pcm_{rate_hz}") if rate_hz else self._wire
-            tts = resampled(self._tts, wire)
-            async with aclosing(tts.speak(_until_none(clauses), sound.voice)) as speeches:
+            format = parse_format(f"pcm_{rate_hz}") if rate_hz else self._format
+            speeches = self._voices.speak(_until_none(clauses), sound.voice, format)
+            async with aclosing(speeches):
                 async for speech in speeches:
-                    for piece in pieces(speech, wire):
+                    for piece in pieces(speech, format):
                         await parts.put(piece)
         except Exception as error:  # handed to the caller, who raises it
             await parts.put(error)
         await parts.put(None)
 
 
-def pieces(speech: Speech, wire: AudioFormat) -> list[Piece]:
-    """Cuts speech into pieces of at most half a second, the text in proportion."""
-    size = int(_PIECE_S * wire.bytes_per_second) // 2 * 2
+def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:
+    """Cuts speech, whose audio has this `format`, into pieces of at most half a second, the text
+    in proportion."""
+    size = int(_PIECE_S * format.bytes_per_second) // 2 * 2
     total = len(speech.audio)
     count = max(1, -(-total // size))
     text_ends = [round(len(speech.text) * (i + 1) / count) for i in range(count)]
@@ -121,7 +123,7 @@ def pieces(speech: Speech, wire: AudioFormat) -> list[Piece]:
     for i, text_end in enumerate(text_ends):
         audio = speech.audio[i * size : (i + 1) * size]
         text = speech.text[text_ends[i - 1] if i else 0 : text_end]
-        cut.append(Piece(audio, text, wire.seconds(len(audio))))
+        cut.append(Piece(audio, text, format.seconds(len(audio))))
     return cut
 
 

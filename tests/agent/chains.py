@@ -1,18 +1,17 @@
 """Chains of engines whose providers are real local servers, and what becomes known of them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from serve_app.agent.chain import Chain, E, Watcher
-from serve_app.agent.engines import LlmEngine, TtsEngine
+from serve_app.agent.engines import LlmEngine, Speech, TtsEngine
 from serve_app.agent.llm.chain import LlmChain
 from serve_app.agent.tts.chain import TtsChain
-from serve_app.agent.tts.voices import resampled
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.schema import BreakerSettings
 
-WIRE = parse_format("pcm_44100")
+FORMAT = parse_format("pcm_44100")
 DOWN = "http://127.0.0.1:9/v1"
 """The discard port: nobody listens."""
 
@@ -53,15 +52,25 @@ async def chat_chain(
 
 @asynccontextmanager
 async def voice_chain(
-    *engines: TtsEngine, known: Watcher, clock: Clock, failures: int = 3
+    *engines: TtsEngine,
+    known: Watcher,
+    clock: Clock,
+    failures: int = 3,
+    own_voices: Collection[str] = (),
 ) -> AsyncIterator[TtsChain]:
     settings = BreakerSettings(failures=failures, cool_down_s=30)
-    voices = [resampled(engine, WIRE) for engine in engines]
-    chain = TtsChain(Chain("tts", _named(voices), settings, known, clock), WIRE)
+    chain = TtsChain(Chain("tts", _named(engines), settings, known, clock), own_voices)
     try:
         yield chain
     finally:
         await chain.aclose()
+
+
+def speak(
+    chain: TtsChain, clauses: AsyncIterator[str], voice: str = ""
+) -> AsyncGenerator[Speech, None]:
+    """A reply of these clauses, in FORMAT."""
+    return chain.speak(clauses, voice, FORMAT)
 
 
 def _named(engines: Sequence[E]) -> dict[str, E]:

@@ -21,9 +21,9 @@ from serve_app.fakes.openai import FakeOpenAi
 from serve_app.fakes.openai import Script as ChatScript
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.schema import LlmSettings, TtsSettings
+from tests.agent.chains import FORMAT, Clock, Known, voice_chain
 
 CHAT = [ChatMessage("user", "Hello!")]
-WIRE = parse_format("pcm_44100")
 
 
 @asynccontextmanager
@@ -35,12 +35,16 @@ async def speaking(
         voice_settings = TtsSettings(api_url=elevenlabs.url, first_audio_timeout_s=1)
         async with (
             aclosing(OpenAiChat(chat_settings, "")) as llm,
-            aclosing(MultiContextVoice(voice_settings, "k", parse_format("pcm_22050"))) as tts,
+            voice_chain(
+                MultiContextVoice(voice_settings, "k", parse_format("pcm_22050")),
+                known=Known(),
+                clock=Clock(),
+            ) as voices,
         ):
-            yield Speaker(llm, tts, WIRE), openai, elevenlabs
+            yield Speaker(llm, voices, FORMAT), openai, elevenlabs
 
 
-async def test_a_reply_is_clauses_and_their_audio_in_the_format_of_the_wire() -> None:
+async def test_a_reply_is_clauses_and_their_audio_in_the_client_format() -> None:
     text = "Hello there, my old friend. It is late."
     async with speaking(ChatScript([text])) as (speaker, _, _):
         parts = [part async for part in speaker.reply(CHAT)]
@@ -177,10 +181,10 @@ async def test_eight_replies_at_once_are_heard_and_interrupted_without_delay() -
 
 
 def test_pieces_share_the_text_in_proportion() -> None:
-    cut = pieces(Speech(b"\0\0" * 44_100, "One two three four. "), WIRE)
+    cut = pieces(Speech(b"\0\0" * 44_100, "One two three four. "), FORMAT)
     assert [piece.duration_s for piece in cut] == [0.5, 0.5]
     assert [piece.text for piece in cut] == ["One two th", "ree four. "]
 
 
 def test_text_without_audio_is_one_piece() -> None:
-    assert pieces(Speech(b"", "… "), WIRE) == [Piece(b"", "… ", 0.0)]
+    assert pieces(Speech(b"", "… "), FORMAT) == [Piece(b"", "… ", 0.0)]

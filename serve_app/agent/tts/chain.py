@@ -1,24 +1,26 @@
 """Voices in the order in which they are asked, until one speaks."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 
 from serve_app.agent.chain import Chain
 from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.tts.reply_text import ReplyText
+from serve_app.agent.tts.resample import SpeechConverter
 from serve_app.errors import EngineError
 from serve_app.protocol.formats import AudioFormat
 
 
-class TtsChain(TtsEngine):
+class TtsChain:
     """The next voice says what is left of the text. Before the first audio that is all of it; later
     it is done once, and only if the voice that failed knows exactly how far it got: nothing is said
     twice."""
 
-    def __init__(self, chain: Chain[TtsEngine], format: AudioFormat) -> None:
-        """All engines have this `format` (`resampled`)."""
-        self.format = format
+    def __init__(self, chain: Chain[TtsEngine], own_voices: Collection[str] = ()) -> None:
+        """`own_voices` names the engines that speak with their configured voice only: those of
+        another provider than the first, to whom the voice that a client asks for means nothing."""
         self._chain = chain
+        self._own_voices = frozenset(own_voices)
 
     def warm_up(self) -> None:
         """All of them, so that a fall-over is immediate."""
@@ -26,25 +28,33 @@ class TtsChain(TtsEngine):
             link.engine.warm_up()
 
     async def speak(
-        self, clauses: AsyncIterator[str], voice: str = ""
+        self, clauses: AsyncIterator[str], voice: str, format: AudioFormat
     ) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine. Raises the EngineError of the last engine that was asked."""
+        """See TtsEngine. Pcm is resampled to `format`.
+
+        Raises the EngineError of the last engine that was asked.
+        """
         text = ReplyText(clauses)
-        said = _Said()
+        reached = _Reached()
         failure: EngineError | None = None
         try:
             for link in self._chain.admitted():
+                asked = "" if link.name in self._own_voices else voice
+                converter = SpeechConverter(link.engine.format, format)
                 try:
-                    with link.attempt(has_option=bool(voice)) as attempt:
-                        speeches = link.engine.speak(text.after(said.chars), voice)
+                    with link.attempt(has_option=bool(asked)) as attempt:
+                        speeches = link.engine.speak(text.after(reached.chars), asked)
                         async with aclosing(speeches):
-                            async for speech in speeches:
+                            async for spoken in speeches:
+                                speech = converter.push(spoken)
                                 attempt.has_begun = attempt.has_begun or bool(speech.audio)
-                                said.add(speech)
+                                reached.add(speech)
                                 yield speech
+                        if rest := converter.flush():
+                            yield Speech(rest, "")
                     return
                 except EngineError as error:
-                    if not said.may_go_on():
+                    if not reached.may_go_on():
                         raise
                     failure = error
         finally:
@@ -57,7 +67,7 @@ class TtsChain(TtsEngine):
         await self._chain.aclose()
 
 
-class _Said:
+class _Reached:
     """How far the voices of one reply got."""
 
     def __init__(self) -> None:
