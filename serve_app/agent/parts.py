@@ -6,10 +6,8 @@ from serve_app.conversation.piece import Piece
 
 
 @dataclass(frozen=True, slots=True)
-class Clause:
-    """Text that was just handed to the voice."""
-
-    text: str
+class Began:
+    """The voice has its first clause. Comes once, before all pieces; not if there is no text."""
 
 
-ReplyPart = Clause | Piece
+ReplyPart = Began | Piece

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any
 
-from serve_app.agent.parts import Clause, ReplyPart
+from serve_app.agent.parts import Began, ReplyPart
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.errors import DraftDeclined, EngineError
@@ -125,14 +125,12 @@ class Work:
         self, generation: int, reply: int, parts: AsyncGenerator[ReplyPart, None]
     ) -> None:
         event: ev.Event = ev.ReplyEnded(generation, reply)
-        has_begun = False
         try:
             async for part in parts:
-                if not isinstance(part, Clause):
-                    await self._put(ev.ReplyAudio(generation, reply, part))
-                elif not has_begun:
-                    has_begun = True
+                if isinstance(part, Began):
                     await self._put(ev.ReplyBegan(generation, reply))
+                else:
+                    await self._put(ev.ReplyAudio(generation, reply, part))
         except DraftDeclined:
             event = ev.DraftDeclined(generation, reply)
         except EngineError as error:

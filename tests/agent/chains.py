@@ -1,12 +1,15 @@
 """Chains of engines whose providers are real local servers, and what becomes known of them."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from serve_app.agent.chain import Chain, E, Watcher
 from serve_app.agent.engines import LlmEngine, Speech, TtsEngine
 from serve_app.agent.llm.chain import LlmChain
+from serve_app.agent.text.clauses import ClauseSplitter
+from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.chain import TtsChain
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.schema import BreakerSettings
@@ -66,11 +69,32 @@ async def voice_chain(
         await chain.aclose()
 
 
-def speak(
+async def speak(
     chain: TtsChain, clauses: AsyncIterator[str], voice: str = ""
 ) -> AsyncGenerator[Speech, None]:
     """A reply of these clauses, in FORMAT."""
-    return chain.speak(clauses, voice, FORMAT)
+    text = ReplyText(AsWritten())
+    writer = asyncio.create_task(_write(clauses, text))
+    try:
+        async with aclosing(chain.speak(text, voice, FORMAT)) as speeches:
+            async for speech in speeches:
+                yield speech
+    finally:
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+
+
+class AsWritten(ClauseSplitter):
+    """What is written at once is a clause."""
+
+    def push(self, text: str) -> list[str]:
+        return [text] if text else []
+
+
+async def _write(clauses: AsyncIterator[str], text: ReplyText) -> None:
+    async for clause in clauses:
+        text.write(clause)
+    text.end()
 
 
 def _named(engines: Sequence[E]) -> dict[str, E]:

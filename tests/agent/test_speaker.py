@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from types import CoroutineType
 
 import pytest
 
 from serve_app.agent.engines import Speech
 from serve_app.agent.llm.openai_chat import OpenAiChat
-from serve_app.agent.parts import Clause, ReplyPart
+from serve_app.agent.parts import Began, ReplyPart
 from serve_app.agent.speaker import Speaker, pieces
 from serve_app.agent.tts.elevenlabs.multi_context import MultiContextVoice
 from serve_app.conversation.history import ChatMessage
@@ -24,6 +25,8 @@ from serve_app.settings.schema import LlmSettings, TtsSettings
 from tests.agent.chains import FORMAT, Clock, Known, voice_chain
 
 CHAT = [ChatMessage("user", "Hello!")]
+NOW_S = 1.0
+"""At once, on a machine that is busy; deadlines of the providers are later."""
 
 
 @asynccontextmanager
@@ -44,13 +47,13 @@ async def speaking(
             yield Speaker(llm, voices, FORMAT), openai, elevenlabs
 
 
-async def test_a_reply_is_clauses_and_their_audio_in_the_client_format() -> None:
+async def test_a_reply_is_text_with_its_audio_in_the_client_format() -> None:
     text = "Hello there, my old friend. It is late."
     async with speaking(ChatScript([text])) as (speaker, _, _):
         parts = [part async for part in speaker.reply(CHAT)]
-    clauses = [part.text for part in parts if isinstance(part, Clause)]
     spoken = [part for part in parts if isinstance(part, Piece)]
-    assert "".join(clauses) == "".join(piece.text for piece in spoken) == text
+    assert parts == [Began(), *spoken]
+    assert "".join(piece.text for piece in spoken) == text
     seconds = sum(piece.duration_s for piece in spoken)
     assert seconds == pytest.approx(len(text) * 0.05, rel=0.1), "the voice says 20 letters a second"
     assert all(len(piece.audio) % 2 == 0 and piece.duration_s <= 0.5 for piece in spoken)
@@ -82,9 +85,8 @@ async def test_what_is_recorded_of_markdown_is_what_was_said() -> None:
     )
     async with speaking(chat) as (speaker, _, elevenlabs):
         parts = [part async for part in speaker.reply(CHAT)]
-    said = "".join(part.text for part in parts if isinstance(part, Clause))
+    said = "".join(part.text for part in parts if isinstance(part, Piece))
     assert said == "See the docs, please. \nOne.\nTwo."
-    assert "".join(part.text for part in parts if isinstance(part, Piece)) == said
     assert "".join(elevenlabs.connections[0].texts).split() == said.split()
 
 
@@ -113,13 +115,96 @@ async def test_what_was_written_before_the_llm_failed_is_spoken() -> None:
     assert spoken.strip() == "It is half past"
 
 
-async def test_a_failed_voice_ends_the_reply() -> None:
-    voice = VoiceScript(fail_after=1, error={"error": "quota_exceeded"})
-    async with speaking(voice=voice) as (speaker, _, _):
-        with pytest.raises(EngineError) as caught:
-            async for _ in speaker.reply(CHAT):
-                pass
-    assert caught.value.stage == "tts"
+async def test_an_llm_that_fails_at_once_waits_for_no_voice() -> None:
+    """ElevenLabs has nothing to say, and does not even say that."""
+    chat, voice = ChatScript(status=401), VoiceScript(sends_final=False)
+    async with speaking(chat, voice) as (speaker, _, elevenlabs):
+        async with asyncio.timeout(NOW_S):
+            parts, error = await outcome(speaker)
+        assert (parts, error.stage) == ([], "llm")
+        await free(None, elevenlabs)
+
+
+async def test_of_two_failures_the_first_is_raised() -> None:
+    chat = ChatScript(["It is half past one. ", "Then"], ending="cut")
+    async with speaking(chat, VoiceScript(stall_after=0)) as (speaker, _, _):
+        parts, error = await outcome(speaker)
+    assert (parts, error.stage) == ([Began()], "llm")
+
+
+STORY = ChatScript(["Once upon a time, ", "there was a ship. ", "And"], ending="stall")
+
+
+async def test_that_the_text_has_begun_is_known_before_its_audio() -> None:
+    async with (
+        speaking(STORY, VoiceScript(stall_after=0)) as (speaker, openai, elevenlabs),
+        asyncio.timeout(NOW_S),
+    ):
+        parts = speaker.reply(CHAT)
+        assert await anext(parts) == Began()
+        await parts.aclose()
+        await free(openai, elevenlabs)
+
+
+@pytest.mark.parametrize(
+    ("chat", "voice", "began"),
+    [
+        (ChatScript(is_mute=True), VoiceScript(status=401), False),
+        (STORY, VoiceScript(fail_after=0, error={"error": "quota_exceeded"}), True),
+        (STORY, VoiceScript(fail_after=2, error={"error": "quota_exceeded"}), True),
+    ],
+    ids=["before the text", "before the audio", "after the first audio"],
+)
+async def test_a_voice_that_fails_stops_the_llm(
+    chat: ChatScript, voice: VoiceScript, began: bool
+) -> None:
+    async with speaking(chat, voice) as (speaker, openai, _):
+        async with asyncio.timeout(NOW_S):
+            parts, error = await outcome(speaker)
+        assert (error.stage, parts[:1]) == ("tts", [Began()] if began else [])
+        heard = any(isinstance(part, Piece) and part.audio for part in parts)
+        assert heard == (voice.fail_after == 2)
+        await free(openai)
+
+
+PHASES = {
+    "the LLM is silent": (ChatScript(is_mute=True), VoiceScript()),
+    "the voice is silent": (STORY, VoiceScript(stall_after=0)),
+    "the voice speaks": (STORY, VoiceScript(chunk_delay_s=0.05)),
+    "the voice waits for text": (STORY, VoiceScript()),
+    "the LLM has ended": (ChatScript(["Once. ", "Twice. "]), VoiceScript(chunk_delay_s=0.2)),
+}
+
+
+@pytest.mark.parametrize(("chat", "voice"), PHASES.values(), ids=PHASES)
+@pytest.mark.parametrize("is_closed", [False, True], ids=["cancelled", "closed"])
+async def test_an_interrupt_at_any_time_frees_both_and_leaves_no_task(
+    chat: ChatScript, voice: VoiceScript, is_closed: bool
+) -> None:
+    async with speaking(chat, voice) as (speaker, openai, elevenlabs):
+        for delay_s in (0, 0.01, 0.1, 0.3):
+            await interrupt(speaker.reply(CHAT), delay_s, is_closed)
+            await free(openai, elevenlabs)
+
+
+async def interrupt(
+    parts: AsyncGenerator[ReplyPart, None], delay_s: float, is_closed: bool
+) -> None:
+    """Cancels the listener, or lets it close the reply when it has the next part."""
+    is_over = asyncio.Event()
+
+    async def listen() -> None:
+        async for _ in parts:
+            if is_over.is_set():
+                return await parts.aclose()
+
+    listener = asyncio.create_task(listen())
+    await asyncio.sleep(delay_s)
+    is_over.set()
+    if is_closed:
+        await asyncio.wait({listener}, timeout=0.1)  # there may be no next part
+    listener.cancel()
+    await asyncio.gather(listener, return_exceptions=True)
 
 
 async def test_closing_a_reply_frees_both_providers() -> None:
@@ -130,10 +215,36 @@ async def test_closing_a_reply_frees_both_providers() -> None:
             if isinstance(part, Piece):
                 break
         await parts.aclose()
-        async with asyncio.timeout(2):
-            await openai.requests[0].disconnected.wait()
-            (context,) = elevenlabs.connections[0].contexts.values()
-            await context.closed.wait()
+        await free(openai, elevenlabs)
+
+
+async def outcome(speaker: Speaker) -> tuple[list[ReplyPart], EngineError]:
+    """Of a reply that fails."""
+    parts: list[ReplyPart] = []
+    with pytest.raises(EngineError) as caught:
+        async for part in speaker.reply(CHAT):
+            parts.append(part)  # noqa: PERF401 - an error must not lose what came before
+    return parts, caught.value
+
+
+async def free(openai: FakeOpenAi | None, elevenlabs: FakeElevenLabs | None = None) -> None:
+    """The providers know that nobody listens any more, and no task of the reply is left."""
+    async with asyncio.timeout(NOW_S):
+        if openai is not None:
+            await openai.idle()
+        for connection in elevenlabs.connections if elevenlabs else ():
+            for context in connection.contexts.values():
+                await context.closed.wait()
+        while left := [task for task in asyncio.all_tasks() if is_of_a_reply(task)]:
+            await asyncio.wait(left)
+
+
+def is_of_a_reply(task: "asyncio.Task[object]") -> bool:
+    """Not the tasks of sockets, which stay open for the next one."""
+    coroutine = task.get_coro()
+    assert isinstance(coroutine, CoroutineType)
+    is_of_agent = "/serve_app/agent/" in coroutine.cr_code.co_filename
+    return is_of_agent and not coroutine.__qualname__.startswith("ContextSocket.")
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -20,6 +20,7 @@ from serve_app.agent.llm import chat_completions
 from serve_app.agent.llm.chat_completions import Arguments
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
 from serve_app.agent.openai_errors import engine_errors
+from serve_app.agent.text.reply_text import MAX_REPLY_CHARS
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineTimeout
 from serve_app.settings.schema import LlmSettings
@@ -28,8 +29,6 @@ T = TypeVar("T")
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0
-_MAX_REPLY_CHARS = 20_000
-"""Some servers ignore the limit on tokens; this much takes over 20 minutes to say."""
 _DONE_TIMEOUT_S = 0.2
 """After the last text the socket is worth this wait: it is reused when it ends with [DONE]."""
 
@@ -114,8 +113,8 @@ def _length(part: str | ToolCallDelta) -> int:
 
 
 def _checked(size: int) -> int:
-    if size > _MAX_REPLY_CHARS:
-        raise EngineError("llm", f"the reply exceeds {_MAX_REPLY_CHARS} characters")
+    if size > MAX_REPLY_CHARS:
+        raise EngineError("llm", f"the reply exceeds {MAX_REPLY_CHARS} characters")
     return size
 
 

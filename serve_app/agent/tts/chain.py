@@ -1,11 +1,11 @@
 """Voices in the order in which they are asked, until one speaks."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 
 from serve_app.agent.chain import Chain
 from serve_app.agent.engines import Speech, TtsEngine
-from serve_app.agent.tts.reply_text import ReplyText
+from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.resample import SpeechConverter
 from serve_app.errors import EngineError
 from serve_app.protocol.formats import AudioFormat
@@ -28,37 +28,33 @@ class TtsChain:
             link.engine.warm_up()
 
     async def speak(
-        self, clauses: AsyncIterator[str], voice: str, format: AudioFormat
+        self, text: ReplyText, voice: str, format: AudioFormat
     ) -> AsyncGenerator[Speech, None]:
         """See TtsEngine. Pcm is resampled to `format`.
 
         Raises the EngineError of the last engine that was asked.
         """
-        text = ReplyText(clauses)
         reached = _Reached()
         failure: EngineError | None = None
-        try:
-            for link in self._chain.admitted():
-                asked = "" if link.name in self._own_voices else voice
-                converter = SpeechConverter(link.engine.format, format)
-                try:
-                    with link.attempt(has_option=bool(asked)) as attempt:
-                        speeches = link.engine.speak(text.after(reached.chars), asked)
-                        async with aclosing(speeches):
-                            async for spoken in speeches:
-                                speech = converter.push(spoken)
-                                attempt.has_begun = attempt.has_begun or bool(speech.audio)
-                                reached.add(speech)
-                                yield speech
-                        if rest := converter.flush():
-                            yield Speech(rest, "")
-                    return
-                except EngineError as error:
-                    if not reached.may_go_on():
-                        raise
-                    failure = error
-        finally:
-            await text.aclose()
+        for link in self._chain.admitted():
+            asked = "" if link.name in self._own_voices else voice
+            converter = SpeechConverter(link.engine.format, format)
+            try:
+                with link.attempt(has_option=bool(asked)) as attempt:
+                    speeches = link.engine.speak(text.after(reached.chars), asked)
+                    async with aclosing(speeches):
+                        async for spoken in speeches:
+                            speech = converter.push(spoken)
+                            attempt.has_begun = attempt.has_begun or bool(speech.audio)
+                            reached.add(speech)
+                            yield speech
+                    if rest := converter.flush():
+                        yield Speech(rest, "")
+                return
+            except EngineError as error:
+                if not reached.may_go_on():
+                    raise
+                failure = error
         assert failure is not None, "a chain has an engine"
         raise failure
 
