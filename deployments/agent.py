@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
 from typing import Any
 
 from deployments.engine_metrics import EngineMetrics
@@ -33,23 +32,24 @@ class Agent:
         self._drafting_speaker = Speaker(drafter, self._tts, format)
         self._loop = asyncio.get_running_loop()
 
+    # Coroutines that return a generator, so that nothing lies between the speaker and Serve, which
+    # awaits them and streams (2.60, replica.py, `_call_user_generator`). A plain method would not
+    # do: where Serve runs those in threads, it takes no asynchronous generator from them.
+
     async def reply(
         self, chat: list[ChatMessage], sound: Sound, is_draft: bool
     ) -> AsyncGenerator[ReplyPart, None]:
-        """Clauses and audio as they come; a cancelled call stops LLM, tools and voice.
+        """The answer, as it is made. In a call that is cancelled Serve raises CancelledError at
+        the point that the generator has reached: that stops LLM, tools and voice.
 
         Raises EngineError, and DraftDeclined for a draft that would need a tool.
         """
         speaker = self._drafting_speaker if is_draft else self._speaker
-        async with aclosing(speaker.reply(chat, sound)) as parts:
-            async for part in parts:
-                yield part
+        return speaker.reply(chat, sound)
 
     async def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
-        """The text as speech."""
-        async with aclosing(self._speaker.say(text, sound)) as parts:
-            async for part in parts:
-                yield part
+        """The text as speech. Cancellation and errors are as for `reply`."""
+        return self._speaker.say(text, sound)
 
     def __del__(self) -> Coroutine[Any, Any, None] | None:
         """Serve awaits what this returns when a replica ends, in the constructor's loop. Python,
