@@ -1,15 +1,13 @@
 """The openai package's errors as ours, for chat and speech."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from httpx2 import HTTPError
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, OpenAIError
 
-from serve_app.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
-
-_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
+from serve_app.agent.http_refusals import refusal, shown_code
+from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
 
 
 @contextmanager
@@ -25,7 +23,7 @@ def engine_errors(stage: str, key_variable: str) -> Iterator[None]:
     except APIConnectionError as error:
         raise EngineUnavailable(stage, type(error.__cause__ or error).__name__) from None
     except APIStatusError as error:
-        raise _refusal(stage, error, key_variable) from None
+        raise refusal(stage, error.status_code, key_variable, error.code or "") from None
     except APIError as error:
         raise EngineError(stage, f"the provider failed{_code(error)}", retryable=True) from None
     except HTTPError as error:  # of a body that is not server-sent events
@@ -35,18 +33,7 @@ def engine_errors(stage: str, key_variable: str) -> Iterator[None]:
         raise EngineError(stage, f"bad answer ({type(error).__name__})", True) from None
 
 
-def _refusal(stage: str, error: APIStatusError, key_variable: str) -> EngineError:
-    status = error.status_code
-    if status in (401, 403):
-        return EngineRefused(stage, f"HTTP {status}{_code(error)}: check {key_variable}")
-    if status in (402, 404):  # no money; no such model or address
-        return EngineRefused(stage, f"HTTP {status}{_code(error)}")
-    if status in (408, 429) or status >= 500:
-        return EngineUnavailable(stage, f"HTTP {status}{_code(error)}")
-    return EngineError(stage, f"HTTP {status}{_code(error)}")
-
-
 def _code(error: APIError) -> str:
-    """The provider's word for it, such as ` insufficient_quota`, if it is only that."""
-    code = error.code or ""
-    return f" {code}" if _SAFE_CODE.fullmatch(code) else ""
+    """With a space before it, if it can be shown."""
+    code = shown_code(error.code or "")
+    return f" {code}" if code else ""

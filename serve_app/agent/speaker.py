@@ -8,6 +8,7 @@ known.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from serve_app.agent.engines import LlmEngine, Speech
 from serve_app.agent.parts import Began, ReplyPart
@@ -69,7 +70,8 @@ class Speaker:
         # The voice connects while the LLM is still thinking.
         first = asyncio.create_task(_next(speeches))
         try:
-            await asyncio.wait({first, text.begun}, return_when=asyncio.FIRST_COMPLETED)
+            either: tuple[asyncio.Future[Any], ...] = (first, text.begun)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if text.has_begun:
                 yield Began()
             speech = None if text.is_empty else await first

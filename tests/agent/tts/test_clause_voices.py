@@ -184,25 +184,6 @@ async def test_two_hundred_interrupts_leave_nothing_behind(kind: str) -> None:
                 await asyncio.wait(ours)
 
 
-@voices
-@pytest.mark.parametrize("status", [401, 403])
-async def test_wrong_key_names_the_variable(kind: str, status: int) -> None:
-    given = {"openai": {"api_key_variable": "MY_KEY"}, "elevenlabs": {}}[kind]
-    speeches, error = await fails(kind, Faults(status=status), **given)
-    variable = {"openai": "MY_KEY", "elevenlabs": "ELEVEN_LABS_API_KEY"}[kind]
-    assert error.message == f"HTTP {status}: check {variable}"
-    assert not error.retryable
-    assert speeches == []
-
-
-@voices
-@pytest.mark.parametrize("status", [429, 500])
-async def test_busy_provider_is_unavailable_at_once(kind: str, status: int) -> None:
-    _, error = await fails(kind, Faults(status=status))
-    assert isinstance(error, EngineUnavailable)
-    assert error.message == f"HTTP {status}"
-
-
 async def test_retry_after_is_not_waited_for() -> None:
     script = SpeechScript(status=429, retry_after_s=60)
     async with asyncio.timeout(DEADLINE_S), FakeOpenAi(speech=script) as server:

@@ -130,20 +130,6 @@ async def test_audio_comes_while_the_text_is_still_written() -> None:
         await speeches.aclose()
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_wrong_key_names_the_variable(status: int) -> None:
-    _, error = await fails(Script(status=status), say(*CLAUSES))
-    assert error.message == f"HTTP {status}: check ELEVEN_LABS_API_KEY"
-    assert not error.retryable
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-async def test_busy_provider_is_unavailable(status: int) -> None:
-    _, error = await fails(Script(status=status), say(*CLAUSES))
-    assert isinstance(error, EngineUnavailable)
-    assert error.message == f"HTTP {status}"
-
-
 async def test_redirect_does_not_take_the_key_elsewhere() -> None:
     async with FakeElevenLabs() as other:
         location = other.url.replace("http", "ws")

@@ -11,7 +11,7 @@ from elevenlabs.types import (
     SendTextMulti,
 )
 
-from serve_app.agent.tts.elevenlabs.messages import spoken
+from serve_app.agent.tts.elevenlabs.api import spoken
 from serve_app.agent.tts.speech_progress import ProviderMessage
 from serve_app.errors import EngineError
 

@@ -10,8 +10,9 @@ from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.http_refusals import refusal
 from serve_app.agent.tts.clause_requests import speak_by_clause
-from serve_app.agent.tts.elevenlabs.messages import API_URL, refusal
+from serve_app.agent.tts.elevenlabs.api import API_URL, key_variable
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
 from serve_app.settings.schema import TtsSettings
@@ -66,19 +67,19 @@ class HttpVoice(TtsEngine):
             output_format=self.format.name,
             optimize_streaming_latency=self._settings.optimize_streaming_latency,
         )
-        with _engine_errors():
+        with _engine_errors(key_variable(self._settings)):
             async with aclosing(cast(AsyncGenerator[bytes, None], pieces)):
                 async for piece in pieces:
                     yield piece
 
 
 @contextmanager
-def _engine_errors() -> Iterator[None]:
+def _engine_errors(key_variable: str) -> Iterator[None]:
     """The SDK's errors as ours. Bodies stay out of the messages: they may quote the text."""
     try:
         yield
     except ApiError as error:
-        raise refusal(error.status_code or 500) from None
+        raise refusal("tts", error.status_code or 500, key_variable) from None
     except httpx.TimeoutException:
         raise EngineTimeout("tts", "no answer from ElevenLabs in time") from None
     except httpx.HTTPError as error:

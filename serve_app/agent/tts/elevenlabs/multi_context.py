@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.tts.elevenlabs.api import Connect, key_variable, websocket_url
 from serve_app.agent.tts.elevenlabs.context import ConnectionLost
-from serve_app.agent.tts.elevenlabs.messages import Connect, websocket_url
 from serve_app.agent.tts.elevenlabs.sockets import ContextSocket, Limits
 from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
 from serve_app.errors import EngineTimeout, EngineUnavailable
@@ -77,7 +77,7 @@ class MultiContextVoice(TtsEngine):
         idle = [socket for socket in self._sockets if socket.is_idle]
         if len(idle) >= self._limits.idle_sockets:
             min(idle, key=lambda socket: socket.used_at).retire()
-        connect = Connect(self._url(voice), self._key)
+        connect = Connect(self._url(voice), self._key, key_variable(self._settings))
         self._sockets.append(ContextSocket(voice, connect, self._limits, self._sockets.remove))
         return self._sockets[-1]
 

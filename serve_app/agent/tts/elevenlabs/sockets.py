@@ -10,8 +10,7 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from serve_app.agent.tts.elevenlabs.context import ConnectionLost, Context
-from serve_app.agent.tts.elevenlabs.messages import (
+from serve_app.agent.tts.elevenlabs.api import (
     INACTIVITY_S,
     Connect,
     bad_answer,
@@ -21,6 +20,7 @@ from serve_app.agent.tts.elevenlabs.messages import (
     error_in,
     read,
 )
+from serve_app.agent.tts.elevenlabs.context import ConnectionLost, Context
 from serve_app.errors import EngineError, EngineUnavailable
 
 _CLOSE_TIMEOUT_S = 0.2
@@ -116,7 +116,7 @@ class ContextSocket:
                 await self._socket.send(message)
 
     async def _run(self, connect: Connect) -> None:
-        with engine_errors():
+        with engine_errors(connect.key_variable):
             async with connect as self._socket:
                 self._is_settled.set()
                 await self._read_and_keep(self._socket)

@@ -8,12 +8,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from serve_app.agent.engines import Speech, TtsEngine
-from serve_app.agent.tts.elevenlabs.messages import (
+from serve_app.agent.tts.elevenlabs.api import (
     Connect,
     closed_by,
     decode,
     engine_errors,
     error_in,
+    key_variable,
     read,
     spoken,
     websocket_url,
@@ -50,8 +51,9 @@ class StreamInputVoice(TtsEngine):
         or later, EngineUnavailable, or EngineError for a refusal.
         """
         progress = Progress(self.format)
-        with engine_errors():
-            async with Connect(self._url(voice), self._key) as socket:
+        connect = Connect(self._url(voice), self._key, key_variable(self._settings))
+        with engine_errors(connect.key_variable):
+            async with connect as socket:
                 sender = asyncio.create_task(_send(clauses, socket, progress))
                 try:
                     while not progress.finished:

@@ -3,7 +3,6 @@
 import base64
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
+from serve_app.agent.http_refusals import refusal, shown_code
 from serve_app.agent.tts.speech_progress import ProviderMessage
 from serve_app.errors import (
     ConfigError,
@@ -40,7 +40,6 @@ _BUSY = {
     "too_many_concurrent_requests",
 }
 _REFUSED = {"invalid_api_key", "missing_permissions", "quota_exceeded"}
-_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 _log = logging.getLogger(__name__)
@@ -51,7 +50,8 @@ _log.setLevel(logging.INFO)
 class Connect(connect):
     """A connection in the making, to be entered with `async with`."""
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str, key_variable: str) -> None:
+        self.key_variable = key_variable
         super().__init__(
             url,
             additional_headers={"xi-api-key": api_key},
@@ -65,6 +65,11 @@ class Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         """A redirect would take the API key to another host."""
         return exc
+
+
+def key_variable(settings: TtsSettings) -> str:
+    """The variable with the key, for errors."""
+    return settings.api_key_variable or "ELEVEN_LABS_API_KEY"
 
 
 def websocket_url(
@@ -130,7 +135,7 @@ def read(data: dict[str, Any]) -> ProviderMessage:
 
 def reported(code: str) -> EngineError:
     """Only the error's code: the message may quote the text."""
-    shown = code if _SAFE_CODE.fullmatch(code) else "without a code"
+    shown = shown_code(code) or "without a code"
     if code in _BUSY:
         return EngineUnavailable("tts", f"ElevenLabs is busy ({shown})")
     kind = EngineRefused if code in _REFUSED else EngineError
@@ -150,22 +155,13 @@ def bad_answer(error: ValueError) -> EngineError:
     return EngineError("tts", f"bad answer ({type(error).__name__})", retryable=True)
 
 
-def refusal(status: int) -> EngineError:
-    """For an HTTP status that is no success."""
-    if status in (401, 403):
-        return EngineRefused("tts", f"HTTP {status}: check ELEVEN_LABS_API_KEY")
-    if status in (408, 429) or status >= 500:
-        return EngineUnavailable("tts", f"HTTP {status}")
-    return EngineError("tts", f"HTTP {status}")
-
-
 @contextmanager
-def engine_errors() -> Iterator[None]:
-    """The library's errors as ours."""
+def engine_errors(key_variable: str) -> Iterator[None]:
+    """The library's errors as ours; `key_variable` is where the user has put the key."""
     try:
         yield
     except InvalidStatus as error:
-        raise refusal(error.response.status_code) from None
+        raise refusal("tts", error.response.status_code, key_variable) from None
     except ConnectionClosed as closed:
         raise closed_by(closed) from None
     except TimeoutError:
