@@ -1,4 +1,4 @@
-"""The agent: an LLM and a voice, one streaming call a reply."""
+"""The agent: an LLM and a voice, with one streaming call per reply."""
 
 import asyncio
 import os
@@ -17,10 +17,10 @@ from serve_app.settings.schema import AgentSettings
 
 
 class Agent:
-    """Holds the provider clients or the local models, and the tools."""
+    """Owns the clients of providers or the local models, and the tools."""
 
     def __init__(self, settings: AgentSettings) -> None:
-        """In the event loop: sockets and MCP servers are connected to ahead."""
+        """To be called in the event loop: connects to providers and MCP servers ahead of time."""
         watcher = EngineMetrics()
         self._llm = build_llm_chain(settings, os.environ, watcher)
         self._tts = build_tts_chain(settings, os.environ, watcher)
@@ -52,8 +52,9 @@ class Agent:
         return self._speaker.say(text, sound)
 
     def __del__(self) -> Coroutine[Any, Any, None] | None:
-        """Serve awaits what this returns when a replica ends, in the constructor's loop. Python,
-        which calls it too, does not: then all ends with the process."""
+        """Closes everything when a replica ends: Serve then calls this in the constructor's loop
+        and awaits what it returns. Python calls it, too, and does not; then nothing is returned,
+        and everything ends with the process."""
         loop = self.__dict__.pop("_loop", None)
         try:
             return self._aclose() if loop is asyncio.get_running_loop() else None

@@ -1,4 +1,4 @@
-"""Settings to engines. The one place to add a provider; imports only what is chosen."""
+"""From settings to engines. To add a provider, add it here. Imports only what is chosen."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from serve_app.settings.schema import AgentSettings, BreakerSettings, LlmSetting
 
 
 def build_llm_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> LlmChain:
-    """The chat models of a resolved configuration. All are loaded now, the local one of
-    `llm_fallbacks` too: a fall-over must not wait for that."""
+    """The chat models of a resolved configuration. All are loaded now, even a local one in
+    `llm_fallbacks`: a fall-over must not wait for that."""
     engines = [build_llm(settings, env) for settings in agent.llms]
     return LlmChain(_chain("llm", agent.llms, engines, agent.breaker, watcher))
 
@@ -93,7 +93,7 @@ def _build_eleven_labs(settings: TtsSettings, api_key: str) -> TtsEngine:
 
 
 def eleven_labs_format(settings: TtsSettings) -> AudioFormat:
-    """What ElevenLabs is asked for: pcm at a rate that it does not offer is resampled."""
+    """The format to ask ElevenLabs for. Pcm at a rate that it does not offer is resampled later."""
     wanted = parse_format(settings.output_format or "pcm_22050")
     is_offered = wanted.name in ELEVEN_LABS_FORMATS and (
         settings.transport == "http" or wanted.name not in NOT_OVER_WEBSOCKETS

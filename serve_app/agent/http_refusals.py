@@ -1,4 +1,4 @@
-"""What an HTTP status says about a request, whichever provider answers with it."""
+"""What an HTTP status means, the same for all providers."""
 
 import re
 

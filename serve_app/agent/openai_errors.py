@@ -1,4 +1,4 @@
-"""The openai package's errors as ours, for chat and speech."""
+"""Turns the openai package's errors into ours, for chat and speech."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
 
 @contextmanager
 def engine_errors(stage: str, key_variable: str) -> Iterator[None]:
-    """The SDK's errors as ours; `key_variable` is where the user has put the key.
+    """Put this around calls to the SDK. `key_variable` is where the user has put the key.
 
     Bodies stay out of the messages: they may quote the chat.
     """
@@ -26,10 +26,10 @@ def engine_errors(stage: str, key_variable: str) -> Iterator[None]:
         raise refusal(stage, error.status_code, key_variable, error.code or "") from None
     except APIError as error:
         raise EngineError(stage, f"the provider failed{_code(error)}", retryable=True) from None
-    except HTTPError as error:  # of a body that is not server-sent events
+    except HTTPError as error:  # raised by a body that is not server-sent events
         raise EngineUnavailable(stage, type(error).__name__) from None
     except (OpenAIError, ValueError, TypeError, AttributeError) as error:
-        # The SDK lets broken JSON and UTF-8 through as ValueError, and checks no shapes.
+        # The SDK raises ValueError for broken JSON and UTF-8, and does not check shapes.
         raise EngineError(stage, f"bad answer ({type(error).__name__})", True) from None
 
 

@@ -1,8 +1,8 @@
 """A reply: the LLM writes, the voice speaks clause by clause, both at the same time.
 
-What the LLM writes is made speakable before it is cut, and that is what a Piece says. So captions
-and the history hold the words as they were said, without markdown, and their place in the audio is
-known.
+The text is made speakable before it is cut into clauses, and a Piece carries the text as it is
+spoken. So captions and the history show the words that were said, without markdown, and where they
+are in the audio is known.
 """
 
 import asyncio
@@ -58,9 +58,12 @@ class Speaker:
     async def _speak(
         self, written: AsyncGenerator[str, None], sound: Sound
     ) -> AsyncGenerator[ReplyPart, None]:
-        """LLM and voice run ahead of the caller only as far as their own buffers go. That is far
-        enough: Serve asks for the next part as soon as it has sent one (2.60, replica.py,
-        `call_user_generator`), and the ingress takes it at once, to give it out as it is played.
+        """Between LLM and voice there is the text, between the voice and the caller nothing.
+
+        The voice does not wait for playback: Serve asks for the next part as soon as it has sent
+        one (2.60, replica.py, `call_user_generator`), and the ingress takes each at once. Should
+        the ingress hang, gRPC stops this generator when 6 MB are on their way (measured, with
+        RAY_SERVE_THROUGHPUT_OPTIMIZED; nothing stops it without).
         """
         rate_hz = sound.sample_rate_hz
         format = parse_format(f"pcm_{rate_hz}") if rate_hz else self._format

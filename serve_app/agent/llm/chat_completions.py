@@ -1,4 +1,4 @@
-"""Chats and tools in the shapes of OpenAI's chat completions."""
+"""Chats and tools in the form of OpenAI's chat completions."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def arguments(
     if tools:
         asked["tools"] = [_declaration(tool) for tool in tools]
     if tools and not may_call:
-        # Some servers refuse what was asked of tools when none are declared any more.
+        # Some servers refuse earlier requests for tools when no tools are declared.
         asked["tool_choice"] = "none"
     return asked
 
@@ -39,7 +39,7 @@ def _tool_messages(steps: Sequence[ToolStep]) -> Iterator[dict[str, Any]]:
             {
                 "id": call.id,
                 "type": "function",
-                # Some servers parse them again, and refuse the chat when they cannot.
+                # Some servers parse them again, and refuse the chat if that fails.
                 "function": {
                     "name": call.name,
                     "arguments": call.arguments if is_json(call.arguments) else "{}",
@@ -73,7 +73,7 @@ def new_parts(delta: ChoiceDelta, has_tools: bool) -> Iterator[str | ToolCallDel
 
 
 def _tool_call_delta(call: ChoiceDeltaToolCall) -> ToolCallDelta:
-    """The SDK checks nothing: a server may leave out the number, or send an object."""
+    """The SDK checks nothing: a server may leave out the number, or send arguments as an object."""
     name, arguments = "", cast(Any, "")
     if call.function is not None:
         name, arguments = call.function.name or "", call.function.arguments or ""

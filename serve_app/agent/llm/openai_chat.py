@@ -1,4 +1,4 @@
-"""Chat models behind OpenAI's API or any server that speaks it (vLLM, llama.cpp, ...)."""
+"""Chat models behind OpenAI's API, or any server that offers it (vLLM, llama.cpp, ...)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
@@ -30,14 +30,14 @@ T = TypeVar("T")
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0
 _DONE_TIMEOUT_S = 0.2
-"""After the last text the socket is worth this wait: it is reused when it ends with [DONE]."""
+"""How long to wait for [DONE] after the last text. With it, the next reply can use the socket."""
 
 
 class OpenAiChat(ToolLlm):
-    """Streams chat completions, the part of the API that all compatible servers share."""
+    """Streams chat completions, the part of the API that all compatible servers have."""
 
     def __init__(self, settings: LlmSettings, api_key: str) -> None:
-        """`api_key` may be empty for a server that wants none."""
+        """`api_key` may be empty for a server that needs none."""
         self._model = settings.model
         self._max_tokens = settings.max_new_tokens
         self._first_timeout_s = settings.first_token_timeout_s
@@ -45,12 +45,12 @@ class OpenAiChat(ToolLlm):
         self._is_openai = settings.provider == "openai"
         self._key_variable = settings.api_key_variable or "api_key_variable"
         self._client = AsyncOpenAI(
-            # Without a key the SDK would take OPENAI_API_KEY and send it to a stranger.
+            # Without a key the SDK would send OPENAI_API_KEY to whatever server this is.
             api_key=api_key or "none",
             base_url=settings.api_url or OPENAI_URL,
             # step() has deadlines of its own, which keep-alive comments do not extend.
             timeout=Timeout(None, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
-            # The SDK's retries sleep for as long as a 429 says, up to two minutes.
+            # Before a retry the SDK sleeps for as long as a 429 says, up to two minutes.
             max_retries=0,
         )
 
@@ -93,14 +93,14 @@ class OpenAiChat(ToolLlm):
         except APITimeoutError:
             raise
         except APIConnectionError:
-            # Likely a kept-alive connection that the server closed just now.
+            # Probably a kept-alive connection that the server has just closed.
             return await self._create(arguments)
 
     async def _create(self, arguments: Arguments) -> AsyncStream[ChatCompletionChunk]:
         stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
             model=self._model,
             stream=True,
-            # OpenAI's newer models refuse max_tokens; most other servers know nothing else.
+            # OpenAI's newer models refuse max_tokens; most other servers know no other name.
             max_completion_tokens=self._max_tokens if self._is_openai else omit,
             max_tokens=omit if self._is_openai else self._max_tokens,
             **arguments,
@@ -135,7 +135,7 @@ class _Deadline:
 
 
 async def _read_to_end(events: AsyncStream[ChatCompletionChunk]) -> None:
-    """The reply is complete: nothing that happens here can spoil it."""
+    """The reply is complete, so errors no longer matter."""
     with suppress(TimeoutError, OpenAIError, ValueError):
         async with asyncio.timeout(_DONE_TIMEOUT_S):
             while await anext(events, None) is not None:

@@ -16,8 +16,7 @@ class ReplyText:
     """Takes what an LLM writes, as it is written, and keeps it as clauses that can be spoken.
 
     All clauses are kept until the reply is over, so that another voice can go on in the middle.
-    MAX_REPLY_CHARS bounds them, whichever LLM writes. Nobody waits in here to write: how far the
-    LLM is ahead of the voice does not matter.
+    MAX_REPLY_CHARS bounds their memory, whichever LLM writes. The LLM never waits for the voice.
     """
 
     def __init__(self, splitter: ClauseSplitter | None = None) -> None:

@@ -13,26 +13,26 @@ from serve_app.errors import DraftDeclined, EngineError
 from serve_app.settings.schema import ToolUseSettings
 
 _PARAGRAPH = "\n"
-"""Ends a clause that waits for its next word: it is spoken while the tools work."""
+"""Completes a clause that waits for its next word, so that it is spoken while the tools work."""
 
 
 class ToolUser(LlmEngine):
-    """Text of all rounds as one stream. Calls are no part of it, nor of the history."""
+    """The text of all rounds as one stream. Calls appear neither there nor in the history."""
 
     def __init__(
         self, llm: ToolLlm, tools: Toolbox, settings: ToolUseSettings, for_drafts: bool = False
     ) -> None:
-        """`for_drafts`: the user's turn may go on, so no tool is used."""
+        """`for_drafts`: no tool is used, since the user's turn may not be over."""
         self._llm = llm
         self._tools = tools
         self._settings = settings
         self._for_drafts = for_drafts
 
     async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
-        """See LlmEngine. What goes wrong with a tool is told to the model.
+        """See LlmEngine. The model is told when a tool fails.
 
-        Raises what ToolLlm.step does, EngineError when the model asks for tools after the last
-        step, and DraftDeclined when a draft would need a tool.
+        Raises what ToolLlm.step does, EngineError if the model asks for tools after the last
+        step, and DraftDeclined if a draft needs a tool.
         """
         steps: list[ToolStep] = []
         filler = self._settings.filler
@@ -61,7 +61,7 @@ class ToolUser(LlmEngine):
                 await asyncio.gather(work, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Closes the model; the tools have an owner of their own."""
+        """Closes the model. The tools have their own owner."""
         await self._llm.aclose()
 
     def _ask(self, said: "_Round", delta: ToolCallDelta) -> None:
@@ -78,7 +78,7 @@ class ToolUser(LlmEngine):
 
 @dataclass(slots=True)
 class _Round:
-    """What the model said and asked for since the last results."""
+    """What the model has said and asked for since the last results."""
 
     may_call: bool
     text: str = ""

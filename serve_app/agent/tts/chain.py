@@ -1,4 +1,4 @@
-"""Voices in the order in which they are asked, until one speaks."""
+"""Voices, asked one after the other until the reply is said."""
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
@@ -12,27 +12,28 @@ from serve_app.protocol.formats import AudioFormat
 
 
 class TtsChain:
-    """The next voice says what is left of the text. Before the first audio that is all of it; later
-    it is done once, and only if the voice that failed knows exactly how far it got: nothing is said
-    twice."""
+    """When a voice fails, the next one says what is left of the text. Before the first audio that
+    is all of it. After the first audio only one more voice is asked, and only if the voice that
+    failed knows exactly how far it got: nothing is said twice."""
 
     def __init__(self, chain: Chain[TtsEngine], own_voices: Collection[str] = ()) -> None:
-        """`own_voices` names the engines that speak with their configured voice only: those of
-        another provider than the first, to whom the voice that a client asks for means nothing."""
+        """`own_voices` names the engines that speak only with their configured voice. They belong
+        to other providers than the first one does, so a client's choice means nothing to them."""
         self._chain = chain
         self._own_voices = frozenset(own_voices)
 
     def warm_up(self) -> None:
-        """All of them, so that a fall-over is immediate."""
+        """Warms up all of them, so that a fall-over is immediate."""
         for link in self._chain.links:
             link.engine.warm_up()
 
     async def speak(
         self, text: ReplyText, voice: str, format: AudioFormat
     ) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine. Pcm is resampled to `format`.
+        """One reply in `format`; pcm is resampled to it. `voice` is what the client asked for.
 
-        Raises the EngineError of the last engine that was asked.
+        Closing the generator stops the synthesis. Raises the EngineError of the last engine that
+        was asked.
         """
         reached = _Reached()
         failure: EngineError | None = None
@@ -64,7 +65,7 @@ class TtsChain:
 
 
 class _Reached:
-    """How far the voices of one reply got."""
+    """How far the voices of one reply have got."""
 
     def __init__(self) -> None:
         self.chars = 0
@@ -78,7 +79,7 @@ class _Reached:
         self._has_audio = self._has_audio or bool(speech.audio)
 
     def may_go_on(self) -> bool:
-        """Whether another voice may say the rest. After the first audio that is asked once."""
+        """Whether another voice may say the rest; after the first audio only once."""
         if not self._has_audio:
             return True
         may = self._is_exact and not self._has_gone_on

@@ -16,12 +16,12 @@ _PCM_MIN, _PCM_MAX = -32768, 32767
 class PcmResampler:
     """Converts one stream of mono pcm (signed 16-bit little-endian) to another rate.
 
-    libsoxr's `HQ` setting, with the filter's state kept between pushes: the output does not
-    depend on how the input was cut. The filter keeps a few milliseconds back until `last`.
+    Uses libsoxr's `HQ` setting and keeps the filter's state between pushes, so the output does
+    not depend on how the input was cut. The filter keeps a few milliseconds back until `last`.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        # float32, because libsoxr dithers 16-bit output: other noise for every cut.
+        # float32: libsoxr dithers 16-bit output, so each cut would have its own noise.
         self._stream = (
             None
             if from_hz == to_hz
@@ -29,7 +29,7 @@ class PcmResampler:
         )
 
     def push(self, pcm: bytes, last: bool = False) -> bytes:
-        """The next samples in, those that are ready out; `last` flushes and ends the stream.
+        """Takes the next samples and returns those that are ready. `last` ends the stream.
 
         Raises ValueError when `pcm` is not a whole number of samples.
         """
@@ -55,7 +55,7 @@ class SpeechConverter:
         self._resampler = PcmResampler(spoken.rate_hz, wanted.rate_hz) if is_needed else None
 
     def push(self, speech: Speech) -> Speech:
-        """The next speech in, what is ready of its audio out."""
+        """The same speech with the audio that is ready."""
         if self._resampler is None:
             return speech
         return replace(speech, audio=self._resampler.push(speech.audio))

@@ -36,7 +36,7 @@ async def test_functions_and_coroutines_are_called_by_name() -> None:
     ("call", "result"),
     [
         (ToolCall("1", "weather", '{"city": '), "Error: the arguments are not valid JSON"),
-        (ToolCall("1", "weather", "[1]"), "Error: the arguments are no JSON object"),
+        (ToolCall("1", "weather", "[1]"), "Error: the arguments are not a JSON object"),
         (
             ToolCall("1", "weather", '{"city": 3}'),
             "Error: wrong arguments: $.city: 3 is not of type 'string'",
@@ -96,7 +96,7 @@ async def test_too_many_calls_are_told_so() -> None:
     results = await tools.call_all([rome("soon")] * 10)
     await tools.aclose()
     assert results[:8] == ("Clear in Rome.",) * 8
-    assert results[8:] == ("Not called: no more than 8 calls at a time.",) * 2
+    assert results[8:] == ("Not called: only 8 calls at a time are allowed.",) * 2
 
 
 async def test_a_long_result_is_cut() -> None:

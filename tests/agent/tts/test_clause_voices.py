@@ -250,7 +250,7 @@ async def test_an_error_page_is_not_played() -> None:
         options = TtsSettings(provider="generic", api_url=server.url, model="m", voice="v")
         tts = OpenAiSpeech(options, "")
         speeches: list[Speech] = []
-        with pytest.raises(EngineError, match="the server's answer is no audio"):
+        with pytest.raises(EngineError, match="the server's answer is not audio"):
             await collect(tts.speak(say("Hi.")), speeches)
         await tts.aclose()
     assert speeches == []

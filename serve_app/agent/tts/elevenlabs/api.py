@@ -1,4 +1,4 @@
-"""What all of ElevenLabs' WebSockets share: addresses, messages, errors."""
+"""What all transports to ElevenLabs share: addresses, messages, errors."""
 
 import base64
 import json
@@ -27,12 +27,12 @@ from serve_app.settings.schema import TtsSettings
 
 API_URL = "wss://api.elevenlabs.io"
 INACTIVITY_S = 180
-"""The longest that ElevenLabs offers; our own deadlines are shorter. Its default is 20 s."""
+"""The longest that ElevenLabs offers; its default is 20 s. Our own deadlines are shorter."""
 _OPEN_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 0.2
-"""An interrupted reply does not wait longer for ElevenLabs to say goodbye."""
+"""How long an interrupted reply waits for ElevenLabs' closing frame."""
 _MAX_MESSAGE_BYTES = 8 * 2**20
-"""One minute of pcm_44100 in base64; without alignment a whole clause is one message."""
+"""A minute of pcm_44100 in base64. Without alignment a whole clause is one message."""
 _BUSY = {
     "max_active_conversations",  # too many contexts on one socket
     "rate_limit_exceeded",
@@ -44,18 +44,18 @@ _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.INFO)
-"""At DEBUG websockets would log the API key and everything that is said."""
+"""At DEBUG, websockets would log the API key and everything that is said."""
 
 
 class Connect(connect):
-    """A connection in the making, to be entered with `async with`."""
+    """Connects when it is entered with `async with`."""
 
     def __init__(self, url: str, api_key: str, key_variable: str) -> None:
         self.key_variable = key_variable
         super().__init__(
             url,
             additional_headers={"xi-api-key": api_key},
-            compression=None,  # base64 of audio does not get smaller
+            compression=None,  # base64 of audio hardly gets smaller
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
             max_size=_MAX_MESSAGE_BYTES,
@@ -78,12 +78,12 @@ def websocket_url(
     voice: str,
     format: AudioFormat,
 ) -> str:
-    """`voice` is a voice id, empty for the settings' own. Raises ConfigError."""
+    """`voice` is a voice id; empty means the one in the settings. Raises ConfigError."""
     query = {
         "model_id": settings.model_id,
         "output_format": format.name,
         "optimize_streaming_latency": settings.optimize_streaming_latency,
-        "auto_mode": "true",  # speak each clause at once: by default 120 characters are awaited
+        "auto_mode": "true",  # speak each clause at once; the default is to wait for 120 characters
         "sync_alignment": "true",
         "inactivity_timeout": INACTIVITY_S,
     }
@@ -100,12 +100,12 @@ def websocket_url(
 
 
 def spoken(clause: str) -> str:
-    """A clause as ElevenLabs wants it; empty for symbols alone, which make strange noises."""
+    """A clause as ElevenLabs wants it; empty if it is only symbols, which make strange noises."""
     return f"{clause.strip()} " if any(map(str.isalnum, clause)) else ""
 
 
 def decode(raw: str | bytes) -> dict[str, Any]:
-    """Raises ValueError for what makes no sense."""
+    """Raises ValueError if it is not a JSON object."""
     data = json.loads(raw)
     if not isinstance(data, dict):
         raise ValueError("not an object")
@@ -113,14 +113,14 @@ def decode(raw: str | bytes) -> dict[str, Any]:
 
 
 def error_in(data: dict[str, Any]) -> EngineError | None:
-    """The error that a message reports, if it does."""
+    """The error in a message, if there is one."""
     if data.get("error") or ("message" in data and "audio" not in data):
         return reported(str(data.get("error") or data.get("code") or ""))
     return None
 
 
 def read(data: dict[str, Any]) -> ProviderMessage:
-    """A message without an error. Raises ValueError."""
+    """A message without an error. Raises ValueError if it is malformed."""
     is_final = bool(data.get("isFinal") or data.get("is_final"))
     if not data.get("audio"):
         return ProviderMessage(is_final=is_final)
@@ -134,7 +134,7 @@ def read(data: dict[str, Any]) -> ProviderMessage:
 
 
 def reported(code: str) -> EngineError:
-    """Only the error's code: the message may quote the text."""
+    """An error by its code. Its message is left out: it may quote the text."""
     shown = shown_code(code) or "without a code"
     if code in _BUSY:
         return EngineUnavailable("tts", f"ElevenLabs is busy ({shown})")
@@ -151,13 +151,13 @@ def closed_by(closed: ConnectionClosed) -> EngineError:
 
 
 def bad_answer(error: ValueError) -> EngineError:
-    """What came is not what the protocol says."""
+    """For an answer that does not follow the protocol."""
     return EngineError("tts", f"bad answer ({type(error).__name__})", retryable=True)
 
 
 @contextmanager
 def engine_errors(key_variable: str) -> Iterator[None]:
-    """The library's errors as ours; `key_variable` is where the user has put the key."""
+    """Turns the library's errors into ours. `key_variable` is where the user has put the key."""
     try:
         yield
     except InvalidStatus as error:

@@ -21,11 +21,11 @@ _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class HttpVoice(TtsEngine):
-    """One request a clause, streamed (`tts.transport: http`).
+    """One streamed request per clause (`tts.transport: http`).
 
-    Choose it where WebSockets do not get through or a model has none. Each clause is spoken
-    without knowledge of the one before it, and nothing says which text a piece of audio says:
-    the place in a clause is estimated.
+    Choose it where WebSockets are blocked, or for a model that has none. Each clause is spoken
+    without knowledge of the one before it. There is no alignment, so the place within a clause
+    is estimated.
     """
 
     def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
@@ -38,7 +38,7 @@ class HttpVoice(TtsEngine):
         self._client = AsyncElevenLabs(
             base_url=f"{_HTTP_SCHEMES.get(scheme, scheme)}://{rest}",
             api_key=api_key,
-            timeout=settings.first_audio_timeout_s,  # of connecting, and between two pieces
+            timeout=settings.first_audio_timeout_s,  # for connecting, and between two pieces
             httpx_client=self._http,
         )
 
@@ -56,7 +56,7 @@ class HttpVoice(TtsEngine):
         )
 
     async def aclose(self) -> None:
-        """Close the pool of connections."""
+        """Closes the pool of connections."""
         await self._http.aclose()
 
     async def _audio(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
@@ -75,7 +75,7 @@ class HttpVoice(TtsEngine):
 
 @contextmanager
 def _engine_errors(key_variable: str) -> Iterator[None]:
-    """The SDK's errors as ours. Bodies stay out of the messages: they may quote the text."""
+    """Turns the SDK's errors into ours. Bodies stay out of them: they may quote the text."""
     try:
         yield
     except ApiError as error:

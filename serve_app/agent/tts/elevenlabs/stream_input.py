@@ -1,4 +1,4 @@
-"""`stream-input`: a WebSocket of its own for each reply."""
+"""`stream-input`: each reply has its own WebSocket."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -25,13 +25,14 @@ from serve_app.settings.schema import TtsSettings
 
 
 class StreamInputVoice(TtsEngine):
-    """One socket a reply, opened before the first clause is written.
+    """One socket per reply, opened before the first clause is written.
 
-    Choose it (`tts.transport: stream-input`) for a compatible server or a proxy that has no
-    multi-stream-input: each reply costs a TLS handshake, and nothing is resent.
+    Choose it (`tts.transport: stream-input`) for a compatible server, or a proxy, that has no
+    multi-stream-input. Each reply costs a TLS handshake, and nothing is sent again if the
+    connection is lost.
 
-    The SDK (2.78) has realtime synthesis for blocking code only, where it looks for audio
-    between two pieces of text; so this is a client of its own that sends the SDK's messages.
+    The SDK (2.78) offers realtime synthesis only for blocking code, and looks for audio only
+    between two pieces of text. So this is our own client; it sends the SDK's messages.
     """
 
     def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
@@ -67,7 +68,7 @@ class StreamInputVoice(TtsEngine):
                     await asyncio.gather(sender, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Nothing is kept between replies."""
+        """There is nothing to release: each reply closes its own socket."""
 
     def _url(self, voice: str) -> str:
         return websocket_url(self._settings, "stream-input", voice, self.format)
@@ -76,7 +77,7 @@ class StreamInputVoice(TtsEngine):
 async def _receive(
     socket: ClientConnection, sender: "asyncio.Task[None]", progress: Progress
 ) -> ProviderMessage:
-    """A normal close after all text ends the reply as `isFinal` does; others are errors."""
+    """A normal close after all text ends the reply, as `isFinal` does. Any other is an error."""
     try:
         data = decode(await socket.recv())
     except ConnectionClosed as closed:
@@ -100,7 +101,7 @@ async def _send(clauses: AsyncIterator[str], socket: ClientConnection, progress:
         progress.end()
         await socket.send(CloseConnection().json())
     except ConnectionClosed:
-        pass  # the receiver knows why
+        pass  # the receiver reports it
     except Exception:
-        socket.transport.abort()  # wakes the receiver, who raises this
+        socket.transport.abort()  # wakes the receiver, which raises it
         raise

@@ -15,7 +15,7 @@ from serve_app.errors import ConfigError
 
 
 class Phonemes:
-    """gruut in the way that Piper's voices were trained: espeak's symbols."""
+    """Text as espeak's symbols, which Piper's voices were trained on. Made by gruut."""
 
     def __init__(self, language: str) -> None:
         """Raises ConfigError when gruut has no data for `language`, an espeak voice name."""
@@ -46,7 +46,7 @@ class Phonemes:
         try:
             sentences = self._sentences(text)
         except Exception:
-            # gruut cannot spell some numbers (1e999). Losing a number beats losing a reply.
+            # gruut cannot spell some numbers (1e999). Better to lose a number than the reply.
             sentences = self._sentences(re.sub(r"[\d\W]+", " ", text))
         return (_symbols(s) for s in sentences if any(w.phonemes and w.is_spoken for w in s))
 
@@ -56,7 +56,7 @@ class Phonemes:
 
 
 def _symbols(sentence: Sentence) -> str:
-    """Words with a space between them, punctuation right after its word."""
+    """The words, separated by spaces, with punctuation right after its word."""
     parts: list[str] = []
     for word in sentence:
         if word.is_break:
@@ -76,9 +76,9 @@ def _lexicon_path(language: str) -> Path | None:
 
 
 def _indexed(lexicon: Path) -> sqlite3.Connection:
-    """The lexicon in memory with an index on its words.
+    """The lexicon in memory, with an index on its words.
 
-    gruut's file has none, so that every new word costs it scans of 124,000 rows, 13 ms each.
+    gruut's file has no index, so each new word costs scans of 124,000 rows, at 13 ms each.
     """
     memory = sqlite3.connect(":memory:", check_same_thread=False)  # moves to the voice's thread
     memory.execute("ATTACH ? AS file", (f"{lexicon}",))

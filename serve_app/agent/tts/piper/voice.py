@@ -25,10 +25,10 @@ _PCM_PEAK = 32767
 
 
 class PiperVoice(TtsEngine):
-    """A local voice (TtsEngine): each clause becomes one piece of Speech.
+    """A local voice: each clause becomes one Speech.
 
-    One thread synthesises for everyone. A reply has at most one clause in its queue, so
-    replies that overlap take turns clause by clause.
+    One thread synthesises for all replies. A reply has at most one clause in its queue, so
+    replies that overlap take turns, clause by clause.
     """
 
     def __init__(self, settings: TtsSettings) -> None:
@@ -39,24 +39,24 @@ class PiperVoice(TtsEngine):
         self.format = parse_format(f"pcm_{self._model.rate_hz}")
 
     def warm_up(self) -> None:
-        """Let gruut and onnxruntime load the rest now rather than at the first clause."""
+        """Speaks once: gruut and onnxruntime load much of what they need at the first clause."""
         self._thread.submit(self._model.pcm, "Hello, how can I help you today?").result()
 
     async def speak(
         self, clauses: AsyncIterator[str], voice: str = ""
     ) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine. A clause without words gives its text and no audio.
+        """See TtsEngine. A clause without words yields its text and no audio.
 
-        There is one voice, so the ingress lets no client ask for another.
+        `voice` is ignored: there is one voice, and the ingress lets no client ask for another.
 
-        Raises EngineTimeout when a clause waits and works longer than
-        `first_audio_timeout_s`.
+        Raises EngineTimeout when a clause takes longer than `first_audio_timeout_s`, including
+        its time in the queue.
         """
         async for clause in clauses:
             yield Speech(await self._synthesise(clause), clause)
 
     async def aclose(self) -> None:
-        """Drop the queue and wait for the clause in work."""
+        """Drops what is queued, and waits for the current clause."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def _synthesise(self, clause: str) -> bytes:
@@ -83,7 +83,7 @@ class _Inference(BaseModel):
 
 
 class _Description(BaseModel):
-    """What we need of the JSON file that comes with a Piper voice."""
+    """What we need from the JSON file of a Piper voice."""
 
     audio: _Audio
     espeak: _Espeak
@@ -112,7 +112,7 @@ class _Model:
         try:
             return b"".join(self._sentence(symbols) for symbols in self._phonemes.of(clause))
         except Exception as error:
-            # Only the kind of error: its message may quote what is being said.
+            # Only the type of the error: its message may quote what is being said.
             raise EngineError("tts", f"the voice failed ({type(error).__name__})") from error
 
     def _sentence(self, symbols: str) -> bytes:
@@ -162,7 +162,7 @@ def _session(onnx: Path, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Idle workers must not spin: the language model wants the same cores.
+    # Idle workers must not spin: the chat model needs the same cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
