@@ -52,8 +52,8 @@ class Agent:
         return self._speaker.say(text, sound)
 
     def __del__(self) -> Coroutine[Any, Any, None] | None:
-        """Closes everything when a replica ends: Serve then calls this in the constructor's loop
-        and awaits what it returns. Python calls it, too, and does not; then nothing is returned,
+        """Serve calls this when a replica ends, in the constructor's loop, and awaits the result,
+        which closes everything. Python calls it, too, but awaits nothing: then there is no result,
         and everything ends with the process."""
         loop = self.__dict__.pop("_loop", None)
         try:

@@ -31,7 +31,7 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class Attempt:
-    """One reply, or one round of it, asked of one engine."""
+    """One reply, or one round of it, requested from one engine."""
 
     has_begun: bool = False
     """Whether text or audio was passed on."""

@@ -78,7 +78,7 @@ class Calls:
 
 
 class ReplyCall:
-    """One reply that the agent is making. Has to be cancelled, whatever becomes of it."""
+    """One reply that the agent is making. Has to be cancelled in the end, however it ends."""
 
     def __init__(
         self, response: Any, timeout_s: float, on_end: Callable[["ReplyCall"], None]

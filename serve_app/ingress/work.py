@@ -19,7 +19,7 @@ Key = tuple[type, int, int]
 
 
 class Work:
-    """Carries out the effects that ask a model. `put` takes what came of it."""
+    """Carries out the effects that ask a model. `put` takes the resulting events."""
 
     def __init__(
         self, session: str, calls: Calls, put: Callable[[ev.Event], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""Chains of engines whose providers are real local servers, and what becomes known of them."""
+"""Chains of engines whose providers are real local servers, and what metrics would show of them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
@@ -85,7 +85,7 @@ async def speak(
 
 
 class AsWritten(ClauseSplitter):
-    """What is written at once is a clause."""
+    """Takes each piece that is written for a clause."""
 
     def push(self, text: str) -> list[str]:
         return [text] if text else []

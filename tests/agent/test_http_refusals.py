@@ -1,4 +1,4 @@
-"""One table for what HTTP statuses mean, asked of each provider over each of its transports."""
+"""HTTP statuses mean the same, whichever provider answers and over whichever transport."""
 
 import pickle
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

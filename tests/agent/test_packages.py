@@ -15,7 +15,7 @@ HTTP = {**ELEVENLABS, "transport": "http"}
 MCP = [{"name": "tools", "command": ["true"]}]
 
 BIG = {"torch", "transformers", "onnxruntime", "gruut", "openai", "elevenlabs", "mcp", "httpx"}
-"""Each belongs to an engine or to a kind of tool. What all agents load is not here: pydantic,
+"""Each belongs to an engine or to a kind of tool. What every agent loads is left out: pydantic,
 numpy, soxr, jsonschema, and what Ray Serve itself needs."""
 
 BUILD = """

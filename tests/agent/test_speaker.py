@@ -1,4 +1,4 @@
-"""LLM and voice together, over the wire of both providers."""
+"""LLM and voice together, with both providers over real sockets."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -26,7 +26,7 @@ from tests.agent.chains import FORMAT, Clock, Known, voice_chain
 
 CHAT = [ChatMessage("user", "Hello!")]
 NOW_S = 1.0
-"""At once, on a machine that is busy; deadlines of the providers are later."""
+"""Enough for a busy machine, and less than the engines' deadlines."""
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ async def test_a_sound_that_cannot_be_made_is_an_error_and_not_silence_for_ever(
 
 
 async def test_a_client_has_its_own_sample_rate() -> None:
-    """Between two replies at the server's rate; the voice speaks at a third one."""
+    """Between two replies at the server's rate. The voice speaks at a third rate."""
     lengths = []
     async with speaking(ChatScript(["It is late."])) as (speaker, _, _):
         for sound in (Sound(), Sound("nova", 16_000), Sound()):
@@ -116,7 +116,7 @@ async def test_what_was_written_before_the_llm_failed_is_spoken() -> None:
 
 
 async def test_an_llm_that_fails_at_once_waits_for_no_voice() -> None:
-    """ElevenLabs has nothing to say, and does not even say that."""
+    """ElevenLabs has nothing to say and does not answer."""
     chat, voice = ChatScript(status=401), VoiceScript(sends_final=False)
     async with speaking(chat, voice) as (speaker, _, elevenlabs):
         async with asyncio.timeout(NOW_S):
@@ -135,7 +135,7 @@ async def test_of_two_failures_the_first_is_raised() -> None:
 STORY = ChatScript(["Once upon a time, ", "there was a ship. ", "And"], ending="stall")
 
 
-async def test_that_the_text_has_begun_is_known_before_its_audio() -> None:
+async def test_the_beginning_of_the_text_is_known_before_its_audio() -> None:
     async with (
         speaking(STORY, VoiceScript(stall_after=0)) as (speaker, openai, elevenlabs),
         asyncio.timeout(NOW_S),
@@ -190,7 +190,7 @@ async def test_an_interrupt_at_any_time_frees_both_and_leaves_no_task(
 async def interrupt(
     parts: AsyncGenerator[ReplyPart, None], delay_s: float, is_closed: bool
 ) -> None:
-    """Cancels the listener, or lets it close the reply when it has the next part."""
+    """Cancels the listener, or makes it close the reply at the next part."""
     is_over = asyncio.Event()
 
     async def listen() -> None:
@@ -219,7 +219,7 @@ async def test_closing_a_reply_frees_both_providers() -> None:
 
 
 async def outcome(speaker: Speaker) -> tuple[list[ReplyPart], EngineError]:
-    """Of a reply that fails."""
+    """The parts and the error of a reply that fails."""
     parts: list[ReplyPart] = []
     with pytest.raises(EngineError) as caught:
         async for part in speaker.reply(CHAT):
@@ -228,7 +228,7 @@ async def outcome(speaker: Speaker) -> tuple[list[ReplyPart], EngineError]:
 
 
 async def free(openai: FakeOpenAi | None, elevenlabs: FakeElevenLabs | None = None) -> None:
-    """The providers know that nobody listens any more, and no task of the reply is left."""
+    """Waits until the providers know that the reply is over and none of its tasks is left."""
     async with asyncio.timeout(NOW_S):
         if openai is not None:
             await openai.idle()
@@ -240,7 +240,7 @@ async def free(openai: FakeOpenAi | None, elevenlabs: FakeElevenLabs | None = No
 
 
 def is_of_a_reply(task: "asyncio.Task[object]") -> bool:
-    """Not the tasks of sockets, which stay open for the next one."""
+    """Sockets have tasks, too, but stay open for the next reply."""
     coroutine = task.get_coro()
     assert isinstance(coroutine, CoroutineType)
     is_of_agent = "/serve_app/agent/" in coroutine.cr_code.co_filename
@@ -252,7 +252,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 async def test_eight_replies_at_once_are_heard_and_interrupted_without_delay() -> None:
-    """Both delays are measured at the providers' side of the wire."""
+    """Both delays are measured at the providers."""
     chat = ChatScript(["Once upon a time, ", *["and on "] * 500], piece_delay_s=0.01)
     voice = VoiceScript(first_audio_delay_s=0.05, chunk_bytes=2_000, chunk_delay_s=0.02)
     clock = asyncio.get_running_loop().time
@@ -277,7 +277,7 @@ async def test_eight_replies_at_once_are_heard_and_interrupted_without_delay() -
                 if not context.closed.is_set()
             ]
             sent_s = [context.first_audio_at_s for context in contexts]
-            # Which reply has which context is not known; in order they have the least sum.
+            # Which context belongs to which reply is unknown; this order has the least sum.
             to_audio_s += [h - s for h, s in zip(sorted(heard_s), sorted(sent_s), strict=True)]
             started_s = clock()
             await asyncio.gather(*(reply.aclose() for reply in replies))

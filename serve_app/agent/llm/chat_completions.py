@@ -19,7 +19,7 @@ def arguments(
     steps: Sequence[ToolStep],
     may_call: bool,
 ) -> Arguments:
-    """Those of one round of a reply; see ToolLlm.step."""
+    """The arguments for one round of a reply; see ToolLlm.step."""
     asked: Arguments = {"messages": [*_messages(chat), *_tool_messages(steps)]}
     if tools:
         asked["tools"] = [_declaration(tool) for tool in tools]

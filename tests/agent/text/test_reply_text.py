@@ -1,4 +1,4 @@
-"""The text of a reply, while one side writes it and voices read it."""
+"""The text of a reply, while it is written and read."""
 
 import asyncio
 

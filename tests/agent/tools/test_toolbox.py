@@ -67,7 +67,7 @@ async def test_deeply_nested_arguments_are_no_crash() -> None:
 
 
 async def test_a_schema_does_not_fetch_anything() -> None:
-    """A server of tools sends schemas, too."""
+    """Servers of tools send schemas, too."""
     asked: list[Request] = []
 
     def schema_of_strings(request: Request) -> Response:
@@ -108,7 +108,7 @@ async def test_a_long_result_is_cut() -> None:
 
 @pytest.fixture
 def release() -> Iterator[threading.Event]:
-    """Lets go of functions that hang, so that their threads end."""
+    """Releases functions that hang, so that their threads end."""
     event = threading.Event()
     yield event
     event.set()

@@ -1,4 +1,4 @@
-"""Voices that fail, and the next one that says the rest, over the wire."""
+"""Voices that fail, and the next one that says the rest, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -128,7 +128,7 @@ async def test_text_that_is_still_being_written_is_not_lost() -> None:
 
 
 async def test_the_rest_is_said_after_the_last_letter_that_was_heard() -> None:
-    """ElevenLabs loses its connection in the middle of a word, and once more."""
+    """ElevenLabs loses its connection in the middle of a word, and then again."""
     script = Script(cut_after=1, chunk_bytes=1_000)
     async with two(script) as chain:
         await chain.reply(say(*CLAUSES))

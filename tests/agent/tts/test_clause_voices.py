@@ -94,7 +94,7 @@ def text_of(request: Request) -> str:
 
 
 async def fails(kind: str, faults: Faults, **settings: object) -> tuple[list[Speech], EngineError]:
-    """What came of the reply, and the error that ended it."""
+    """What the reply gave, and the error that ended it."""
     speeches: list[Speech] = []
     async with asyncio.timeout(DEADLINE_S), VOICES[kind](faults, **settings) as (tts, _):
         with pytest.raises(EngineError) as caught:

@@ -1,4 +1,4 @@
-"""What all of ElevenLabs' WebSocket voices have in common, over the wire."""
+"""What both of ElevenLabs' WebSocket voices have in common, over real sockets."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from tests.agent.tts import eleven
 from tests.agent.tts.eleven import CLAUSES, DEADLINE_S, KEY, collect, joined, say, say_and_wait
 
 kind = ""
-"""The voice that a test is run with."""
+"""The voice that the current test uses."""
 
 
 @pytest.fixture(autouse=True, params=["stream_input", "multi_context"])
@@ -52,7 +52,7 @@ async def speak(
 async def fails(
     script: Script, clauses: AsyncIterator[str], **settings: object
 ) -> tuple[list[Speech], EngineError]:
-    """What came of the reply, and the error that ended it."""
+    """What the reply gave, and the error that ended it."""
     speeches: list[Speech] = []
     async with FakeElevenLabs(script) as server, voice(server.url, **settings) as tts:
         with pytest.raises(EngineError) as caught:

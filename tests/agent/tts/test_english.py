@@ -1,4 +1,4 @@
-"""What gruut does not say by itself, and says with `readable`."""
+"""What gruut says only with the help of `readable`."""
 
 import gruut
 import pytest
@@ -31,7 +31,7 @@ def test_symbols_become_words(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(("text", "words"), CASES)
 def test_gruut_would_say_something_else(text: str, words: str) -> None:
-    """A rule that a newer gruut makes needless fails here."""
+    """Fails for a rule that a newer gruut does not need."""
     assert _spoken(text) != _spoken(words)
 
 

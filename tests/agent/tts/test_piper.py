@@ -57,7 +57,7 @@ def test_index_changes_no_pronunciation(phonemes: Phonemes) -> None:
 
 
 def describe_voice(directory: Path, **changes: object) -> str:
-    """A voice description that is fine but for `changes`, beside an .onnx that is none."""
+    """A voice description that is valid except for `changes`, beside an invalid .onnx file."""
     config = {
         "audio": {"sample_rate": 22_050},
         "espeak": {"voice": "en-us"},
