@@ -4,7 +4,7 @@ import gruut
 import pytest
 
 from serve_app.agent.tts.piper.english import readable
-from serve_app.agent.tts.piper.voice import _Phonemes
+from serve_app.agent.tts.piper.phonemes import Phonemes
 
 CASES = [
     ("20°C or 50 °F, 10°", "20 degrees Celsius or 50 degrees Fahrenheit, 10 degrees"),
@@ -48,7 +48,7 @@ def test_what_gruut_knows_is_left_alone(text: str) -> None:
 
 
 def test_the_voice_says_the_words() -> None:
-    phonemes = _Phonemes("en-us")
+    phonemes = Phonemes("en-us")
     assert list(phonemes.of("20°C")) == list(phonemes.of("20 degrees Celsius"))
 
 
