@@ -1,8 +1,8 @@
-"""`make bench-agent`: how soon an interrupt frees LLM and voice, and the delay of the first audio.
+"""`make bench-agent`: how soon an interrupt frees LLM and voice, and how late the first audio is.
 
-The agent's engines and Speaker are the server's own; LLM and voice are the shipped stand-ins in a
-process of their own, whose times are compared with ours. What lies between a client and the agent
-is not measured here but by bench.latency.
+The engines and Speaker are the server's own. LLM and voice are the shipped stand-ins, in their own
+process; their times are compared with ours. What lies between a client and the agent is measured
+by bench.latency.
 """
 
 import argparse
@@ -36,52 +36,52 @@ from serve_app.conversation.piece import Piece
 from serve_app.settings.resolve import client_format
 from serve_app.settings.schema import AgentSettings
 
-_SETTLE_S = 5.0
-"""What is not closed by then counts as left open."""
-_LONGEST_HOLD_S = 0.5
-"""Interrupts come at any time in the first audio of a reply, or before it."""
+_REST_S = 5.0
+"""What is not closed after this time counts as left open."""
+_LONGEST_PAUSE_S = 0.5
+"""Interrupts come at a random time within this, after a reply's first audio or its request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """One reply on our side of the wire."""
+    """One reply, seen from our side."""
 
     number: int
     audio_s: float
-    """When its first audio left Speaker; 0: none did."""
+    """When its first audio left Speaker; 0 if none did."""
     interrupt_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class InUse:
     """What is in use between two replies."""
 
     sockets: int
     tasks: int
     files: int
     chats: int
-    """Requests that the LLM still answers, of those seen so far."""
+    """Requests that the LLM is still answering."""
     contexts: int
     """Contexts that the voice has not been told to close."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """All that is printed."""
+class Measured:
+    """Everything that is printed."""
 
     concurrent: int
     replies: int
     llm_closed: Delays
-    """Interrupt to the end of the request's socket at the LLM."""
+    """From the interrupt until the LLM sees the request's socket closed."""
     context_closed: Delays
-    """Interrupt to close_context at the voice."""
+    """From the interrupt until the voice gets close_context."""
     first_audio: Delays
-    """The voice's first byte to the first audio out of Speaker."""
+    """From the voice's first byte until the first audio leaves Speaker."""
     left_open: int
-    """Sockets and contexts that were not closed at all."""
+    """Sockets and contexts that were never closed."""
     interrupts_in_a_row: int
-    before: Open
-    after: Open
+    before: InUse
+    after: InUse
 
     @property
     def has_failures(self) -> bool:
@@ -89,7 +89,7 @@ class Figures:
 
 
 class Quiet(Watcher):
-    """Nobody looks at the breakers here: a failure ends the benchmark."""
+    """Takes no notice of the breakers. A failure ends the benchmark."""
 
     def is_available(self, stage: str, engine: str, is_available: bool) -> None:
         pass
@@ -100,7 +100,7 @@ class Quiet(Watcher):
 
 @asynccontextmanager
 async def speaking(providers: Providers) -> AsyncIterator[Speaker]:
-    """What an agent replica holds."""
+    """As in an agent replica."""
     llm = {"provider": "generic", "model": "m", "api_url": providers.llm_url}
     tts = {
         "provider": "elevenlabs",
@@ -108,46 +108,45 @@ async def speaking(providers: Providers) -> AsyncIterator[Speaker]:
         "api_key_variable": "KEY",
     }
     settings = AgentSettings.model_validate({"llm": llm, "tts": tts})
-    wire = client_format(settings.tts)
     chat = build_llm_chain(settings, {}, Quiet())
-    voice = build_tts_chain(settings, {"KEY": "bench"}, wire, Quiet())
+    voice = build_tts_chain(settings, {"KEY": "bench"}, Quiet())
     voice.warm_up()
     try:
-        yield Speaker(chat, voice, wire)
+        yield Speaker(chat, voice, client_format(settings.tts))
     finally:
         await asyncio.gather(chat.aclose(), voice.aclose())
 
 
-async def measure(providers: Providers, concurrent: int, rounds: int, in_a_row: int) -> Figures:
-    holds = random.Random(0)
+async def measure(providers: Providers, concurrent: int, rounds: int, in_a_row: int) -> Measured:
+    pauses = random.Random(0)
     async with speaking(providers) as speaker:
         numbers = iter(range(10**6))
 
         async def reply(waits_for_audio: bool) -> Interrupted:
-            hold_s = holds.uniform(0, _LONGEST_HOLD_S)
-            return await interrupted(speaker, next(numbers), hold_s, waits_for_audio)
+            pause_s = pauses.uniform(0, _LONGEST_PAUSE_S)
+            return await interrupted(speaker, next(numbers), pause_s, waits_for_audio)
 
         replies = []
         for _ in range(rounds):
             replies += await asyncio.gather(*(reply(True) for _ in range(concurrent)))
-        before = await settled(providers)
+        before = await at_rest(providers)
         for _ in range(in_a_row):
             await reply(False)
-        after = await settled(providers)
+        after = await at_rest(providers)
     return await figures(providers, concurrent, replies, in_a_row, before, after)
 
 
 async def interrupted(
-    speaker: Speaker, number: int, hold_s: float, waits_for_audio: bool
+    speaker: Speaker, number: int, pause_s: float, waits_for_audio: bool
 ) -> Interrupted:
-    """Interrupts a reply `hold_s` after its first audio, or after its request."""
+    """Interrupts a reply `pause_s` after its first audio, or after its request."""
     audio: asyncio.Future[float] = asyncio.get_running_loop().create_future()
     listener = asyncio.create_task(
         _listen(speaker.reply([ChatMessage("user", prompt(number))]), audio)
     )
     if waits_for_audio:
         await audio
-    await asyncio.sleep(hold_s)
+    await asyncio.sleep(pause_s)
     interrupt_s = time.monotonic()
     listener.cancel()
     with suppress(asyncio.CancelledError):
@@ -160,14 +159,14 @@ async def _listen(parts: AsyncGenerator[ReplyPart, None], audio: "asyncio.Future
         async for part in parts:
             if isinstance(part, Piece) and part.audio and not audio.done():
                 audio.set_result(time.monotonic())
-        raise RuntimeError("a reply came to its end: it is too short")
+        raise RuntimeError("a reply ended before its interrupt: it is too short")
     finally:
         await parts.aclose()
 
 
-async def settled(providers: Providers) -> Open:
-    """What is in use when nothing is open at the providers any more, or after a while."""
-    deadline_s = time.monotonic() + _SETTLE_S
+async def at_rest(providers: Providers) -> InUse:
+    """What is in use once nothing is open at the providers, or after _REST_S."""
+    deadline_s = time.monotonic() + _REST_S
     while True:
         seen = await in_use(providers)
         if not (seen.chats or seen.contexts) or time.monotonic() > deadline_s:
@@ -175,10 +174,10 @@ async def settled(providers: Providers) -> Open:
         await asyncio.sleep(0.05)
 
 
-async def in_use(providers: Providers) -> Open:
+async def in_use(providers: Providers) -> InUse:
     report = await providers.report()
     process = psutil.Process()
-    return Open(
+    return InUse(
         sockets=len(process.net_connections("inet")),
         tasks=len(asyncio.all_tasks()),
         files=process.num_fds(),
@@ -192,14 +191,14 @@ async def figures(
     concurrent: int,
     replies: list[Interrupted],
     in_a_row: int,
-    before: Open,
-    after: Open,
-) -> Figures:
+    before: InUse,
+    after: InUse,
+) -> Measured:
     report = await providers.report()
     chats = {chat.number: chat for chat in report.chats}
     contexts = {context.number: context for context in report.contexts}
     ours = [(reply, chats[reply.number], contexts[reply.number]) for reply in replies]
-    return Figures(
+    return Measured(
         concurrent=concurrent,
         replies=len(replies),
         llm_closed=_delays([chat.ended_s - reply.interrupt_s for reply, chat, _ in ours]),
@@ -216,7 +215,7 @@ def _delays(values_s: list[float]) -> Delays:
     return delays([value_s * 1000 for value_s in values_s])
 
 
-def table(row: Figures) -> Iterator[str]:
+def table(row: Measured) -> Iterator[str]:
     """The lines to print."""
     yield f"{row.concurrent} replies at once, {row.replies} in all, ms          p50    p95    max"
     yield f"interrupt to the LLM's socket closed           {_line(row.llm_closed)}"
@@ -259,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.agent", description=__doc__)
     add = parser.add_argument
     add("--concurrent", type=int, default=8, help="replies at once (default 8)")
-    add("--rounds", type=int, default=25, help="of so many replies (default 25)")
+    add("--rounds", type=int, default=25, help="of that many replies (default 25)")
     add("--in-a-row", type=int, default=200, help="interrupts one after the other (default 200)")
     return parser
 

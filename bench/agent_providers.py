@@ -1,7 +1,8 @@
-"""The shipped stand-ins for LLM and voice, in a process that tells when what happened.
+"""The shipped stand-ins for LLM and voice, in a process that reports what happened when.
 
 `python -m bench.agent_providers` prints its two addresses, then a report in JSON for each line of
-its standard input, and ends with that. Times are the monotonic clock's, which all processes share.
+its standard input, and ends when its input does. Times are those of the monotonic clock, which all
+processes share.
 """
 
 import asyncio
@@ -18,57 +19,57 @@ from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
 
 FIRST_TOKEN_S = 0.05
-"""Request to the first token."""
+"""From the request to the first token."""
 NEXT_TOKEN_S = 0.01
 FIRST_AUDIO_S = 0.05
-"""First clause to the first byte of its audio."""
+"""From the first clause to the first byte of its audio."""
 CHUNK_S = 0.03
 _CHUNK_BYTES = 4096
-"""93 ms of the voice, pcm_22050."""
+"""93 ms of pcm_22050."""
 _MAX_REPLIES = 2_000
 _STORY = "they went down to the sea, and there they found another ship. Then " * 20
-"""Over a minute of speech."""
+"""More than a minute of speech."""
 
 
 def prompt(number: int) -> str:
-    """That of the `number`th reply, whose text begins with its number."""
+    """The prompt of this reply, whose text begins with its number."""
     return f"Reply {number}."
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One reply at the providers."""
+    """One reply, seen from a provider."""
 
     number: int
     begun_s: float
-    """The request, or the first byte of audio; 0: not yet."""
+    """When the request came, or when the first byte of audio was sent; 0 if not yet."""
     ended_s: float
-    """When the client closed the request's socket, or the context; 0: not yet."""
+    """When the client closed the request's socket, or the context; 0 if not yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What the providers know."""
+class Sightings:
+    """What the providers have seen."""
 
     chats: list[Seen]
     contexts: list[Seen]
 
 
 class Providers:
-    """The process from outside."""
+    """The process, seen from outside."""
 
     def __init__(self, replies: IO[str], asks: IO[str]) -> None:
         self._replies = replies
         self._asks = asks
         self.llm_url, self.voice_url = (replies.readline().strip() for _ in range(2))
         if not self.voice_url:
-            raise RuntimeError("the providers do not start")
+            raise RuntimeError("the providers did not start")
 
-    async def report(self) -> Report:
+    async def report(self) -> Sightings:
         """What they have seen so far."""
         print("report", file=self._asks, flush=True)
         raw = json.loads(await asyncio.to_thread(self._replies.readline))
-        return Report(*([Seen(**seen) for seen in raw[key]] for key in ("chats", "contexts")))
+        return Sightings(*([Seen(**seen) for seen in raw[key]] for key in ("chats", "contexts")))
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def providing() -> Iterator[Providers]:
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the benchmark, which ends first
+        start_new_session=True,  # Ctrl-C goes to the benchmark, which ends first
     )
     with process:  # closes standard input and waits
         assert process.stdin is not None and process.stdout is not None
@@ -107,7 +108,7 @@ async def serve() -> None:
 
 def _report(
     openai: openai_server.FakeOpenAi, elevenlabs: elevenlabs_server.FakeElevenLabs
-) -> Report:
+) -> Sightings:
     chats = [
         Seen(
             _number(request.body["messages"][0]["content"]),
@@ -121,11 +122,11 @@ def _report(
         for connection in elevenlabs.connections
         for context in connection.contexts.values()
     ]
-    return Report(chats, contexts)
+    return Sightings(chats, contexts)
 
 
 def _number(text: str) -> int:
-    """The first one in it; -1 for a context that was closed before it got any text."""
+    """The first number in it; -1 for a context that was closed before it got any text."""
     found = re.search(r"\d+", text)
     return int(found[0]) if found else -1
 

@@ -1,4 +1,4 @@
-"""An LLM and a voice with fixed delays, in a process of their own: the benchmarks' providers.
+"""The benchmarks' providers: an LLM and a voice with fixed delays, in their own process.
 
 `python -m bench.providers` prints its two addresses and ends when its standard input does.
 """
@@ -14,46 +14,46 @@ from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
 
 FIRST_TOKEN_S = 0.15
-"""Request to the first token."""
+"""From the request to the first token."""
 NEXT_TOKEN_S = 0.01
 FIRST_AUDIO_S = 0.12
-"""First clause to the first byte of its audio."""
+"""From the first clause to the first byte of its audio."""
 _CHUNK_BYTES = 4096
-"""93 ms of the voice, pcm_22050."""
+"""93 ms of pcm_22050."""
 _CHUNK_S = 0.03
 REAL_TIME_FACTOR = _CHUNK_BYTES / 2 / 22_050 / _CHUNK_S
-"""Seconds of audio a second, about 3."""
+"""Seconds of audio per second, about 3."""
 
 PROMPT = "You are a helpful voice assistant. Answer briefly."
 STORY_PROMPT = "You are a storyteller. Go on until you are interrupted."
 ANSWER = "Yes, I can help you with that. What should I do next?"
 STORY = "Then they went down to the sea, and there they found another ship. " * 20
-"""Over a minute of speech, which takes the voice more than 20 s to deliver."""
+"""More than a minute of speech, which takes the voice more than 20 s to deliver."""
 
 
 @contextmanager
 def provided() -> Iterator[dict[str, str]]:
-    """Runs the providers; gives the environment that makes a server use them."""
+    """Runs the providers. Yields the environment that makes a server use them."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.providers"],
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # Ctrl-C is for the server and the client, which end first.
+        # Ctrl-C goes to the server and the client, which end first.
         start_new_session=True,
     )
     with process:  # closes standard input and waits
         assert process.stdout is not None
         llm_url, voice_url = (process.stdout.readline().strip() for _ in range(2))
         if not voice_url:
-            raise RuntimeError("the providers do not start")
+            raise RuntimeError("the providers did not start")
         yield environment(llm_url, voice_url)
     if process.returncode:
         raise RuntimeError(f"the providers ended with {process.returncode}")
 
 
 def environment(llm_url: str, voice_url: str) -> dict[str, str]:
-    """What makes a server use the two."""
+    """The environment that makes a server use the two."""
     return {
         "OPENAI_API_KEY": "sk-bench",
         "TEXT_GENERATION_API_URL": llm_url,
@@ -88,7 +88,7 @@ async def serve() -> None:
 
 
 def _tokens(text: str) -> list[str]:
-    """About as chat models cut it: words with the space before them, and punctuation."""
+    """Roughly as chat models cut it: words with the space before them, and punctuation."""
     return re.findall(r"\s*\w+|[^\w\s]", text)
 
 

@@ -1,7 +1,7 @@
 """`make bench-speech`: how soon a reply is heard, and whether its playback runs dry.
 
-The same replies are spoken clause by clause, as the server does, and sentence by sentence. The LLM
-stands in with a fixed rate of tokens; Speaker and the Piper voice are the server's own.
+The same replies are spoken clause by clause, as the server does it, and sentence by sentence. The
+LLM is a stand-in with a fixed rate of tokens; Speaker and the Piper voice are the server's own.
 """
 
 import argparse
@@ -14,14 +14,15 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from bench.agent import Quiet
 from serve_app.agent.engines import LlmEngine
+from serve_app.agent.factory import build_tts_chain
 from serve_app.agent.speaker import Speaker
 from serve_app.agent.text.clauses import ClauseLengths, ClauseSplitter, ReplyLengths
-from serve_app.agent.tts.piper.voice import PiperVoice
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.schema import AgentSettings, TtsSettings
 
 REPLIES = {
     "short": "Yes, of course. What time suits you best?",
@@ -54,8 +55,8 @@ REPLIES = {
 }
 FIRST_TOKEN_S = 0.15
 _TOKEN_LETTERS = 4
-"""English prose has about four characters in a token, for the vocabularies of today's models."""
-_WIRE = parse_format("pcm_44100")
+"""English prose has about four characters per token in the vocabularies of today's models."""
+_FORMAT = parse_format("pcm_44100")
 _NEVER = 10**9
 _SENTENCE = ClauseLengths(comma=_NEVER, phrase=_NEVER, longest=_NEVER)
 SPLITTERS: dict[str, Callable[[], ClauseSplitter]] = {
@@ -80,19 +81,19 @@ class FixedRate(LlmEngine):
             due_s += self._token_s
 
     async def aclose(self) -> None:
-        """Nothing to give back."""
+        """There is nothing to release."""
 
 
 @dataclass(frozen=True, slots=True)
-class Playback:
+class Heard:
     """One reply as its listener hears it."""
 
     first_audio_ms: float
     """Since the request to the LLM."""
     dry_ms: float
-    """Silence in the reply because the next audio was not there yet."""
+    """Silence within the reply because the next audio was late."""
     gaps: int
-    """How many times."""
+    """How many such silences there were."""
     audio_s: float
 
 
@@ -101,12 +102,12 @@ class Row:
     """Medians over the runs of one reply."""
 
     reply: str
-    clauses: Playback
-    sentences: Playback
+    clauses: Heard
+    sentences: Heard
 
     @property
     def ratio(self) -> float:
-        """Of the first audio, clauses to sentences."""
+        """Time to the first audio: clauses divided by sentences."""
         return self.clauses.first_audio_ms / self.sentences.first_audio_ms
 
 
@@ -114,7 +115,7 @@ def tokens(text: str) -> Iterator[str]:
     return (text[i : i + _TOKEN_LETTERS] for i in range(0, len(text), _TOKEN_LETTERS))
 
 
-async def play(speaker: Speaker) -> Playback:
+async def play(speaker: Speaker) -> Heard:
     loop = asyncio.get_running_loop()
     asked_s = loop.time()
     first_s, played_until_s, dry_s, gaps, audio_s = 0.0, 0.0, 0.0, 0, 0.0
@@ -129,26 +130,27 @@ async def play(speaker: Speaker) -> Playback:
                 gaps += 1
             played_until_s = max(now_s, played_until_s) + part.duration_s
             audio_s += part.duration_s
-    return Playback(first_s * 1000, dry_s * 1000, gaps, audio_s)
+    return Heard(first_s * 1000, dry_s * 1000, gaps, audio_s)
 
 
 async def measure(runs: int, tokens_per_s: float, threads: int) -> list[Row]:
-    async with aclosing(PiperVoice(TtsSettings(threads=threads))) as voice:
-        voice.warm_up()
+    settings = AgentSettings(tts=TtsSettings(provider="local", threads=threads))
+    async with aclosing(build_tts_chain(settings, {}, Quiet())) as voices:
+        voices.warm_up()
         rows = []
         for name, text in REPLIES.items():
             llm = FixedRate(text, tokens_per_s)
             medians = {}
             for method, splitter in SPLITTERS.items():
-                speaker = Speaker(llm, voice, _WIRE, splitter)
+                speaker = Speaker(llm, voices, _FORMAT, splitter)
                 medians[method] = median([await play(speaker) for _ in range(runs)])
             rows.append(Row(name, **medians))
             print(line(rows[-1]), flush=True)
         return rows
 
 
-def median(plays: Sequence[Playback]) -> Playback:
-    return Playback(
+def median(plays: Sequence[Heard]) -> Heard:
+    return Heard(
         round(statistics.median(play.first_audio_ms for play in plays), 1),
         round(statistics.median(play.dry_ms for play in plays), 1),
         statistics.median_high(play.gaps for play in plays),
@@ -157,7 +159,7 @@ def median(plays: Sequence[Playback]) -> Playback:
 
 
 def line(row: Row) -> str:
-    def dry(play: Playback) -> str:
+    def dry(play: Heard) -> str:
         return f"{play.dry_ms:5.0f} ms ({play.gaps})"
 
     return (

@@ -1,9 +1,8 @@
-"""The agent: an LLM and a voice, one streaming call a reply."""
+"""The agent: an LLM and a voice, with one streaming call per reply."""
 
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
 from typing import Any
 
 from deployments.engine_metrics import EngineMetrics
@@ -18,42 +17,44 @@ from serve_app.settings.schema import AgentSettings
 
 
 class Agent:
-    """Holds the provider clients or the local models, and the tools."""
+    """Owns the clients of providers or the local models, and the tools."""
 
     def __init__(self, settings: AgentSettings) -> None:
-        """In the event loop: sockets and MCP servers are connected to ahead."""
+        """To be called in the event loop: connects to providers and MCP servers ahead of time."""
         watcher = EngineMetrics()
         self._llm = build_llm_chain(settings, os.environ, watcher)
-        wire = client_format(settings.tts)
-        self._tts = build_tts_chain(settings, os.environ, wire, watcher)
+        self._tts = build_tts_chain(settings, os.environ, watcher)
         self._tts.warm_up()
         self._tools = build_toolbox(settings, os.environ)
         writer, drafter = with_tools(self._llm, self._tools, settings)
-        self._speaker = Speaker(writer, self._tts, wire)
-        self._drafting_speaker = Speaker(drafter, self._tts, wire)
+        format = client_format(settings.tts)
+        self._speaker = Speaker(writer, self._tts, format)
+        self._drafting_speaker = Speaker(drafter, self._tts, format)
         self._loop = asyncio.get_running_loop()
+
+    # Coroutines that return a generator, so that nothing lies between the speaker and Serve, which
+    # awaits them and streams (2.60, replica.py, `_call_user_generator`). A plain method would not
+    # do: where Serve runs those in threads, it takes no asynchronous generator from them.
 
     async def reply(
         self, chat: list[ChatMessage], sound: Sound, is_draft: bool
     ) -> AsyncGenerator[ReplyPart, None]:
-        """Clauses and audio as they come; a cancelled call stops LLM, tools and voice.
+        """The answer, as it is made. In a call that is cancelled Serve raises CancelledError at
+        the point that the generator has reached: that stops LLM, tools and voice.
 
         Raises EngineError, and DraftDeclined for a draft that would need a tool.
         """
         speaker = self._drafting_speaker if is_draft else self._speaker
-        async with aclosing(speaker.reply(chat, sound)) as parts:
-            async for part in parts:
-                yield part
+        return speaker.reply(chat, sound)
 
     async def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
-        """The text as speech."""
-        async with aclosing(self._speaker.say(text, sound)) as parts:
-            async for part in parts:
-                yield part
+        """The text as speech. Cancellation and errors are as for `reply`."""
+        return self._speaker.say(text, sound)
 
     def __del__(self) -> Coroutine[Any, Any, None] | None:
-        """Serve awaits what this returns when a replica ends, in the constructor's loop. Python,
-        which calls it too, does not: then all ends with the process."""
+        """Serve calls this when a replica ends, in the constructor's loop, and awaits the result,
+        which closes everything. Python calls it, too, but awaits nothing: then there is no result,
+        and everything ends with the process."""
         loop = self.__dict__.pop("_loop", None)
         try:
             return self._aclose() if loop is asyncio.get_running_loop() else None

@@ -1,4 +1,4 @@
-"""How the engines of the chains are, as Ray's metrics."""
+"""How the engines are doing, as Ray's metrics."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from ray.serve.metrics import Counter, Gauge
 from serve_app.agent.chain import Watcher
 
 _TAGS: Any = ("stage", "engine")
-"""`llm` or `tts`, and place and provider in its chain, such as `1-openai`. Serve adds the replica,
-which has breakers of its own."""
+"""`llm` or `tts`, and the engine's place and provider, such as `1-openai`. Serve adds the replica,
+as each has its own breakers."""
 
 
 class EngineMetrics(Watcher):
-    """Prometheus gets them as `ray_echo_engine_available` and `ray_echo_engine_failures_total`."""
+    """In Prometheus: `ray_echo_engine_available` and `ray_echo_engine_failures_total`."""
 
     def __init__(self) -> None:
         self._available = Gauge(
@@ -22,7 +22,7 @@ class EngineMetrics(Watcher):
         )
         self._failures = Counter(
             "echo_engine_failures",
-            description="Replies, or rounds of one, that the engine did not begin or not finish.",
+            description="Replies, or rounds of one, that the engine failed to begin or to finish.",
             tag_keys=_TAGS,
         )
 

@@ -1,14 +1,15 @@
-"""A circuit breaker: whether an engine that failed is asked again. Time is handed in."""
+"""A circuit breaker: decides whether an engine that failed is asked again. Has no clock."""
 
 from serve_app.settings.schema import BreakerSettings
 
 
 class Breaker:
-    """Closed, it lets every call through. After `failures` in a row it opens and lets none through
-    for `cool_down_s`; then one, the trial, whose success closes it and whose failure opens it anew.
+    """While closed, it lets every call through. After `failures` in a row it opens and lets no call
+    through for `cool_down_s`. Then it lets one through, the trial: success closes the breaker,
+    failure opens it again.
 
-    Calls that began before it opened may still end: a success closes it, a failure says nothing
-    new.
+    Calls that began before it opened may end later: a success closes it, a failure changes
+    nothing.
     """
 
     def __init__(self, settings: BreakerSettings) -> None:
@@ -28,7 +29,7 @@ class Breaker:
         return self._retry_at_s or 0.0
 
     def admits(self, now_s: float) -> bool:
-        """Whether a call may be made now. Each one that is has to be reported by one of the
+        """Whether a call may be made now. If so, its end has to be reported with one of the
         methods below."""
         if self._retry_at_s is None:
             return True
@@ -38,13 +39,13 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
-        """A call did what it should."""
+        """A call did what it was asked to."""
         self._failures = 0
         self._retry_at_s = None
         self._is_trying = False
 
     def failed(self, now_s: float, is_final: bool = False) -> None:
-        """`is_final`: waiting will not help by itself, so that one failure is enough."""
+        """`is_final`: waiting alone will not help, so one failure is enough to open."""
         self._failures += 1
         is_enough = is_final or self._failures >= self._settings.failures
         if self._is_trying or (not self.is_open and is_enough):
@@ -52,5 +53,5 @@ class Breaker:
         self._is_trying = False
 
     def abandoned(self) -> None:
-        """A call ended without a verdict: its caller had no more use for it."""
+        """A call ended without a verdict."""
         self._is_trying = False

@@ -1,4 +1,4 @@
-"""Engines of one stage in the order in which they are asked."""
+"""The engines of one stage, in the order in which they are asked."""
 
 import asyncio
 import logging
@@ -18,23 +18,23 @@ log = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
-    """Who wants to know how the engines are, such as metrics."""
+    """Is told how the engines are doing; metrics, for example."""
 
     def is_available(self, stage: str, engine: str, is_available: bool) -> None:
         """At start, and when a breaker opens or closes."""
         ...
 
     def has_failed(self, stage: str, engine: str) -> None:
-        """An engine did not do what it was asked for."""
+        """An engine did not do what it was asked to."""
         ...
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One reply, or one round of it, asked of one engine."""
+    """One reply, or one round of it, requested from one engine."""
 
     has_begun: bool = False
-    """Whether text, or audio, was given out."""
+    """Whether text or audio was passed on."""
 
 
 class Link(Generic[E]):
@@ -49,10 +49,10 @@ class Link(Generic[E]):
         watcher: Watcher,
         clock: Callable[[], float],
     ) -> None:
+        self.name = name
         self.engine = engine
         self.breaker = Breaker(settings)
         self._stage = stage
-        self._name = name
         self._cool_down_s = settings.cool_down_s
         self._watcher = watcher
         self._clock = clock
@@ -60,18 +60,18 @@ class Link(Generic[E]):
 
     @contextmanager
     def attempt(self, has_option: bool = False) -> Iterator[Attempt]:
-        """Around all that is asked of the engine: how it ends is the breaker's verdict.
+        """Put this around a request: its end is the breaker's verdict on the engine.
 
-        An error that no retry mends, and that is no EngineRefused, is about this one request: it
-        says nothing about the engine. With `has_option` (a client chose something, such as a voice)
-        EngineRefused may be, too. Nor does a caller who leaves before anything was given out say
-        anything.
+        There is no verdict when an error concerns only this request: one that no retry can mend,
+        except EngineRefused. With `has_option` (the client chose something, such as a voice) even
+        EngineRefused may concern only this request. There is no verdict either when the caller
+        leaves before anything was passed on.
         """
         attempt = Attempt()
         try:
             yield attempt
         except EngineError as error:
-            self._watcher.has_failed(self._stage, self._name)
+            self._watcher.has_failed(self._stage, self.name)
             self._failed(error, isinstance(error, EngineRefused) and not has_option)
             raise
         except BaseException:
@@ -90,8 +90,8 @@ class Link(Generic[E]):
         was_open = self.breaker.is_open
         self.breaker.succeeded()
         if was_open:
-            log.warning("%s: %s answers again", self._stage, self._name)
-            self._watcher.is_available(self._stage, self._name, True)
+            log.warning("%s: %s answers again", self._stage, self.name)
+            self._watcher.is_available(self._stage, self.name, True)
 
     def _failed(self, error: EngineError, is_refused: bool) -> None:
         if not (is_refused or error.retryable):
@@ -100,8 +100,8 @@ class Link(Generic[E]):
         self.breaker.failed(self._clock(), is_final=is_refused)
         if self.breaker.is_open and not was_open:
             left_out = "%s: %s is not asked for %g s (%s)"
-            log.warning(left_out, self._stage, self._name, self._cool_down_s, error.message)
-            self._watcher.is_available(self._stage, self._name, False)
+            log.warning(left_out, self._stage, self.name, self._cool_down_s, error.message)
+            self._watcher.is_available(self._stage, self.name, False)
 
 
 class Chain(Generic[E]):
@@ -122,10 +122,10 @@ class Chain(Generic[E]):
         )
 
     def admitted(self) -> Iterator[Link[E]]:
-        """Those to ask, one after the other until one answers.
+        """The engines to ask, one after the other, until one answers.
 
-        If no breaker lets a call through, the engine whose trial is due first is asked all the
-        same: that costs less than a reply that was not even tried. So one that has no alternative
+        If no breaker lets a call through, the engine whose trial is due first is asked anyway:
+        that costs less than a reply that nobody tried to give. So an engine without an alternative
         is always asked.
         """
         anyone = False
@@ -137,5 +137,5 @@ class Chain(Generic[E]):
             yield min(self.links, key=lambda link: link.breaker.retry_at_s)
 
     async def aclose(self) -> None:
-        """Closes all engines, whatever one of them says."""
+        """Closes all engines, even if one of them fails to close."""
         await asyncio.gather(*(link.engine.aclose() for link in self.links), return_exceptions=True)

@@ -10,12 +10,12 @@ from serve_app.protocol.formats import AudioFormat
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A piece of the agent's voice."""
+    """What a voice engine made, in its own format."""
 
     audio: bytes
-    """In the engine's `format`; for pcm a whole number of 16-bit samples."""
+    """In the engine's `format`. Of pcm a whole number of 16-bit samples."""
     text: str
-    """What these bytes say. The texts of a reply, joined, are the text that was put in."""
+    """What `audio` says. Joined, the texts of a reply are the text that the engine was given."""
     is_exact: bool = True
     """Whether the audio ends where `text` does, or that is estimated."""
 
@@ -26,13 +26,13 @@ class LlmEngine(Protocol):
     def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """The reply as it is written, in pieces of any size.
 
-        Closing the generator stops the work and frees the provider's side at once.
+        Closing the generator stops the work and the provider's request at once.
         Raises EngineError (stage `llm`).
         """
         ...
 
     async def aclose(self) -> None:
-        """Give back sockets and threads."""
+        """Release sockets and threads."""
         ...
 
 
@@ -42,20 +42,20 @@ class TtsEngine(Protocol):
     format: AudioFormat
 
     def warm_up(self) -> None:
-        """Called once in the event loop, at start: do what the first reply would wait for.
+        """Do ahead what the first reply would wait for. Called once, at start, in the event loop.
 
-        What a provider makes of it must not matter here: the first reply will say so.
+        Must not fail because of the provider: the first reply will report that.
         """
         return None
 
     def speak(self, clauses: AsyncIterator[str], voice: str) -> AsyncGenerator[Speech, None]:
-        """One reply: clauses in, audio out, in order, as early as possible.
+        """One reply: clauses in, audio out, in order and as early as possible.
 
-        `voice` is what the client asked for; empty is the configured voice.
+        `voice` is what the client asked for; empty means the configured voice.
         Closing the generator stops the synthesis. Raises EngineError (stage `tts`).
         """
         ...
 
     async def aclose(self) -> None:
-        """Give back sockets and threads."""
+        """Release sockets and threads."""
         ...

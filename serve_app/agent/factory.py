@@ -1,4 +1,4 @@
-"""Settings to engines. The one place to add a provider; imports only what is chosen."""
+"""From settings to engines. To add a provider, add it here. Imports only what is chosen."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,6 @@ from serve_app.agent.chain import Chain, E, Watcher
 from serve_app.agent.engines import LlmEngine, TtsEngine
 from serve_app.agent.llm.chain import LlmChain
 from serve_app.agent.tts.chain import TtsChain
-from serve_app.agent.tts.voices import OwnVoice, resampled
 from serve_app.protocol.formats import (
     ELEVEN_LABS_FORMATS,
     NOT_OVER_WEBSOCKETS,
@@ -18,22 +17,21 @@ from serve_app.settings.schema import AgentSettings, BreakerSettings, LlmSetting
 
 
 def build_llm_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> LlmChain:
-    """The chat models of a resolved configuration. All are loaded now, the local one of
-    `llm_fallbacks` too: a fall-over must not wait for that."""
+    """The chat models of a resolved configuration. All are loaded now, even a local one in
+    `llm_fallbacks`: a fall-over must not wait for that."""
     engines = [build_llm(settings, env) for settings in agent.llms]
     return LlmChain(_chain("llm", agent.llms, engines, agent.breaker, watcher))
 
 
-def build_tts_chain(
-    agent: AgentSettings, env: Mapping[str, str], wire: AudioFormat, watcher: Watcher
-) -> TtsChain:
-    """The voices of a resolved configuration, in the format of the wire, all loaded now."""
-    engines = [resampled(build_tts(settings, env), wire) for settings in agent.voices]
-    engines = [
-        voice if settings.provider == agent.tts.provider else OwnVoice(voice)
-        for voice, settings in zip(engines, agent.voices, strict=True)
+def build_tts_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> TtsChain:
+    """The voices of a resolved configuration, all loaded now."""
+    engines = [build_tts(settings, env) for settings in agent.voices]
+    own_voices = [
+        name
+        for name, settings in zip(_names(agent.voices), agent.voices, strict=True)
+        if settings.provider != agent.tts.provider
     ]
-    return TtsChain(_chain("tts", agent.voices, engines, agent.breaker, watcher), wire)
+    return TtsChain(_chain("tts", agent.voices, engines, agent.breaker, watcher), own_voices)
 
 
 def _chain(
@@ -43,9 +41,13 @@ def _chain(
     breaker: BreakerSettings,
     watcher: Watcher,
 ) -> Chain[E]:
-    names = [f"{number}-{one.provider}" for number, one in enumerate(settings, 1)]
-    named = dict(zip(names, engines, strict=True))
+    named = dict(zip(_names(settings), engines, strict=True))
     return Chain(stage, named, breaker, watcher, time.monotonic)
+
+
+def _names(settings: Sequence[LlmSettings | TtsSettings]) -> list[str]:
+    """Place and provider, such as `1-openai`."""
+    return [f"{number}-{one.provider}" for number, one in enumerate(settings, 1)]
 
 
 def build_llm(settings: LlmSettings, env: Mapping[str, str]) -> LlmEngine:
@@ -91,9 +93,9 @@ def _build_eleven_labs(settings: TtsSettings, api_key: str) -> TtsEngine:
 
 
 def eleven_labs_format(settings: TtsSettings) -> AudioFormat:
-    """What ElevenLabs is asked for: pcm at a rate that it does not offer is resampled."""
-    wire = parse_format(settings.output_format or "pcm_22050")
-    is_offered = wire.name in ELEVEN_LABS_FORMATS and (
-        settings.transport == "http" or wire.name not in NOT_OVER_WEBSOCKETS
+    """The format to ask ElevenLabs for. Pcm at a rate that it does not offer is resampled later."""
+    wanted = parse_format(settings.output_format or "pcm_22050")
+    is_offered = wanted.name in ELEVEN_LABS_FORMATS and (
+        settings.transport == "http" or wanted.name not in NOT_OVER_WEBSOCKETS
     )
-    return parse_format("pcm_24000") if wire.is_pcm and not is_offered else wire
+    return parse_format("pcm_24000") if wanted.is_pcm and not is_offered else wanted

@@ -1,4 +1,4 @@
-"""What a reply is made of, as the agent streams it to the ingress."""
+"""The parts of a reply, as the agent streams them to the ingress."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,8 @@ from serve_app.conversation.piece import Piece
 
 
 @dataclass(frozen=True, slots=True)
-class Clause:
-    """Text that was just handed to the voice."""
-
-    text: str
+class Began:
+    """The voice has its first clause. Comes once, before all pieces, unless there is no text."""
 
 
-ReplyPart = Clause | Piece
+ReplyPart = Began | Piece

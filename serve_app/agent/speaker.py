@@ -1,19 +1,20 @@
 """A reply: the LLM writes, the voice speaks clause by clause, both at the same time.
 
-What the LLM writes is made speakable before it is cut, and what the voice gets is what `Clause` and
-`Piece` carry. So captions and the history hold the words as they were said, without markdown, and
-their place in the audio is known.
+The text is made speakable before it is cut into clauses, and a Piece carries the text as it is
+spoken. So captions and the history show the words that were said, without markdown, and where they
+are in the audio is known.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Any
 
-from serve_app.agent.engines import LlmEngine, Speech, TtsEngine
-from serve_app.agent.parts import Clause, ReplyPart
+from serve_app.agent.engines import LlmEngine, Speech
+from serve_app.agent.parts import Began, ReplyPart
 from serve_app.agent.text.clauses import ClauseSplitter
-from serve_app.agent.text.speakable import Speakable
-from serve_app.agent.tts.voices import resampled
+from serve_app.agent.text.reply_text import ReplyText
+from serve_app.agent.tts.chain import TtsChain
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
@@ -22,98 +23,79 @@ from serve_app.protocol.formats import AudioFormat, parse_format
 _PIECE_S = 0.5
 """Longest piece of audio that is sent: short enough to be cut off, long enough that a client
 which plays pieces one after the other, as Echo's does, has few seams."""
-_PIECES_AHEAD = 64
-"""Bound of the queues between LLM, voice and caller."""
-
-
-_Queue = asyncio.Queue[ReplyPart | Exception | None]
 
 
 class Speaker:
-    """Puts an LLM and a voice together."""
+    """Puts an LLM and the voices together."""
 
     def __init__(
         self,
         llm: LlmEngine,
-        tts: TtsEngine,
-        wire: AudioFormat,
+        voices: TtsChain,
+        format: AudioFormat,
         splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
     ) -> None:
+        """`format` is the client format, unless a client asks for its own sample rate."""
         self._llm = llm
-        self._tts = tts
-        self._wire = wire
+        self._voices = voices
+        self._format = format
         self._splitter = splitter
 
     def reply(
         self, chat: Sequence[ChatMessage], sound: Sound = ANY_SOUND
     ) -> AsyncGenerator[ReplyPart, None]:
-        """Clauses and audio as they come. Closing the iterator stops LLM and voice.
+        """The answer to a chat, as it is made. Closing the generator stops LLM and voice.
 
-        Raises EngineError (stage `llm` or `tts`). What the LLM had written before it failed
-        is still spoken.
+        Raises EngineError (stage `llm` or `tts`), and what else the LLM raises. What the LLM had
+        written before it failed is still spoken. A voice that fails stops the LLM.
         """
-        return self._speak_as_written(self._llm.stream(chat), sound)
+        return self._speak(self._llm.stream(chat), sound)
 
     def say(self, text: str, sound: Sound = ANY_SOUND) -> AsyncGenerator[ReplyPart, None]:
         """`text` as speech, in the same shape."""
-        return self._speak_as_written(_one(text), sound)
+        return self._speak(_one(text), sound)
 
-    async def _speak_as_written(
-        self, stream: AsyncGenerator[str, None], sound: Sound
+    async def _speak(
+        self, written: AsyncGenerator[str, None], sound: Sound
     ) -> AsyncGenerator[ReplyPart, None]:
-        parts: _Queue = asyncio.Queue(_PIECES_AHEAD)
-        clauses: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
-        writer = asyncio.create_task(self._write(stream, clauses, parts))
-        speaker = asyncio.create_task(self._speak(clauses, sound, parts))
-        failure: Exception | None = None
+        """Between LLM and voice there is the text, between the voice and the caller nothing.
+
+        The voice does not wait for playback: Serve asks for the next part as soon as it has sent
+        one (2.60, replica.py, `call_user_generator`), and the ingress takes each at once. Should
+        the ingress hang, gRPC stops this generator when 6 MB are on their way (measured, with
+        RAY_SERVE_THROUGHPUT_OPTIMIZED; nothing stops it without).
+        """
+        rate_hz = sound.sample_rate_hz
+        format = parse_format(f"pcm_{rate_hz}") if rate_hz else self._format
+        text = ReplyText(self._splitter())
+        writer = asyncio.create_task(_write(written, text))
+        speeches = self._voices.speak(text, sound.voice, format)
+        # The voice connects while the LLM is still thinking.
+        first = asyncio.create_task(_next(speeches))
         try:
-            while (part := await parts.get()) is not None:
-                if isinstance(part, Exception):
-                    failure = failure or part
-                else:
-                    yield part
+            either: tuple[asyncio.Future[Any], ...] = (first, text.begun)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if text.has_begun:
+                yield Began()
+            speech = None if text.is_empty else await first
+            while speech is not None:
+                for piece in pieces(speech, format):
+                    yield piece
+                speech = await _next(speeches)
+        except Exception:
+            if text.failure is None:
+                raise
         finally:
             writer.cancel()
-            speaker.cancel()
-            await asyncio.gather(writer, speaker, return_exceptions=True)
-        if failure is not None:
-            raise failure
-
-    async def _write(
-        self,
-        stream: AsyncGenerator[str, None],
-        clauses: asyncio.Queue[str | None],
-        parts: _Queue,
-    ) -> None:
-        speakable, splitter = Speakable(), self._splitter()
-        try:
-            async with aclosing(stream):
-                async for text in stream:
-                    for clause in splitter.push(speakable.push(text)):
-                        await _hand_over(clause, clauses, parts)
-        except Exception as error:  # handed to the caller, who raises it
-            await parts.put(error)
-        for clause in (*splitter.push(speakable.flush()), *splitter.flush()):
-            await _hand_over(clause, clauses, parts)
-        await clauses.put(None)
-
-    async def _speak(self, clauses: asyncio.Queue[str | None], sound: Sound, parts: _Queue) -> None:
-        try:
-            rate_hz = sound.sample_rate_hz
-            wire = parse_format(f"pcm_{rate_hz}") if rate_hz else self._wire
-            tts = resampled(self._tts, wire)
-            async with aclosing(tts.speak(_until_none(clauses), sound.voice)) as speeches:
-                async for speech in speeches:
-                    for piece in pieces(speech, wire):
-                        await parts.put(piece)
-        except Exception as error:  # handed to the caller, who raises it
-            await parts.put(error)
-        await parts.put(None)
+            await asyncio.wait({writer, asyncio.create_task(_close(speeches, first))})
+        if text.failure is not None:
+            raise text.failure
 
 
-def pieces(speech: Speech, wire: AudioFormat) -> list[Piece]:
-    """Cuts speech into pieces of at most half a second, the text in proportion."""
-    size = int(_PIECE_S * wire.bytes_per_second) // 2 * 2
+def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:
+    """Cuts speech, whose audio has this `format`, into pieces of at most half a second, the text
+    in proportion."""
+    size = int(_PIECE_S * format.bytes_per_second) // 2 * 2
     total = len(speech.audio)
     count = max(1, -(-total // size))
     text_ends = [round(len(speech.text) * (i + 1) / count) for i in range(count)]
@@ -121,19 +103,33 @@ def pieces(speech: Speech, wire: AudioFormat) -> list[Piece]:
     for i, text_end in enumerate(text_ends):
         audio = speech.audio[i * size : (i + 1) * size]
         text = speech.text[text_ends[i - 1] if i else 0 : text_end]
-        cut.append(Piece(audio, text, wire.seconds(len(audio))))
+        cut.append(Piece(audio, text, format.seconds(len(audio))))
     return cut
-
-
-async def _hand_over(clause: str, clauses: asyncio.Queue[str | None], parts: _Queue) -> None:
-    await parts.put(Clause(clause))
-    await clauses.put(clause)
 
 
 async def _one(text: str) -> AsyncGenerator[str, None]:
     yield text
 
 
-async def _until_none(queue: asyncio.Queue[str | None]) -> AsyncIterator[str]:
-    while (item := await queue.get()) is not None:
-        yield item
+async def _write(written: AsyncGenerator[str, None], text: ReplyText) -> None:
+    try:
+        async with aclosing(written):
+            async for piece in written:
+                text.write(piece)
+    except Exception as error:  # raised when what was written before it has been spoken
+        text.end(error)
+    else:
+        text.end()
+
+
+async def _next(speeches: AsyncGenerator[Speech, None]) -> Speech | None:
+    return await anext(speeches, None)
+
+
+async def _close(
+    speeches: AsyncGenerator[Speech, None], first: "asyncio.Task[Speech | None]"
+) -> None:
+    """A task, so that a caller who is cancelled again leaves nothing open."""
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)  # a generator at work cannot be closed
+    await speeches.aclose()

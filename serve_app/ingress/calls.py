@@ -1,7 +1,7 @@
 """The calls from the ingress to the other deployments."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
@@ -34,7 +34,7 @@ class Calls:
         self._vad = vad
         self._transcribers = TranscriberPool(config.stt, stt.transcribe.remote)
         self._agent = agent.options(stream=True)
-        self._replies = 0
+        self._replies: set[ReplyCall] = set()
         self._busy_from = config.agent.draft_replies * config.agent.replicas
         self._vad_timeout_s = config.vad.timeout_s
         self._vad_hedge_s = config.vad.hedge_s if config.vad.replicas > 1 else None
@@ -65,39 +65,51 @@ class Calls:
     @property
     def is_busy(self) -> bool:
         """Whether so many replies are under way that no draft should be begun."""
-        return self._replies >= self._busy_from
+        return len(self._replies) >= self._busy_from
 
-    def reply(
-        self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool
-    ) -> AsyncGenerator[ReplyPart, None]:
-        """The agent's answer. Closing the generator cancels it over there.
+    def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "ReplyCall":
+        """Asks the agent for an answer."""
+        return self._reply_call(self._agent.reply.remote(list(chat), sound, is_draft))
 
-        Raises DraftDeclined for a draft that would need a tool.
-        """
-        return self._stream(lambda: self._agent.reply.remote(list(chat), sound, is_draft))
+    def say(self, text: str, sound: Sound) -> "ReplyCall":
+        """Asks the agent to say this."""
+        return self._reply_call(self._agent.say.remote(text, sound))
 
-    def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
-        """A text as speech."""
-        return self._stream(lambda: self._agent.say.remote(text, sound))
+    def _reply_call(self, response: Any) -> "ReplyCall":
+        call = ReplyCall(response, self._part_timeout_s, self._replies.discard)
+        self._replies.add(call)
+        return call
 
-    async def _stream(self, call: Callable[[], Any]) -> AsyncGenerator[ReplyPart, None]:
-        """One streaming call a reply. Raises EngineError and DraftDeclined."""
-        response = call()
-        self._replies += 1
+
+class ReplyCall:
+    """One reply that the agent is making. Has to be cancelled in the end, however it ends."""
+
+    def __init__(
+        self, response: Any, timeout_s: float, on_end: Callable[["ReplyCall"], None]
+    ) -> None:
+        """`response` streams the parts; `on_end` is told when the call is cancelled."""
+        self._response = response
+        self._timeout_s = timeout_s
+        self._on_end = on_end
+
+    async def next(self) -> ReplyPart | None:
+        """The next part; None after the last. Raises EngineError, and DraftDeclined for a draft
+        that would need a tool."""
         try:
-            while True:
-                async with asyncio.timeout(self._part_timeout_s):
-                    part = await anext(response)
-                yield part
+            async with asyncio.timeout(self._timeout_s):
+                part: ReplyPart = await anext(self._response)
+            return part
         except StopAsyncIteration:
-            return
+            return None
         except TimeoutError:
             raise EngineTimeout("agent", "the reply stopped coming") from None
         except Exception as error:
             raise engine_error("agent", error) from error
-        finally:
-            self._replies -= 1
-            response.cancel()
+
+    def cancel(self) -> None:
+        """Stops the agent's work on it, if there is any left."""
+        self._on_end(self)
+        self._response.cancel()
 
 
 def _longest_silence_s(agent: AgentSettings) -> float:

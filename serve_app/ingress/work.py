@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from serve_app.agent.parts import Clause, ReplyPart
+from serve_app.agent.parts import Began
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.errors import DraftDeclined, EngineError
-from serve_app.ingress.calls import Calls
+from serve_app.ingress.calls import Calls, ReplyCall
 from serve_app.stt.job import Request, Urgency
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ Key = tuple[type, int, int]
 
 
 class Work:
-    """Carries out the effects that ask a model. `put` takes the events that come of it."""
+    """Carries out the effects that ask a model. `put` takes the resulting events."""
 
     def __init__(
         self, session: str, calls: Calls, put: Callable[[ev.Event], Awaitable[None]]
@@ -43,9 +43,8 @@ class Work:
                 self._start((ef.JudgeTurn, generation, segment), self._judge(effect))
             case ef.Reply(generation, reply):
                 self._start((ef.Reply, generation, reply), self._reply(effect))
-            case ef.Say(generation, reply, text, sound):
-                parts = self._calls.say(text, sound)
-                self._start((ef.Say, generation, reply), self._deliver(generation, reply, parts))
+            case ef.Say(generation, reply):
+                self._start((ef.Say, generation, reply), self._say(effect))
 
     def cancel(self, effect: ef.CancelSegment | ef.CancelReply | ef.Cancel) -> None:
         match effect:
@@ -118,28 +117,28 @@ class Work:
         if effect.is_draft and self._calls.is_busy:
             await self._put(ev.DraftDeclined(generation, reply))
         else:
-            parts = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
-            await self._deliver(generation, reply, parts)
+            call = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
+            await self._deliver(generation, reply, call)
 
-    async def _deliver(
-        self, generation: int, reply: int, parts: AsyncGenerator[ReplyPart, None]
-    ) -> None:
+    async def _say(self, effect: ef.Say) -> None:
+        call = self._calls.say(effect.text, effect.sound)
+        await self._deliver(effect.generation, effect.reply, call)
+
+    async def _deliver(self, generation: int, reply: int, call: ReplyCall) -> None:
         event: ev.Event = ev.ReplyEnded(generation, reply)
-        has_begun = False
         try:
-            async for part in parts:
-                if not isinstance(part, Clause):
-                    await self._put(ev.ReplyAudio(generation, reply, part))
-                elif not has_begun:
-                    has_begun = True
+            while (part := await call.next()) is not None:
+                if isinstance(part, Began):
                     await self._put(ev.ReplyBegan(generation, reply))
+                else:
+                    await self._put(ev.ReplyAudio(generation, reply, part))
         except DraftDeclined:
             event = ev.DraftDeclined(generation, reply)
         except EngineError as error:
             self._log("the reply", error)
             event = ev.ReplyFailed(generation, reply, error.stage, error.message)
         finally:
-            await parts.aclose()
+            call.cancel()
         await self._put(event)
 
     def _log(self, what: str, error: EngineError) -> None:

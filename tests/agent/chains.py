@@ -1,18 +1,20 @@
-"""Chains of engines whose providers are real local servers, and what becomes known of them."""
+"""Chains of engines whose providers are real local servers, and what metrics would show of them."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from serve_app.agent.chain import Chain, E, Watcher
-from serve_app.agent.engines import LlmEngine, TtsEngine
+from serve_app.agent.engines import LlmEngine, Speech, TtsEngine
 from serve_app.agent.llm.chain import LlmChain
+from serve_app.agent.text.clauses import ClauseSplitter
+from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.chain import TtsChain
-from serve_app.agent.tts.voices import resampled
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.schema import BreakerSettings
 
-WIRE = parse_format("pcm_44100")
+FORMAT = parse_format("pcm_44100")
 DOWN = "http://127.0.0.1:9/v1"
 """The discard port: nobody listens."""
 
@@ -53,15 +55,46 @@ async def chat_chain(
 
 @asynccontextmanager
 async def voice_chain(
-    *engines: TtsEngine, known: Watcher, clock: Clock, failures: int = 3
+    *engines: TtsEngine,
+    known: Watcher,
+    clock: Clock,
+    failures: int = 3,
+    own_voices: Collection[str] = (),
 ) -> AsyncIterator[TtsChain]:
     settings = BreakerSettings(failures=failures, cool_down_s=30)
-    voices = [resampled(engine, WIRE) for engine in engines]
-    chain = TtsChain(Chain("tts", _named(voices), settings, known, clock), WIRE)
+    chain = TtsChain(Chain("tts", _named(engines), settings, known, clock), own_voices)
     try:
         yield chain
     finally:
         await chain.aclose()
+
+
+async def speak(
+    chain: TtsChain, clauses: AsyncIterator[str], voice: str = ""
+) -> AsyncGenerator[Speech, None]:
+    """A reply of these clauses, in FORMAT."""
+    text = ReplyText(AsWritten())
+    writer = asyncio.create_task(_write(clauses, text))
+    try:
+        async with aclosing(chain.speak(text, voice, FORMAT)) as speeches:
+            async for speech in speeches:
+                yield speech
+    finally:
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+
+
+class AsWritten(ClauseSplitter):
+    """Takes each piece that is written for a clause."""
+
+    def push(self, text: str) -> list[str]:
+        return [text] if text else []
+
+
+async def _write(clauses: AsyncIterator[str], text: ReplyText) -> None:
+    async for clause in clauses:
+        text.write(clause)
+    text.end()
 
 
 def _named(engines: Sequence[E]) -> dict[str, E]:

@@ -27,7 +27,7 @@ def test_failures_in_a_row_open_it(breaker: Breaker) -> None:
     assert not breaker.admits(10.0)
 
 
-def test_a_success_starts_the_count_anew(breaker: Breaker) -> None:
+def test_a_success_resets_the_count(breaker: Breaker) -> None:
     for _ in range(5):
         breaker.failed(0.0)
         breaker.failed(0.0)
@@ -55,10 +55,10 @@ def test_the_trials_success_closes_it(breaker: Breaker) -> None:
     breaker.succeeded()
     assert not breaker.is_open
     breaker.failed(41.0)
-    assert breaker.admits(41.0), "the count began anew"
+    assert breaker.admits(41.0), "the count was reset"
 
 
-def test_the_trials_failure_opens_it_anew(breaker: Breaker) -> None:
+def test_the_trials_failure_opens_it_again(breaker: Breaker) -> None:
     opened(breaker, 10.0)
     assert breaker.admits(40.0)
     breaker.failed(45.0)

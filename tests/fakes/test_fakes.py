@@ -1,4 +1,4 @@
-"""The stand-ins as commands, as others run them."""
+"""The stand-ins as commands, as users run them."""
 
 import asyncio
 import subprocess
@@ -20,7 +20,7 @@ START_S = 30.0
 
 @asynccontextmanager
 async def running(module: str, *options: str) -> AsyncIterator[list[str]]:
-    """The words of the line that it prints when it listens."""
+    """Yields the words of the line that it prints when it is listening."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"serve_app.fakes.{module}", *options, stdout=subprocess.PIPE
     )

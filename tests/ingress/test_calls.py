@@ -2,16 +2,22 @@
 
 import asyncio
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, RayTaskError
 
+from serve_app.agent.parts import Began
+from serve_app.conversation import effects as ef
+from serve_app.conversation import events as ev
+from serve_app.conversation.piece import Piece
+from serve_app.conversation.sound import ANY_SOUND
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
 from serve_app.ingress.calls import Calls, _longest_silence_s
 from serve_app.ingress.handle_calls import ask_within, engine_error
+from serve_app.ingress.work import Work
 from serve_app.settings.schema import AgentSettings, AppConfig
 
 
@@ -110,9 +116,100 @@ async def test_no_answer_in_time_is_a_timeout() -> None:
     assert pending.cancelled()
 
 
+class Parts:
+    """In the place of Serve's streaming response: what it gives, then an error or silence."""
+
+    def __init__(self, *parts: Began | Piece, ending: Exception | None = None) -> None:
+        self._parts, self._ending = list(parts), ending
+        self.is_cancelled = False
+
+    async def __anext__(self) -> Began | Piece:
+        if self._parts:
+            return self._parts.pop(0)
+        if self._ending is None:
+            await asyncio.Event().wait()
+        assert self._ending is not None
+        raise self._ending
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def agent(response: Parts, timeout_s: float = 5.0) -> Calls:
+    """Calls whose agent answers each request with `response`."""
+    handle: Any = Mock()
+    handle.options.return_value = handle
+    handle.reply.remote.return_value = handle.say.remote.return_value = response
+    config = AppConfig.model_validate({"agent": {"draft_replies": 1, "replicas": 1}})
+    calls = Calls(config, AsyncMock(), AsyncMock(), handle)
+    calls._part_timeout_s = timeout_s
+    return calls
+
+
+DECLINED = RayTaskError("reply", "Traceback", DraftDeclined("the reply needs a tool"))
+
+
+@pytest.mark.parametrize(
+    ("ending", "raised"),
+    [
+        (None, EngineTimeout),
+        (ActorDiedError(), EngineUnavailable),
+        (DECLINED.as_instanceof_cause(), DraftDeclined),
+        (RuntimeError("Unexpected error"), EngineError),
+    ],
+    ids=["silence", "death", "declined", "unexpected"],
+)
+async def test_a_reply_gives_its_parts_and_then_its_error(
+    ending: Exception | None, raised: type[Exception]
+) -> None:
+    piece = Piece(b"", "Hm.", 0.0)
+    call = agent(Parts(Began(), piece, ending=ending), 0.01).say("Hm.", ANY_SOUND)
+    assert [await call.next(), await call.next()] == [Began(), piece]
+    with pytest.raises(raised):
+        await call.next()
+
+
+async def test_a_reply_has_an_end() -> None:
+    call = agent(Parts(Began(), ending=StopAsyncIteration())).reply([], ANY_SOUND, False)
+    assert [await call.next(), await call.next()] == [Began(), None]
+
+
+async def test_an_ingress_is_busy_until_its_replies_have_ended() -> None:
+    response = Parts()
+    calls = agent(response)
+    call = calls.reply([], ANY_SOUND, False)
+    assert calls.is_busy
+    call.cancel()
+    assert response.is_cancelled
+    assert not calls.is_busy
+    call.cancel()  # safe to repeat
+
+
+@pytest.mark.parametrize("kind", [ef.Reply(1, 1, ()), ef.Say(1, 1, "Hm.")])
+async def test_a_reply_that_is_cancelled_is_cancelled_over_there(kind: ef.Reply | ef.Say) -> None:
+    response, events = Parts(Began()), asyncio.Queue[ev.Event]()
+    calls = agent(response)
+    work = Work("s", calls, events.put)
+    work.start(kind)
+    async with asyncio.timeout(5):
+        assert await events.get() == ev.ReplyBegan(1, 1)
+    work.cancel(ef.Cancel(1))
+    await asyncio.gather(*work.tasks, return_exceptions=True)
+    assert response.is_cancelled and not calls.is_busy and events.empty()
+
+
+@pytest.mark.parametrize("kind", [ef.Reply(1, 1, ()), ef.Say(1, 1, "Hm.")])
+async def test_a_reply_that_is_cancelled_at_once_is_not_asked_for(kind: ef.Reply | ef.Say) -> None:
+    calls = agent(Parts())
+    work = Work("s", calls, AsyncMock())
+    work.start(kind)
+    work.cancel(ef.CancelReply(1, 1))
+    await asyncio.gather(*work.tasks, return_exceptions=True)
+    assert not calls.is_busy
+
+
 def test_a_declined_draft_comes_through_as_what_it_is() -> None:
-    declined = RayTaskError("reply", "Traceback", DraftDeclined("the reply needs a tool"))
-    assert isinstance(engine_error("agent", declined.as_instanceof_cause()), DraftDeclined)
+    assert isinstance(engine_error("agent", DECLINED.as_instanceof_cause()), DraftDeclined)
     broken = RayTaskError("reply", "Traceback", ZeroDivisionError("secret"))
     error = engine_error("agent", broken.as_instanceof_cause())
     assert isinstance(error, EngineError)

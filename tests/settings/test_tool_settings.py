@@ -55,7 +55,7 @@ def test_tools_that_can_be_used() -> None:
         ),
         (
             {"tools": changed(python="tests.agent.tools.local:NOT_A_FUNCTION")},
-            "args.agent.tools.0.python: 'tests.agent.tools.local:NOT_A_FUNCTION' is no function",
+            "args.agent.tools.0.python: 'tests.agent.tools.local:NOT_A_FUNCTION' is not a function",
         ),
         (
             {"tools": changed(parameters={"type": "object", "properties": {"city": 3}})},
@@ -80,7 +80,7 @@ def test_tools_that_can_be_used() -> None:
         ({"tools": changed(timeout=3)}, "args.agent.tools.0.timeout is not a setting"),
         (
             {"tools": [WEATHER, WEATHER]},
-            "args.agent.tools.1.name: 'weather' is there twice",
+            "args.agent.tools.1.name: 'weather' is used twice",
         ),
         (
             {"tools": changed(python="", url="http://localhost:1", api_key_variable="NO_KEY")},

@@ -1,4 +1,4 @@
-"""Chat models in the order in which they are asked, until one begins to write."""
+"""Chat models, asked one after the other until one begins to write."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -11,14 +11,14 @@ from serve_app.errors import EngineError
 
 
 class LlmChain(ToolLlm):
-    """Falls over before the first token only: what was given out is not written a second time.
+    """Falls over only before the first token: what was passed on is not written a second time.
 
-    With tools, each round of a reply is asked for anew and gets the results so far, so that no
-    tool is used twice because a model failed.
+    With tools, the models are asked in turn for each round of a reply, and get the results so far.
+    So no tool is used twice because a model failed.
     """
 
     def __init__(self, chain: Chain[LlmEngine]) -> None:
-        """Where tools are used, all engines have to be ToolLlm (check_tools)."""
+        """If there are tools, all engines have to be ToolLlm (see check_tools)."""
         self._chain = chain
 
     async def step(

@@ -1,10 +1,9 @@
-"""How a chat model asks for tools: what it is told of them, and what it answers."""
+"""How a chat model asks for tools: what it is told about them, and how its requests arrive."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from serve_app.agent.engines import LlmEngine
 from serve_app.conversation.history import ChatMessage
@@ -23,7 +22,7 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A part of a request for a tool, as it is streamed. What is not there is empty."""
+    """A part of a request for a tool, as it is streamed. What is missing is empty."""
 
     index: int | None
     id: str
@@ -38,29 +37,26 @@ class ToolCall:
     id: str
     name: str
     arguments: str
-    """JSON, if the model got it right."""
+    """JSON, unless the model made a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolStep:
-    """One round of a reply: what the model said, what it asked for, and what came of it."""
+    """One round of a reply: what the model said, what it asked for, and the results."""
 
     text: str
     calls: tuple[ToolCall, ...]
     results: tuple[str, ...]
-    """One for each call."""
+    """One per call."""
 
 
 @runtime_checkable
 class ToolLlm(LlmEngine, Protocol):
     """A chat model that can ask for tools."""
 
-    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
+    def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """See LlmEngine: a reply without tools. Raises what `step` does."""
-        async with aclosing(self.step(chat)) as parts:
-            async for part in parts:
-                if isinstance(part, str):
-                    yield part
+        return cast(AsyncGenerator[str, None], self.step(chat))
 
     def step(
         self,
@@ -69,19 +65,20 @@ class ToolLlm(LlmEngine, Protocol):
         steps: Sequence[ToolStep] = (),
         may_call: bool = True,
     ) -> AsyncGenerator[str | ToolCallDelta, None]:
-        """The next round of a reply, text and requests for tools as they are written.
+        """The next round of a reply: text and requests for tools, as they are written. Without
+        `tools` there is nothing but text.
 
-        `steps` are the rounds before it. Without `may_call` the model is asked for text alone.
-        Closing the generator and errors are as for LlmEngine.stream.
+        `steps` are the rounds before this one. Without `may_call` the model is asked for text
+        alone. Closing the generator and errors are as for LlmEngine.stream.
         """
         ...
 
 
 class CallAssembler:
-    """Puts requests together from their parts, as differently as servers cut them.
+    """Puts requests together from their parts. Servers cut them in different ways.
 
     Most number them and send id and name once. Some send whole calls, all with the same number
-    or with none, some repeat id and name with each part, some have no ids, and some send another
+    or with none; some repeat id and name with each part; some send no ids, and some a different
     id with each part.
     """
 
@@ -117,7 +114,7 @@ class _OpenCall:
     arguments: str = ""
 
     def is_followed_by(self, delta: ToolCallDelta) -> bool:
-        """Whether `delta`, with the same number, begins another call: only a name does that."""
+        """Whether `delta`, which has the same number, begins another call: only a name can."""
         if not (delta.name and self.name):
             return False
         if delta.id and self.id:

@@ -1,4 +1,4 @@
-"""A reply's text, as it is written, in pieces that can be spoken: clauses."""
+"""A reply's text, as it is written, cut into clauses: pieces that can be spoken."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -13,41 +13,41 @@ from serve_app.agent.text.stops import (
 )
 
 _WIDE_LETTERS = 3
-"""A Chinese or Japanese character takes about as long to say as three Latin letters."""
+"""A Chinese or Japanese character takes about as long to say as three Latin letters do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClauseLengths:
-    """After how many letters a clause that is no sentence may end; 15 letters are about 1 s."""
+    """After how many letters a clause may end that is not a sentence. 15 letters take about 1 s."""
 
     comma: int
     phrase: int
     """Before a word such as "and" or "because"."""
     longest: int
-    """Between any two words; in a word if there is but one."""
+    """Between any two words, or within the word if there is only one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyLengths:
-    """The lengths of a reply's clauses, measured by `make bench-speech`."""
+    """The lengths of a reply's clauses, chosen with `make bench-speech`."""
 
     first: ClauseLengths = ClauseLengths(comma=1, phrase=30, longest=120)
-    """Decides when the agent is heard, so a "Yes, " is enough."""
+    """Decides how soon the agent is heard, so "Yes, " is enough."""
     early: ClauseLengths = ClauseLengths(comma=20, phrase=50, longest=120)
-    """While so little plays that it may run dry before a long clause is written and spoken."""
+    """While so little is playing that playback may run dry before a long clause is spoken."""
     later: ClauseLengths = ClauseLengths(comma=40, phrase=110, longest=180)
-    """Spoken while others play: prosody first."""
+    """Spoken while others play, so prosody comes first."""
     head_start: int = 30
-    """After so many letters clauses are no longer early."""
+    """After this many letters, clauses are no longer early."""
 
 
 class ClauseSplitter:
     """Cuts a stream of text at the ends of sentences, at commas and before conjunctions.
 
-    All clauses together are the text, white space included, but for that at its end. They are
-    the same however the stream was cut, since each character is judged by those before it.
-    White space after a plain stop, and the end of a line, complete a clause at once; what may be
-    an abbreviation waits for the next word.
+    Joined, the clauses are the text with all its white space, except at its end. They do not
+    depend on how the stream was cut, since each character is judged by those before it. White
+    space after a plain stop, or the end of a line, completes a clause at once; a stop that may
+    belong to an abbreviation waits for the next word.
     """
 
     def __init__(self, lengths: ReplyLengths | None = None) -> None:
@@ -77,7 +77,7 @@ class ClauseSplitter:
         self._has_words = False
         self._word_at = 0
         self._pause = Pause.NONE
-        """Before the word that is being written."""
+        """Before the current word."""
         for char in rest:
             self._take(char)
 
@@ -96,7 +96,7 @@ class ClauseSplitter:
             self._has_words = True
 
     def _cut(self, char: str, after_space: bool) -> int:
-        """Where the clause ends, now that `char` has come; 0 if it goes on."""
+        """Where the clause ends now that `char` is there; 0 if it goes on."""
         if not self._has_words:
             self._word_at = len(self._text) - 1 if after_space else self._word_at
             return 0 if char.isspace() else self._too_long()

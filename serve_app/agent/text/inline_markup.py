@@ -1,8 +1,8 @@
-"""Markup within a line, as it is written: what remains of it when it is read aloud."""
+"""Markup within a line, as it is written: what is left of it when it is read aloud."""
 
 import re
 
-from serve_app.agent.text.inline_rules import LONGEST_HELD, RULES
+from serve_app.agent.text.inline_rules import LONGEST_PENDING, RULES
 
 _WORD_STARTS = "([{<\"'“«*_~>"
 _CODE = "`"
@@ -17,19 +17,19 @@ _JOINER = "\u200d"
 
 
 class InlineMarkup:
-    """Takes one character after the other and says which text is settled by it.
+    """Takes one character at a time and returns the text that can be said from then on.
 
-    Emphasis, links and addresses, code marks, tags, emoji and emoticons. Characters that may
-    belong to markup are held until one comes that decides, at most LONGEST_HELD of them.
+    Handles emphasis, links and addresses, code marks, tags, emoji and emoticons. Characters that
+    may belong to markup are pending, at most LONGEST_PENDING of them, until a later one decides.
     """
 
     def __init__(self) -> None:
-        self._held = ""
+        self._pending = ""
         self._before = ""
-        """The character before those that are held."""
+        """The character before the pending ones."""
         self._in_code = False
         self._fence = 0
-        """Number of backticks that opened the code block that is being written, or 0."""
+        """How many backticks opened the current code block; 0 outside of one."""
 
     @property
     def in_code_block(self) -> bool:
@@ -41,16 +41,16 @@ class InlineMarkup:
         waiting = [char]
         while waiting:
             char = waiting.pop()
-            if not self._held and not self._opens(char):
+            if not self._pending and not self._opens(char):
                 said += self._plain(char)
                 self._before = char
-            elif not self._held or self._goes_on(char):
-                self._held += char
+            elif not self._pending or self._goes_on(char):
+                self._pending += char
             else:
-                held, self._held = self._held, ""
-                words, again = self._resolve(held, char)
+                pending, self._pending = self._pending, ""
+                words, again = self._resolve(pending, char)
                 said += words
-                self._before = held[0] if again else held[-1]
+                self._before = pending[0] if again else pending[-1]
                 waiting += [char, *reversed(again)]
         return said
 
@@ -73,19 +73,19 @@ class InlineMarkup:
         return "" if is_joined or _EMOJI.match(char) else char
 
     def _goes_on(self, char: str) -> bool:
-        if char == "\n" or len(self._held) >= LONGEST_HELD:
+        if char == "\n" or len(self._pending) >= LONGEST_PENDING:
             return False
-        if self._held[0] == _CODE:
+        if self._pending[0] == _CODE:
             return char == _CODE
-        return RULES[self._held[0]].goes_on(self._held, char)
+        return RULES[self._pending[0]].goes_on(self._pending, char)
 
-    def _resolve(self, held: str, char: str) -> tuple[str, str]:
-        if held[0] != _CODE:
-            return RULES[held[0]].resolve(self._before, held, char)
+    def _resolve(self, pending: str, char: str) -> tuple[str, str]:
+        if pending[0] != _CODE:
+            return RULES[pending[0]].resolve(self._before, pending, char)
         if self._fence:
-            self._fence = 0 if len(held) >= self._fence else self._fence
-        elif len(held) >= _FENCE_LENGTH:
-            self._fence = len(held)
+            self._fence = 0 if len(pending) >= self._fence else self._fence
+        elif len(pending) >= _FENCE_LENGTH:
+            self._fence = len(pending)
         else:
             self._in_code = not self._in_code
         return "", ""

@@ -1,4 +1,4 @@
-"""What an LLM writes, as it is written, in the form in which it can be read aloud."""
+"""What an LLM writes, as it is written, turned into text that can be read aloud."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ from serve_app.agent.text.inline_markup import InlineMarkup
 from serve_app.agent.text.stops import CLOSERS
 
 _MARKS_ONLY = re.compile(r"[ \t>]*[-*_=|:+\s#~]*")
-"""A blank line, a rule, the line between a table's head and its rows."""
+"""A blank line, a rule, or the line between a table's head and its rows."""
 _MAY_BE_MARKER = re.compile(r"[ \t>]*(?:[-*_=|:+\s#~]*|[•‣◦▪·–—]\s*|\d{1,3}[.)]?\s*)")  # noqa: RUF001
 _MARKER = re.compile(
     r"[ \t>]*(?:(?P<heading>#{1,6})[ \t]+|(?P<bullet>[-*+–—][ \t]|[•‣◦▪·])[ \t]*"  # noqa: RUF001
@@ -16,32 +16,31 @@ _MARKER = re.compile(
 _PAUSES = ".!?…:;,。！？：、"  # noqa: RUF001
 _NO_SPACE_BEFORE = ",!?;:，。！？：；"  # noqa: RUF001
 _SPACED_STOP = " ."
-"""The space is what an emoji left ("Fine 😀."), or one before a number (".5") and then kept."""
+"""The space is dropped where an emoji left it ("Fine 😀."), and kept before a number (".5")."""
 _TAIL = 8
-"""Characters that are remembered of what was said."""
+"""How many characters of what was said are remembered."""
 
 
 class Speakable:
-    """Takes a reply's text piece by piece and gives the text for the voice.
+    """Takes a reply's text piece by piece and returns the text for the voice.
 
-    Markdown and HTML leave their text without the marks: the text of a link, the host of an
-    address. Headings, list items and rows of a table become sentences, the cells parts of one.
-    Emoji and emoticons are dropped. Nothing is said of a code block, not even that there is one:
-    the sentence before it ("Run this:") says so in the language of the conversation, which this
-    module does not know. For the same reason symbols ("%", "$5") stay, and how they are read is
-    the voice's concern.
+    Markdown and HTML lose their marks and keep their text: of a link its text, of an address its
+    host. Headings, list items and table rows become sentences, and table cells parts of one.
+    Emoji and emoticons are dropped. A code block is skipped without a word: the sentence before it
+    ("Run this:") announces it in the language of the conversation, which this module does not
+    know. For the same reason symbols ("%", "$5") stay; the voice decides how to read them.
 
-    The result is the same however the text was cut, since characters are taken one by one.
-    Plain text passes at once, white space becomes single spaces and line feeds.
+    The result does not depend on how the text was cut, since characters are taken one by one.
+    Plain text passes at once. White space becomes single spaces and line feeds.
     """
 
     def __init__(self) -> None:
         self._inline = InlineMarkup()
         self._said = _Said()
         self._line_start: str | None = ""
-        """What may be a marker at the start of a line; None further on."""
+        """What may be a marker at the start of a line; None after the start."""
         self._is_sentence = False
-        """Whether the line is one by its marker."""
+        """Whether its marker makes the line a sentence."""
 
     def push(self, text: str) -> str:
         """Takes more text; returns what can be said."""
@@ -101,13 +100,13 @@ class Speakable:
 
 
 class _Said:
-    """What is said, with its white space in order and a stop where a line was a sentence."""
+    """What is said, with tidy white space, and a stop after each line that is a sentence."""
 
     def __init__(self) -> None:
         self._ready: list[str] = []
         self._tail = ""
         self._gap = ""
-        """What separates the next character from the last, unless that is punctuation."""
+        """What goes before the next character, unless that is punctuation."""
 
     def pop(self) -> str:
         ready, self._ready = "".join(self._ready), []
@@ -115,7 +114,7 @@ class _Said:
 
     def put(self, char: str) -> None:
         if self._gap == _SPACED_STOP:
-            self._settle_stop(char)
+            self._write_stop(char)
         is_fresh = not self._tail or self._tail[-1].isspace()
         if char == "|":
             self._gap = "" if is_fresh else " " if self._has_pause() else ", "
@@ -126,14 +125,14 @@ class _Said:
             self._gap = ""
             self._emit(char)
         elif not is_fresh and self._has_pause():
-            # Not held, so that a sentence is complete as soon as it is written.
+            # At once, so that a sentence is complete as soon as it is written.
             self._emit(" ")
         elif not is_fresh and not self._gap:
             self._gap = " "
 
     def end_line(self, is_sentence: bool) -> None:
-        """A blank line makes a sentence of the line before it."""
-        self._settle_stop("\n")
+        """After a blank line, the line before it is a sentence."""
+        self._write_stop("\n")
         has_ended = self._gap == "\n"
         self._gap = ""
         if not self._tail or self._tail[-1] == "\n":
@@ -147,12 +146,12 @@ class _Said:
 
     def end(self, is_sentence: bool) -> None:
         """The end of the reply."""
-        self._settle_stop("\n")
+        self._write_stop("\n")
         self._gap = ""
         if is_sentence and self._tail.strip() and self._tail[-1] != "\n" and not self._has_pause():
             self._emit(self._stop())
 
-    def _settle_stop(self, after: str) -> None:
+    def _write_stop(self, after: str) -> None:
         if self._gap == _SPACED_STOP:
             self._gap = ""
             self._emit(_SPACED_STOP if after.isalnum() else ".")

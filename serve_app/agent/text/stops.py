@@ -1,11 +1,11 @@
-"""Where written text may be paused: what the end of a word says about it.
+"""Where a speaker may pause in written text, judged by how each word ends.
 
-Why not a library. pysbd 0.3.4 and syntok 1.4.4 segment a text that is complete: of a growing one
-they take back what they said ("J." is a sentence until "Smith" comes), and a reply would be
-segmented again at each token. stream2sentence 1.1.0 streams and knows as much as this module, but
-it pulls from an iterator, looks 12 characters past a stop before it lets a sentence go, takes a
-list for one sentence, and gives back text stripped of white space. We want each clause at the
-first character that settles it, and the text whole.
+Why not a library? pysbd 0.3.4 and syntok 1.4.4 segment a complete text. On a growing one they
+revise their answers ("J." is a sentence until "Smith" comes), and a reply would have to be
+segmented again at each token. stream2sentence 1.1.0 works on streams and knows as much as this
+module, but it pulls from an iterator, waits for 12 characters after a stop before it releases a
+sentence, takes a list for one sentence, and strips the white space. We want each clause as soon as
+one character completes it, and the text unchanged.
 """
 
 import re
@@ -19,10 +19,10 @@ class Pause(Enum):
     COMMA = auto()
     """A pause within a sentence."""
     COMMA_OR_STOP = auto()
-    """A stop inside quotes, or an ellipsis: the end of a sentence if a new one begins after it,
-    which is when the next word does not begin with a small letter."""
+    """A stop inside quotes, or an ellipsis. It ends a sentence unless the next word begins with a
+    small letter."""
     STOP_OR_ABBREVIATION = auto()
-    """The end of a sentence if the next word is one that sentences begin with."""
+    """The end of a sentence if the next word is a common first word."""
     STOP = auto()
     """The end of a sentence."""
 
@@ -43,15 +43,16 @@ _NEVER_LAST = re.compile(
     r"mrs?|ms|dr|prof|sra?|mme|mlle|hr|e\.g|i\.e|z\.b|d\.h|u\.a|bzw|ca|cf|vs|fig|nr|approx",
     re.IGNORECASE,
 )
-"""Abbreviations that belong to what follows; in English, and common ones of German, French and
-Spanish."""
+"""Abbreviations that never end a sentence: English ones, and common German, French and Spanish
+ones."""
 _SOMETIMES_LAST = re.compile(
     r"etc|usw|inc|ltd|co|corp|jr|dept|est|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|min|max"
     r"|hrs?|ft|lbs?|oz|tel|avg|st|mt|lt|sgt|capt|col|gen|gov|sen|rep|rev|hon|al|ed|no|nos|vol|pp|eq"
     r"|ph\.d|\w|\w(?:\.\w)+|\d\d",
     re.IGNORECASE,
 )
-"""Other abbreviations, initials ("J."), acronyms ("U.S.", "p.m.") and ordinals ("3. Mai")."""
+"""Other abbreviations, initials ("J."), acronyms ("U.S.", "p.m.") and ordinals ("3. Mai"). They may
+end a sentence."""
 _LIST_NUMBER = re.compile(r"(?:^|\n)\s*\d{1,3}[.)]$")
 
 _SENTENCE_STARTER = re.compile(
@@ -61,18 +62,18 @@ _SENTENCE_STARTER = re.compile(
     r"|thanks|sure|let(?:'s)?|(?:it|that|there|here)'s|(?:i|you|we|they)'(?:m|re|ll|ve|d)",
     re.IGNORECASE,
 )
-"""What sentences begin with after an abbreviation. A sentence that begins with another word is
-spoken in one breath with the one before it, which costs nothing but length."""
+"""Common first words of a sentence, looked for after an abbreviation. A sentence that begins with
+another word is spoken in one breath with the one before it, which only makes the clause longer."""
 _PHRASE_STARTER = re.compile(
     r"and|but|or|because|which|who|where|while|when|if|since|although|though|until|unless|before|after"
     r"|und|aber|oder|weil|wenn|et|mais|ou|parce|pero|porque",
     re.IGNORECASE,
 )
-"""Where a speaker may draw breath without a comma."""
+"""Words before which a speaker may take a breath without a comma."""
 
 
 def pause_after(text: str) -> Pause:
-    """What may be done at the end of `text`, which ends with a word and what clings to it."""
+    """Which pause is possible after `text`, which ends with a word and the punctuation on it."""
     if match := _STRONG.search(text):
         return Pause.COMMA_OR_STOP if match[1] else Pause.STOP
     if _ELLIPSIS.search(text):
@@ -83,17 +84,17 @@ def pause_after(text: str) -> Pause:
 
 
 def is_wide_pause(text: str) -> bool:
-    """Whether `text` ends with punctuation that needs no space after it: Chinese, Japanese, "—"."""
+    """Whether `text` ends with punctuation that no space follows: Chinese, Japanese, "—"."""
     return _WIDE_PAUSE.search(text) is not None
 
 
 def clings(char: str) -> bool:
-    """Whether `char` goes with the punctuation before it."""
+    """Whether `char` belongs to the punctuation before it."""
     return char in CLOSERS or char in _WIDE_STOPS or char in _WIDE_COMMAS or char in ".…!?,;:"
 
 
 def starts_sentence(word: str) -> bool:
-    """Whether `word` begins a sentence, to judge by an abbreviation before it."""
+    """Whether `word`, after an abbreviation, begins a sentence."""
     bare = word.lstrip(_OPENING)
     return bare[:1].isupper() and _SENTENCE_STARTER.fullmatch(_plain(bare)) is not None
 
@@ -114,7 +115,7 @@ def _after_full_stop(head: str, is_closed: bool) -> Pause:
 
 
 def _is_comma(text: str) -> bool:
-    """Not the one of "e.g.," or "5.," which would leave an abbreviation alone."""
+    """Not the comma of "e.g.," or "5.,": the abbreviation would be a clause by itself."""
     return _COMMA.search(text) is not None and not text.rstrip(CLOSERS)[:-1].endswith(".")
 
 

@@ -1,4 +1,4 @@
-"""Settings to tools. The one place to add a kind; imports only what is chosen."""
+"""From settings to tools. To add a kind, add it here. Imports only what is chosen."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _NO_TOOLS = (
 
 
 def check_tools(agent: AgentSettings, env: Mapping[str, str]) -> None:
-    """Whether the tools of resolved settings can be used. Raises ConfigError."""
+    """Raises ConfigError if the tools of resolved settings cannot be used."""
     if agent.uses_tools and any(llm.provider == "local" for llm in agent.llms):
         raise ConfigError(_NO_TOOLS)
     _no_two(".tools", [tool.name for tool in agent.tools])
@@ -33,7 +33,7 @@ def check_tools(agent: AgentSettings, env: Mapping[str, str]) -> None:
 
 
 def build_toolbox(agent: AgentSettings, env: Mapping[str, str]) -> Toolbox:
-    """The tools of checked settings, ready to use. MCP servers need a running event loop."""
+    """The tools of checked settings, ready for use. MCP servers need a running event loop."""
     sources = [_tool(number, tool, agent, env) for number, tool in enumerate(agent.tools)]
     if agent.mcp_servers:
         from serve_app.agent.tools.mcp_server import McpServer
@@ -43,7 +43,7 @@ def build_toolbox(agent: AgentSettings, env: Mapping[str, str]) -> Toolbox:
 
 
 def with_tools(llm: ToolLlm, tools: Toolbox, agent: AgentSettings) -> tuple[LlmEngine, LlmEngine]:
-    """The model for replies and the one for drafts, which must not use tools."""
+    """The model for replies, and the one for drafts, which must not use tools."""
     if not agent.uses_tools:
         return llm, llm
     return (
@@ -74,11 +74,11 @@ def _function(number: int, tool: ToolSettings) -> Callable[..., Any]:
 def _no_two(place: str, names: Sequence[str]) -> None:
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise ConfigError(f"args.agent{place}.{number}.name: {name!r} is there twice")
+            raise ConfigError(f"args.agent{place}.{number}.name: {name!r} is used twice")
 
 
 def _variables(agent: AgentSettings) -> Iterator[tuple[str, str]]:
-    """Environment variables that are named in the settings, and where."""
+    """The environment variables that the settings name, each with its place there."""
     for number, tool in enumerate(agent.tools):
         yield f".tools.{number}.api_key_variable", tool.api_key_variable
     for number, server in enumerate(agent.mcp_servers):

@@ -14,20 +14,20 @@ _BYTES_PER_CHAR = 4
 
 
 class HttpTool(ToolSource):
-    """Posts the arguments as JSON; the body of the answer is the result. Redirects are failures:
-    they could lead anywhere."""
+    """Posts the arguments as JSON. The body of the answer is the result. Redirects are failures,
+    since they could lead anywhere."""
 
     def __init__(self, spec: ToolSpec, url: str, api_key: str, max_chars: int) -> None:
-        """`api_key` may be empty. Of an answer no more is read than `max_chars` can take."""
+        """`api_key` may be empty. No more of an answer is read than `max_chars` can take up."""
         self.specs: Sequence[ToolSpec] = (spec,)
         self._url = url
         self._max_bytes = _BYTES_PER_CHAR * max_chars
         headers = {"authorization": f"Bearer {api_key}"} if api_key else None
-        # The deadline is the caller's.
+        # The caller has a deadline.
         self._client = httpx2.AsyncClient(headers=headers, timeout=None, follow_redirects=False)
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """See ToolSource. Any status but 2xx is a failure of the tool."""
+        """See ToolSource. Any status except 2xx is a failure of the tool."""
         try:
             async with self._client.stream("POST", self._url, json=dict(arguments)) as answer:
                 text = await self._text(answer)
@@ -38,7 +38,7 @@ class HttpTool(ToolSource):
         return text
 
     async def aclose(self) -> None:
-        """Close the pool of connections."""
+        """Closes the pool of connections."""
         await self._client.aclose()
 
     async def _text(self, answer: httpx2.Response) -> str:

@@ -22,40 +22,40 @@ from serve_app.settings.tool_schema import checked_schema
 log = logging.getLogger(__name__)
 
 _ANSWER_S = 30.0
-"""A server that has just been started may load for long. Calls have a deadline of their own."""
+"""A server that has just started may take long to load. Calls have their own deadline."""
 _LOOK_S = 60.0
-"""So often the server is asked for its tools, which also shows whether it is there."""
+"""How often the server is asked for its tools, which also shows whether it is still there."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
-"""Between attempts to connect; each pause is twice the one before, until one has lasted."""
+"""Between attempts to connect. Each pause is twice the one before, until a connection lasts."""
 _STREAM_TIMEOUT_S = 300.0
-"""A streamable HTTP server may hold a stream open without a word; mcp's own default."""
+"""How long a stream of streamable HTTP may be silent. This is mcp's own default."""
 _MAX_PAGES = 100
 _CLOSE_TIMEOUT_S = 8.0
-"""mcp ends a process that does not go within 4 s by force."""
+"""mcp kills a process that does not end within 4 s."""
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class McpServer(ToolSource):
-    """Holds a connection, and makes a new one when it is lost. While there is none, the server
-    offers no tools."""
+    """Keeps a connection, and connects again when it is lost. Without a connection it offers no
+    tools."""
 
     def __init__(self, settings: McpServerSettings, env: Mapping[str, str]) -> None:
-        """Connects in a task of its own, so it needs a running event loop."""
+        """Connects in its own task, so it needs a running event loop."""
         self._settings = settings
         self._env = env
         self._client: Client | None = None
         self._tools: dict[str, str] = {}
         self.specs: Sequence[ToolSpec] = ()
         self.is_listed = asyncio.Event()
-        """Set while the server is there and its tools are known."""
+        """Set while the server is connected and its tools are known."""
         self._look = asyncio.Event()
         self._is_closing = False
-        # Entering and leaving a connection has to happen in one task.
+        # One task has to both enter and leave a connection.
         self._owner = asyncio.create_task(self._stay_connected())
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """See ToolSource. Results that are no text are only mentioned."""
+        """See ToolSource. Of results that are not text only the type is mentioned."""
         if self._client is None:
             raise ToolFailed("the server of this tool is away")
         try:
@@ -68,7 +68,7 @@ class McpServer(ToolSource):
         return _text(result)
 
     async def aclose(self) -> None:
-        """End the connection; a server that was started is ended, too."""
+        """Ends the connection, and the server if it was started here."""
         self._is_closing = True
         self._look.set()
         if self._client is not None:
@@ -111,7 +111,7 @@ class McpServer(ToolSource):
         return await stack.enter_async_context(client)
 
     async def _use(self, client: Client) -> None:
-        """Until the server does not answer, or is not needed any more."""
+        """Returns when the server is not needed any more; raises when it does not answer."""
         while not self._is_closing:
             self._offer(await _listed(client))
             self._client = client
@@ -119,7 +119,7 @@ class McpServer(ToolSource):
             await self._pause(_LOOK_S)
 
     async def _pause(self, seconds: float) -> None:
-        """Unless somebody wants the server looked at, or closed."""
+        """Ends early if the server is to be checked or closed."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._look.wait(), seconds)
         if not self._is_closing:
@@ -149,7 +149,7 @@ class McpServer(ToolSource):
 
 
 async def _listed(client: Client) -> list[Tool]:
-    """All tools, page by page. Raises when the server does not answer."""
+    """All tools, page by page. Raises if the server does not answer."""
     tools: list[Tool] = []
     cursor: str | None = None
     for _ in range(_MAX_PAGES):
@@ -172,7 +172,7 @@ def _text(result: CallToolResult) -> str:
 
 
 def _kind(error: Exception) -> str:
-    """anyio wraps errors in groups."""
+    """The type of the error, which anyio may have put into groups."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""A tool that is a function of the user's own code."""
+"""A tool that is a function in the user's code."""
 
 import asyncio
 import inspect
@@ -15,12 +15,12 @@ from serve_app.agent.tools.base import ToolSource
 from serve_app.errors import ConfigError, ToolFailed
 
 _THREADS = 8
-"""Calls of one function that is no coroutine. Python cannot stop a thread: calls that hang keep
-theirs, and when all hang, further calls fail at their deadline."""
+"""For calls of one function, unless it is a coroutine function. Python cannot stop a thread: a call
+that hangs keeps its thread. If all hang, further calls fail at their deadline."""
 
 
 class PythonTool(ToolSource):
-    """Calls a function with the arguments by name."""
+    """Calls a function with keyword arguments."""
 
     def __init__(self, spec: ToolSpec, function: Callable[..., Any]) -> None:
         self.specs: Sequence[ToolSpec] = (spec,)
@@ -28,7 +28,7 @@ class PythonTool(ToolSource):
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"tool-{spec.name}")
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """See ToolSource. Whatever the function raises is a failure of the tool."""
+        """See ToolSource. Any exception of the function is a failure of the tool."""
         try:
             result = await self._result(arguments)
             return result if isinstance(result, str) else json.dumps(result, default=str)
@@ -36,7 +36,7 @@ class PythonTool(ToolSource):
             raise ToolFailed(f"{type(error).__name__}: {error}") from error
 
     async def aclose(self) -> None:
-        """Calls that still run are left to themselves."""
+        """Does not wait for calls that still run."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _result(self, arguments: Mapping[str, Any]) -> Any:
@@ -55,6 +55,6 @@ def load_function(path: str) -> Callable[..., Any]:
     except Exception as error:  # importing runs the user's code
         raise ConfigError(f"{path!r} cannot be imported: {type(error).__name__}: {error}") from None
     if not callable(function):
-        raise ConfigError(f"{path!r} is no function")
+        raise ConfigError(f"{path!r} is not a function")
     loaded: Callable[..., Any] = function
     return loaded

@@ -6,41 +6,46 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from serve_app.agent.engines import LlmEngine
-from serve_app.agent.llm.tool_calls import CallAssembler, ToolLlm, ToolStep
+from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolLlm, ToolStep
 from serve_app.agent.tools.toolbox import Toolbox
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import DraftDeclined, EngineError
 from serve_app.settings.schema import ToolUseSettings
 
 _PARAGRAPH = "\n"
-"""Ends a clause that waits for its next word: it is spoken while the tools work."""
+"""Completes a clause that waits for its next word, so that it is spoken while the tools work."""
 
 
 class ToolUser(LlmEngine):
-    """Text of all rounds as one stream. Calls are no part of it, nor of the history."""
+    """The text of all rounds as one stream. Calls appear neither there nor in the history."""
 
     def __init__(
         self, llm: ToolLlm, tools: Toolbox, settings: ToolUseSettings, for_drafts: bool = False
     ) -> None:
-        """`for_drafts`: the user's turn may go on, so no tool is used."""
+        """`for_drafts`: no tool is used, since the user's turn may not be over."""
         self._llm = llm
         self._tools = tools
         self._settings = settings
         self._for_drafts = for_drafts
 
     async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
-        """See LlmEngine. What goes wrong with a tool is told to the model.
+        """See LlmEngine. The model is told when a tool fails.
 
-        Raises what ToolLlm.step does, EngineError when the model asks for tools after the last
-        step, and DraftDeclined when a draft would need a tool.
+        Raises what ToolLlm.step does, EngineError if the model asks for tools after the last
+        step, and DraftDeclined if a draft needs a tool.
         """
         steps: list[ToolStep] = []
         filler = self._settings.filler
         while True:
-            said = _Round()
-            async with aclosing(self._write(chat, steps, said)) as texts:
-                async for text in texts:
-                    yield text
+            said = _Round(may_call=len(steps) < self._settings.max_steps)
+            step = self._llm.step(chat, self._tools.specs, steps, said.may_call)
+            async with aclosing(step) as parts:
+                async for part in parts:
+                    if isinstance(part, str):
+                        said.text += part
+                        yield part
+                    else:
+                        self._ask(said, part)
             if not (calls := said.asked.calls):
                 return
             if said.text:
@@ -56,24 +61,15 @@ class ToolUser(LlmEngine):
                 await asyncio.gather(work, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Closes the model; the tools have an owner of their own."""
+        """Closes the model. The tools have their own owner."""
         await self._llm.aclose()
 
-    async def _write(
-        self, chat: Sequence[ChatMessage], steps: Sequence[ToolStep], said: "_Round"
-    ) -> AsyncGenerator[str, None]:
-        may_call = len(steps) < self._settings.max_steps
-        async with aclosing(self._llm.step(chat, self._tools.specs, steps, may_call)) as parts:
-            async for part in parts:
-                if isinstance(part, str):
-                    said.text += part
-                    yield part
-                elif self._for_drafts:
-                    raise DraftDeclined("the reply needs a tool")
-                elif not may_call:
-                    raise EngineError("llm", f"no answer after {len(steps)} rounds of tools")
-                else:
-                    said.asked.add(part)
+    def _ask(self, said: "_Round", delta: ToolCallDelta) -> None:
+        if self._for_drafts:
+            raise DraftDeclined("the reply needs a tool")
+        if not said.may_call:
+            raise EngineError("llm", f"no answer after {self._settings.max_steps} rounds of tools")
+        said.asked.add(delta)
 
     async def _is_slow(self, work: asyncio.Task[tuple[str, ...]]) -> bool:
         done, _ = await asyncio.wait({work}, timeout=self._settings.filler_after_s)
@@ -82,7 +78,8 @@ class ToolUser(LlmEngine):
 
 @dataclass(slots=True)
 class _Round:
-    """What the model said and asked for since the last results."""
+    """What the model has said and asked for since the last results."""
 
+    may_call: bool
     text: str = ""
     asked: CallAssembler = field(default_factory=CallAssembler)

@@ -1,4 +1,4 @@
-"""All tools of an agent: what they are, and calls of them that always come to an end."""
+"""All tools of an agent, and their calls, each of which is sure to end."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from serve_app.settings.schema import ToolUseSettings
 log = logging.getLogger(__name__)
 
 _MAX_TOOLS = 128
-"""What OpenAI's API takes."""
+"""The limit of OpenAI's API."""
 _MAX_CALLS = 8
-"""Of one round: they run at the same time."""
+"""In one round. They run at the same time."""
 _CLOSE_TIMEOUT_S = 5.0
 
 
 class Toolbox:
-    """Owns the sources of tools and the calls that are going on."""
+    """Owns the sources of tools and the calls in progress."""
 
     def __init__(self, sources: Sequence[ToolSource], settings: ToolUseSettings) -> None:
         self._sources = sources
@@ -31,22 +31,22 @@ class Toolbox:
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """What can be used now. Of two tools with one name, the first."""
+        """The tools that can be used now. Of two tools with the same name, the first."""
         return tuple(spec for spec, _ in list(self._offers().values())[:_MAX_TOOLS])
 
     @property
     def running(self) -> int:
-        """Calls that have not come to an end."""
+        """Number of calls in progress."""
         return len(self._running)
 
     async def call_all(self, calls: Sequence[ToolCall]) -> tuple[str, ...]:
-        """The results of one round, in order. What went wrong is a result, too."""
+        """The results of one round, in order. A failure is a result, too."""
         results = await asyncio.gather(*(self._call(call) for call in calls[:_MAX_CALLS]))
-        refused = f"Not called: no more than {_MAX_CALLS} calls at a time."
+        refused = f"Not called: only {_MAX_CALLS} calls at a time are allowed."
         return (*results, *(refused for _ in calls[_MAX_CALLS:]))
 
     async def aclose(self) -> None:
-        """End all calls, then close the sources."""
+        """Ends all calls, then closes the sources."""
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -59,7 +59,7 @@ class Toolbox:
         try:
             result = await self._checked_call(call)
         except Exception as error:
-            # Names and messages that the model made may quote what was said.
+            # Names and messages from the model may quote what was said.
             known = call.name if call.name in self._offers() else "that does not exist"
             log.warning("tool %s: %s", known, type(error.__cause__ or error).__name__)
             result = f"Error: {error}" if isinstance(error, ToolFailed) else "Error: it failed"
@@ -77,7 +77,7 @@ class Toolbox:
         return await self._within_deadline(source.call(call.name, arguments))
 
     async def _within_deadline(self, work: Coroutine[Any, Any, str]) -> str:
-        """A call that does not heed its cancellation keeps nobody waiting."""
+        """Does not wait for a call that ignores its cancellation."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._forget)
@@ -94,7 +94,7 @@ class Toolbox:
     def _forget(self, task: asyncio.Task[str]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody may be there any more to take it
+            task.exception()  # perhaps nobody else asks for it
 
     def _offers(self) -> dict[str, tuple[ToolSpec, ToolSource]]:
         offers: dict[str, tuple[ToolSpec, ToolSource]] = {}
@@ -110,5 +110,5 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ToolFailed("the arguments are not valid JSON") from None
     if not isinstance(arguments, dict):
-        raise ToolFailed("the arguments are no JSON object")
+        raise ToolFailed("the arguments are not a JSON object")
     return arguments

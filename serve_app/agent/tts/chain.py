@@ -1,54 +1,61 @@
-"""Voices in the order in which they are asked, until one speaks."""
+"""Voices, asked one after the other until the reply is said."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 
 from serve_app.agent.chain import Chain
 from serve_app.agent.engines import Speech, TtsEngine
-from serve_app.agent.tts.reply_text import ReplyText
+from serve_app.agent.text.reply_text import ReplyText
+from serve_app.agent.tts.resample import SpeechConverter
 from serve_app.errors import EngineError
 from serve_app.protocol.formats import AudioFormat
 
 
-class TtsChain(TtsEngine):
-    """The next voice says what is left of the text. Before the first audio that is all of it; later
-    it is done once, and only if the voice that failed knows exactly how far it got: nothing is said
-    twice."""
+class TtsChain:
+    """When a voice fails, the next one says what is left of the text. Before the first audio that
+    is all of it. After the first audio only one more voice is asked, and only if the voice that
+    failed knows exactly how far it got: nothing is said twice."""
 
-    def __init__(self, chain: Chain[TtsEngine], format: AudioFormat) -> None:
-        """All engines have this `format` (`resampled`)."""
-        self.format = format
+    def __init__(self, chain: Chain[TtsEngine], own_voices: Collection[str] = ()) -> None:
+        """`own_voices` names the engines that speak only with their configured voice. They belong
+        to other providers than the first one does, so a client's choice means nothing to them."""
         self._chain = chain
+        self._own_voices = frozenset(own_voices)
 
     def warm_up(self) -> None:
-        """All of them, so that a fall-over is immediate."""
+        """Warms up all of them, so that a fall-over is immediate."""
         for link in self._chain.links:
             link.engine.warm_up()
 
     async def speak(
-        self, clauses: AsyncIterator[str], voice: str = ""
+        self, text: ReplyText, voice: str, format: AudioFormat
     ) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine. Raises the EngineError of the last engine that was asked."""
-        text = ReplyText(clauses)
-        said = _Said()
+        """One reply in `format`; pcm is resampled to it. `voice` is what the client asked for.
+
+        Closing the generator stops the synthesis. Raises the EngineError of the last engine that
+        was asked.
+        """
+        reached = _Reached()
         failure: EngineError | None = None
-        try:
-            for link in self._chain.admitted():
-                try:
-                    with link.attempt(has_option=bool(voice)) as attempt:
-                        speeches = link.engine.speak(text.after(said.chars), voice)
-                        async with aclosing(speeches):
-                            async for speech in speeches:
-                                attempt.has_begun = attempt.has_begun or bool(speech.audio)
-                                said.add(speech)
-                                yield speech
-                    return
-                except EngineError as error:
-                    if not said.may_go_on():
-                        raise
-                    failure = error
-        finally:
-            await text.aclose()
+        for link in self._chain.admitted():
+            asked = "" if link.name in self._own_voices else voice
+            converter = SpeechConverter(link.engine.format, format)
+            try:
+                with link.attempt(has_option=bool(asked)) as attempt:
+                    speeches = link.engine.speak(text.after(reached.chars), asked)
+                    async with aclosing(speeches):
+                        async for spoken in speeches:
+                            speech = converter.push(spoken)
+                            attempt.has_begun = attempt.has_begun or bool(speech.audio)
+                            reached.add(speech)
+                            yield speech
+                    if rest := converter.flush():
+                        yield Speech(rest, "")
+                return
+            except EngineError as error:
+                if not reached.may_go_on():
+                    raise
+                failure = error
         assert failure is not None, "a chain has an engine"
         raise failure
 
@@ -57,8 +64,8 @@ class TtsChain(TtsEngine):
         await self._chain.aclose()
 
 
-class _Said:
-    """How far the voices of one reply got."""
+class _Reached:
+    """How far the voices of one reply have got."""
 
     def __init__(self) -> None:
         self.chars = 0
@@ -72,7 +79,7 @@ class _Said:
         self._has_audio = self._has_audio or bool(speech.audio)
 
     def may_go_on(self) -> bool:
-        """Whether another voice may say the rest. After the first audio that is asked once."""
+        """Whether another voice may say the rest; after the first audio only once."""
         if not self._has_audio:
             return True
         may = self._is_exact and not self._has_gone_on

@@ -1,4 +1,4 @@
-"""Voices that take a whole text a request: one for each clause, the next one ahead."""
+"""Voices that take a whole text per request: one request per clause, the next one ahead of time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -9,26 +9,27 @@ from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_
 from serve_app.protocol.formats import AudioFormat
 
 _REQUESTS = 2
-"""At the same time for one reply: the clause that is heard and the next one, so that no gap
-lies between them. More would be thrown away when the user interrupts."""
+"""At the same time for one reply: the current clause and the next one, so that there is no gap
+between them. More would only be thrown away when the user interrupts."""
 _CHUNKS = 64
-"""Pieces of audio of a clause that wait for their reader; then the connection has to wait."""
+"""How many pieces of a clause's audio may wait for the reader; then the connection has to wait."""
 
-Request = Callable[[str], AsyncGenerator[bytes, None]]
+Synthesise = Callable[[str], AsyncGenerator[bytes, None]]
+"""From a text to its audio."""
 
 
 async def speak_by_clause(
-    clauses: AsyncIterator[str], request: Request, format: AudioFormat, timeout_s: float
+    clauses: AsyncIterator[str], synthesise: Synthesise, format: AudioFormat, timeout_s: float
 ) -> AsyncGenerator[Speech, None]:
-    """As TtsEngine.speak; `request` gives the audio of a text, in `format`.
+    """Does what TtsEngine.speak does; `synthesise` makes a text's audio, in `format`.
 
-    A clause of symbols alone gives its text and no audio. What a clause fails with is raised
-    after the audio of those before it. Raises EngineTimeout when a clause that is due gives
+    A clause of symbols alone yields its text and no audio. If a clause fails, its error is raised
+    after the audio of the clauses before it. Raises EngineTimeout when a clause that is due gives
     no audio for `timeout_s`.
     """
     queue: asyncio.Queue[_Clause | Exception | None] = asyncio.Queue(_REQUESTS + 1)
     slots = asyncio.Semaphore(_REQUESTS)
-    requester = asyncio.create_task(_request_ahead(clauses, request, slots, queue))
+    requester = asyncio.create_task(_request_ahead(clauses, synthesise, slots, queue))
     clause: _Clause | None = None
     try:
         while (item := await queue.get()) is not None:
@@ -51,7 +52,7 @@ async def speak_by_clause(
 
 async def _request_ahead(
     clauses: AsyncIterator[str],
-    request: Request,
+    synthesise: Synthesise,
     slots: asyncio.Semaphore,
     queue: "asyncio.Queue[_Clause | Exception | None]",
 ) -> None:
@@ -61,25 +62,25 @@ async def _request_ahead(
             await slots.acquire()
             if clause is not None:
                 await clause.has_begun.wait()  # its first audio is more urgent
-            clause = _Clause(text, request)
+            clause = _Clause(text, synthesise)
             queue.put_nowait(clause)
         queue.put_nowait(None)
-    except Exception as error:  # handed to the reader, who raises it
+    except Exception as error:  # the reader raises it
         queue.put_nowait(error)
 
 
 class _Clause:
-    """One request, which runs ahead of its reader."""
+    """One clause and its request, which runs ahead of the reader."""
 
-    def __init__(self, text: str, request: Request) -> None:
+    def __init__(self, text: str, synthesise: Synthesise) -> None:
         self._text = text
         self._messages: asyncio.Queue[ProviderMessage | Exception] = asyncio.Queue(_CHUNKS)
         self.has_begun = asyncio.Event()
-        """Set with its first audio, or its end."""
-        self.task = asyncio.create_task(self._run(request))
+        """Set by its first audio, or its end."""
+        self.task = asyncio.create_task(self._run(synthesise))
 
     def cancel(self) -> None:
-        """Closes its connection."""
+        """Ends the request and closes its connection."""
         self.task.cancel()
 
     async def speeches(self, format: AudioFormat, timeout_s: float) -> AsyncGenerator[Speech, None]:
@@ -97,14 +98,14 @@ class _Clause:
             raise item
         return item
 
-    async def _run(self, request: Request) -> None:
+    async def _run(self, synthesise: Synthesise) -> None:
         try:
             if any(map(str.isalnum, self._text)):
-                async with aclosing(request(self._text.strip())) as pieces:
+                async with aclosing(synthesise(self._text.strip())) as pieces:
                     async for piece in pieces:
                         await self._put(ProviderMessage(piece))
             await self._put(ProviderMessage(is_final=True))
-        except Exception as error:  # handed to the reader, who raises it
+        except Exception as error:  # the reader raises it
             await self._put(error)
 
     async def _put(self, item: ProviderMessage | Exception) -> None:

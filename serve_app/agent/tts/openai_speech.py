@@ -1,4 +1,4 @@
-"""Voices behind OpenAI's /v1/audio/speech or any server that has it (Kokoro-FastAPI, speaches)."""
+"""Voices behind OpenAI's /v1/audio/speech, or any server that has it (Kokoro-FastAPI, speaches)."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
@@ -17,25 +17,25 @@ from serve_app.settings.schema import TtsSettings
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0
 _NO_AUDIO = ("application/json", "text/")
-"""What error pages come as, with status 200 from some proxies."""
+"""What error pages are sent as. Some proxies send them with status 200."""
 
 
 class OpenAiSpeech(TtsEngine):
-    """One request a clause, streamed; the next clause is requested while one is heard."""
+    """One streamed request per clause. The next one is made while a clause is being received."""
 
     def __init__(self, settings: TtsSettings, api_key: str) -> None:
-        """`api_key` may be empty for a server that wants none."""
-        wire = parse_format(settings.output_format or "pcm_44100")
-        self.format = parse_format(f"pcm_{settings.sample_rate_hz}") if wire.is_pcm else wire
+        """`api_key` may be empty for a server that needs none."""
+        wanted = parse_format(settings.output_format or "pcm_44100")
+        self.format = parse_format(f"pcm_{settings.sample_rate_hz}") if wanted.is_pcm else wanted
         self._settings = settings
         self._key_variable = settings.api_key_variable or "api_key_variable"
         self._client = AsyncOpenAI(
-            # Without a key the SDK would take OPENAI_API_KEY and send it to a stranger.
+            # Without a key the SDK would send OPENAI_API_KEY to whatever server this is.
             api_key=api_key or "none",
             base_url=settings.api_url or OPENAI_URL,
             # speak() has deadlines of its own.
             timeout=Timeout(None, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
-            # The SDK's retries sleep for as long as a 429 says, up to two minutes.
+            # Before a retry the SDK sleeps for as long as a 429 says, up to two minutes.
             max_retries=0,
         )
 
@@ -43,7 +43,7 @@ class OpenAiSpeech(TtsEngine):
         """See TtsEngine; `voice` is a name that the server knows.
 
         Raises EngineTimeout when a clause that is due waits `first_audio_timeout_s` for audio,
-        EngineUnavailable, or EngineError when it is refused.
+        EngineUnavailable, or EngineError when a request is refused.
         """
         return speak_by_clause(
             clauses,
@@ -53,7 +53,7 @@ class OpenAiSpeech(TtsEngine):
         )
 
     async def aclose(self) -> None:
-        """Close the pool of connections."""
+        """Closes the pool of connections."""
         await self._client.close()
 
     async def _audio(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
@@ -62,7 +62,7 @@ class OpenAiSpeech(TtsEngine):
                 response = await self._open(stack, text, voice)
                 kind = response.headers.get("content-type", "")
                 if kind.startswith(_NO_AUDIO):
-                    raise EngineError("tts", "the server's answer is no audio", retryable=True)
+                    raise EngineError("tts", "the server's answer is not audio", retryable=True)
                 body = cast(AsyncGenerator[bytes, None], response.iter_bytes())
                 async with aclosing(body):
                     async for piece in body:
@@ -74,7 +74,7 @@ class OpenAiSpeech(TtsEngine):
         except APITimeoutError:
             raise
         except APIConnectionError:
-            # Likely a kept-alive connection that the server closed just now.
+            # Probably a kept-alive connection that the server has just closed.
             return await self._request(stack, text, voice)
 
     async def _request(

@@ -1,4 +1,4 @@
-"""Which text a piece of a provider's audio says, and whether audio is due."""
+"""Which part of the text a provider's audio says, and whether more audio is due."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,29 +9,29 @@ from serve_app.errors import EngineTimeout
 from serve_app.protocol.formats import AudioFormat
 
 _CHARS_PER_SECOND = 15
-"""English at 150 words a minute: where in the text the voice is when no alignment says so."""
+"""English at 150 words a minute. Used to estimate the voice's place when there is no alignment."""
 _MAX_UNSAID_CHARS = 1_000
-"""A minute of speech, about 3 MB of pcm_22050: more text waits until that much was heard."""
+"""How much text may be sent ahead: a minute of speech, about 3 MB of pcm_22050."""
 _FINAL_TIMEOUT_S = 2.0
-"""How long after the last letter `isFinal` is worth waiting for: nothing is lost without it."""
+"""How long to wait for `isFinal` after the last letter. Nothing is lost without it."""
 _SILENT_BYTE = {"ulaw": b"\xff", "alaw": b"\xd5"}
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderMessage:
-    """What matters in a message from a provider."""
+    """What matters in one message from a TTS provider."""
 
     audio: bytes = b""
     chars: str | None = None
-    """The part of the input text that `audio` says, if the provider tells."""
+    """The part of the text that `audio` says, if the provider tells."""
     is_final: bool = False
 
 
 class Progress:
-    """How far the voice is in the text.
+    """How far the voice has got in the text.
 
-    ElevenLabs reports characters of the text as it received it, which differs from ours in
-    white space and symbols. So letters and digits are counted and ours is what gets cut.
+    ElevenLabs reports characters of the text that it received, which differs from ours in white
+    space and symbols. So letters and digits are counted, and our own text is cut accordingly.
     """
 
     def __init__(self, format: AudioFormat) -> None:
@@ -43,18 +43,18 @@ class Progress:
         self._has_audio = False
         self.has_all_text = False
         self.waiting_since: float | None = None
-        """Loop time since when there is text without audio; None when there is none."""
+        """Since when (loop time) there has been text without audio; None if there is none."""
         self.finished = False
         self._moved = asyncio.Event()
 
     @property
     def knows_what_is_left(self) -> bool:
-        """Whether the end of what was said is exact: the rest could be said by another voice."""
+        """Whether the place where the audio ends is exact: then another voice could go on."""
         return self._is_aligned or not self._has_audio
 
     @property
     def is_said(self) -> bool:
-        """Whether every letter of the whole text was heard."""
+        """Whether the whole text is there and every letter of it has been said."""
         return self.has_all_text and self.knows_what_is_left and not self._has_letters_left
 
     @property
@@ -62,13 +62,13 @@ class Progress:
         return any(map(str.isalnum, self._text[self._said :]))
 
     async def room(self) -> None:
-        """Returns when more text may be sent: at once unless a lot of it is still unsaid."""
+        """Waits until more text may be sent: not at all, unless a lot of it is still unsaid."""
         while self.knows_what_is_left and len(self._text) - self._said > _MAX_UNSAID_CHARS:
             self._moved.clear()
             await self._moved.wait()
 
     def restart(self) -> str:
-        """The text that is left, for another connection; audio is due from now on."""
+        """The text that is left, for another connection. Audio is due from now on."""
         self._odd_byte = b""  # the rest of this sample is lost
         self.waiting_since = None
         self._update_waiting()
@@ -85,7 +85,7 @@ class Progress:
         self._update_waiting()
 
     def heard(self, message: ProviderMessage) -> Speech | None:
-        """The next piece of speech, if the message has any."""
+        """The speech in a message, if there is any."""
         self.finished = message.is_final
         audio = self._whole_samples(message.audio)
         text = self._text[self._said :] if self.finished else self._advance(message)
@@ -105,7 +105,7 @@ class Progress:
         if self._is_aligned:
             return ""
         chars = round(self._format.seconds(len(message.audio)) * _CHARS_PER_SECOND)
-        # The last letter waits for the end: that alone says that all of it was heard.
+        # The last letter is kept for the end: only that shows that all has been said.
         return rest[: min(chars, len(rest) - 1)] if rest else ""
 
     def _update_waiting(self) -> None:
@@ -114,9 +114,9 @@ class Progress:
             self.waiting_since = asyncio.get_running_loop().time()
 
     def _whole_samples(self, audio: bytes) -> bytes:
-        """Pieces of an even size, whatever the codec: Echo's clients read 16-bit numbers.
+        """Makes each piece even in size, whatever the codec: Echo's clients read 16-bit numbers.
 
-        An odd byte waits for the next piece; after the last piece a byte of silence joins it.
+        An odd byte waits for the next piece; the last piece is filled up with a byte of silence.
         """
         audio = self._odd_byte + audio
         if len(audio) % 2 and self.finished:
@@ -139,17 +139,17 @@ def _first_letters(text: str, count: int) -> str:
 async def next_message(
     receive: Callable[[], Awaitable[ProviderMessage]], progress: Progress, timeout_s: float
 ) -> ProviderMessage:
-    """The next message with audio or the end of the reply.
+    """The next message with audio, or the end of the reply.
 
-    Waits as long as there is nothing to say. Raises EngineTimeout after `timeout_s` when there
-    is.
+    Waits without limit while there is nothing to say; otherwise raises EngineTimeout after
+    `timeout_s`.
     """
     clock = asyncio.get_running_loop().time
     started = clock()
     while True:
         since, is_said = progress.waiting_since, progress.is_said
-        # Nothing is due while the caller pauses, or before text is sent, which may happen
-        # during this very wait: its deadline is then looked at in the next round.
+        # Nothing is due while the caller pauses, or before text is sent. If text is sent during
+        # this wait, its deadline counts from the next round on.
         limit_s = min(timeout_s, _FINAL_TIMEOUT_S) if is_said else timeout_s
         try:
             async with asyncio.timeout_at(max(started, since or clock()) + limit_s):

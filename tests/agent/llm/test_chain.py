@@ -1,4 +1,4 @@
-"""Chat models that fail, and the next one that answers, over the wire."""
+"""Chat models that fail, and the next one that answers, over real sockets."""
 
 import asyncio
 import logging

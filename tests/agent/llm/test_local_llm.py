@@ -1,4 +1,4 @@
-"""The packaged chat model for real: its answers, its memory, and what closing it stops."""
+"""The real packaged chat model: its answers, its memory, and what closing a reply stops."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ def loaded() -> LocalLlm:
 
 @pytest.fixture
 def llm(loaded: LocalLlm) -> LocalLlm:
-    """The one model, with nothing remembered of other tests."""
+    """The shared model, without memories of other tests."""
     loaded._thread.submit(lambda: None).result()
     loaded._memory = PrefixMemory(4096)
     return loaded
@@ -50,7 +50,7 @@ async def test_it_answers(llm: LocalLlm) -> None:
 
 
 async def test_text_beyond_ascii_comes_whole(llm: LocalLlm) -> None:
-    """An emoji is several tokens: none of them is a piece by itself."""
+    """An emoji is several tokens; none of them is a piece by itself."""
     chat = (ChatMessage("user", "Repeat exactly: 日本語 😀"),)
     assert "\ufffd" not in await answer(llm, chat)
 
@@ -153,7 +153,7 @@ async def test_a_deadline_for_the_first_token(llm: LocalLlm) -> None:
 async def test_queueing_and_reading_the_prompt_share_the_deadline_of_the_first_token(
     llm: LocalLlm,
 ) -> None:
-    """The thread is busy for two thirds of it before it begins, and again before the token."""
+    """The thread is busy for two thirds of the limit before the prompt, and before the token."""
     llm._settings = SETTINGS.model_copy(update={"first_token_timeout_s": 0.3})
     try:
         llm._thread.submit(time.sleep, 0.2)

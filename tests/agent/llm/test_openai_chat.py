@@ -29,7 +29,7 @@ async def collect(stream: AsyncGenerator[str, None], into: list[str]) -> None:
 
 
 async def fails(script: Script, **settings: object) -> tuple[list[str], EngineError]:
-    """What came of the reply, and the error that ended it."""
+    """What the reply gave, and the error that ended it."""
     pieces: list[str] = []
     async with FakeOpenAi(script) as server:
         llm = chat_model(server.url, **settings)

@@ -1,4 +1,4 @@
-"""Requests for tools, put together from parts as servers really cut them."""
+"""Requests for tools, put together from parts as real servers cut them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A reply in clauses, however its text is cut."""
+"""A reply as clauses, however its text was cut."""
 # ruff: noqa: RUF001 - signs that look like others
 
 import pytest

@@ -1,4 +1,4 @@
-"""What is read aloud of markdown, however the stream cuts it."""
+"""What is read aloud of markdown, however the stream is cut."""
 # ruff: noqa: E501, RUF001 - tables of examples; letters that look like others
 
 import pytest

@@ -1,4 +1,4 @@
-"""What tools are in the tests: functions, HTTP endpoints, servers."""
+"""Tools for the tests: functions, HTTP endpoints, servers."""
 
 import asyncio
 import socket
@@ -37,10 +37,10 @@ def toolbox(*sources: ToolSource, **settings: object) -> Toolbox:
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
-    """An ASGI application on a real socket; yields its address."""
+    """Serves an ASGI application on a real socket and yields its address."""
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:  # who comes early waits
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # early clients wait
         running = asyncio.create_task(server.serve([listening]))
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -50,7 +50,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
 
 
 async def no_task_is_left() -> bool:
-    """Those that are just ending, as the SDK's generators, may do so."""
+    """Whether all other tasks end soon. Some, such as the SDK's generators, are just ending."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     _, pending = await asyncio.wait(others, timeout=1.0) if others else (set(), set())
     return not pending

@@ -1,4 +1,4 @@
-"""Tools through the agent's deployment, with providers, endpoint and voice over the wire.
+"""Tools through the agent's deployment, with LLM, voice and endpoint over real sockets.
 
 Serve's local testing mode runs the deployment in this process: no Ray is started.
 """
@@ -35,7 +35,7 @@ CALL = {"index": 0, "id": "a", "function": {"name": "weather", "arguments": '{"c
 
 @dataclass
 class Weather:
-    """An endpoint that answers when it is let go."""
+    """An endpoint that answers when it is released."""
 
     called: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,7 +46,7 @@ class Weather:
         self.calls.append(await request.json())
         self.called.set()
         released = asyncio.ensure_future(self.release.wait())
-        gone = asyncio.ensure_future(request.receive())  # there is no more than a hang-up
+        gone = asyncio.ensure_future(request.receive())  # only a hang-up can still come
         await asyncio.wait({released, gone}, return_when=asyncio.FIRST_COMPLETED)
         if gone.done():
             self.hung_up.set()
@@ -57,7 +57,7 @@ class Weather:
 
 @dataclass
 class Session:
-    """What the driver does with replies, and what comes of it."""
+    """A session's work on replies, and the events that come of it."""
 
     work: Work
     events: "asyncio.Queue[ev.Event]"
@@ -65,7 +65,7 @@ class Session:
     openai: FakeOpenAi
 
     async def until(self, *kinds: type) -> list[ev.Event]:
-        """Events up to the first of one of these kinds."""
+        """Events, up to the first of these kinds."""
         seen: list[ev.Event] = []
         async with asyncio.timeout(DEADLINE_S):
             while not (seen and isinstance(seen[-1], kinds)):
@@ -147,7 +147,7 @@ async def test_an_interrupt_ends_the_call_of_a_tool(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_replica_that_ends_tells_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Serve does it: the constructor runs in the event loop, and `__del__` is awaited."""
+    """As in Serve: the constructor runs in the event loop, and `__del__` is awaited."""
     monkeypatch.setenv("ELEVEN_LABS_API_KEY", "k")
     server = {"name": "weather", "command": [sys.executable, "-m", "tests.agent.tools.mcp_weather"]}
     agent = {

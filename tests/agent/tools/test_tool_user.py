@@ -1,4 +1,4 @@
-"""A chat model that uses tools, over the wire."""
+"""A chat model that uses tools, over real sockets."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "How is the weat
 
 
 def asks(*calls: tuple[str, str], text: str = "") -> list[Mapping[str, Any]]:
-    """The deltas of a model that asks for tools, all in one go."""
+    """The deltas of a model that asks for several tools at once."""
     deltas: list[Mapping[str, Any]] = [{"content": text}] if text else []
     for index, (name, arguments) in enumerate(calls):
         head, tail = arguments[:5], arguments[5:]
@@ -40,7 +40,7 @@ ANSWER = Script(["It is ", "clear."], tool_rounds=[asks(WEATHER)])
 
 
 class Tools:
-    """Tools of the tests, and what became of their calls."""
+    """Tools, and what became of their calls."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
@@ -257,7 +257,7 @@ async def test_a_draft_uses_no_tool() -> None:
 
 
 async def test_a_draft_is_declined_as_soon_as_a_tool_is_named() -> None:
-    """The sooner it is known, the sooner the reply is asked for anew."""
+    """The sooner it is known, the sooner the reply is asked for again."""
     first, _ = asks(WEATHER)
     script = replace(ANSWER, tool_rounds=[[first]], ending="stall")
     async with model(script, for_drafts=True) as (user, server, _):

@@ -36,7 +36,7 @@ async def test_functions_and_coroutines_are_called_by_name() -> None:
     ("call", "result"),
     [
         (ToolCall("1", "weather", '{"city": '), "Error: the arguments are not valid JSON"),
-        (ToolCall("1", "weather", "[1]"), "Error: the arguments are no JSON object"),
+        (ToolCall("1", "weather", "[1]"), "Error: the arguments are not a JSON object"),
         (
             ToolCall("1", "weather", '{"city": 3}'),
             "Error: wrong arguments: $.city: 3 is not of type 'string'",
@@ -67,7 +67,7 @@ async def test_deeply_nested_arguments_are_no_crash() -> None:
 
 
 async def test_a_schema_does_not_fetch_anything() -> None:
-    """A server of tools sends schemas, too."""
+    """Servers of tools send schemas, too."""
     asked: list[Request] = []
 
     def schema_of_strings(request: Request) -> Response:
@@ -96,7 +96,7 @@ async def test_too_many_calls_are_told_so() -> None:
     results = await tools.call_all([rome("soon")] * 10)
     await tools.aclose()
     assert results[:8] == ("Clear in Rome.",) * 8
-    assert results[8:] == ("Not called: no more than 8 calls at a time.",) * 2
+    assert results[8:] == ("Not called: only 8 calls at a time are allowed.",) * 2
 
 
 async def test_a_long_result_is_cut() -> None:
@@ -108,7 +108,7 @@ async def test_a_long_result_is_cut() -> None:
 
 @pytest.fixture
 def release() -> Iterator[threading.Event]:
-    """Lets go of functions that hang, so that their threads end."""
+    """Releases functions that hang, so that their threads end."""
     event = threading.Event()
     yield event
     event.set()

@@ -1,4 +1,4 @@
-"""Texts for ElevenLabs' voices and what is done with their speech."""
+"""Texts for ElevenLabs' voices, and helpers for their speech."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,7 +17,7 @@ SENT = ["Sure, ", "I can help 😀 ", "What is it? "]
 KEY = "xi-hush"
 DEADLINE_S = 5.0
 TICK_S = 0.01
-"""Of the keeper of sockets, where a test waits for it."""
+"""How often sockets are checked, in tests that wait for it."""
 LONG = ["Once upon a time there was a ship, ", "and it went far, far away ", "over the sea."]
 
 
@@ -51,7 +51,7 @@ async def say(*clauses: str) -> AsyncIterator[str]:
 
 
 async def say_and_wait(*clauses: str) -> AsyncIterator[str]:
-    """As an LLM does that takes its time over the next clause."""
+    """Like an LLM that takes a long time over the next clause."""
     for clause in clauses:
         yield clause
     await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Voices that fail, and the next one that says the rest, over the wire."""
+"""Voices that fail, and the next one that says the rest, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,14 +11,13 @@ from serve_app.agent.engines import Speech
 from serve_app.agent.tts.chain import TtsChain
 from serve_app.agent.tts.elevenlabs.multi_context import MultiContextVoice
 from serve_app.agent.tts.openai_speech import OpenAiSpeech
-from serve_app.agent.tts.voices import OwnVoice
 from serve_app.errors import EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs, Script
 from serve_app.fakes.openai import FakeOpenAi, SpeechScript
 from serve_app.fakes.tone import SECONDS_PER_CHAR
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.schema import TtsSettings
-from tests.agent.chains import DOWN, WIRE, Clock, Known, voice_chain
+from tests.agent.chains import DOWN, FORMAT, Clock, Known, speak, voice_chain
 from tests.agent.tts.eleven import audio, collect, joined, say
 
 FIRST_AUDIO_S = 0.3
@@ -39,11 +38,11 @@ class Two:
 
     async def reply(self, clauses: AsyncIterator[str], voice: str = "") -> None:
         async with asyncio.timeout(DEADLINE_S):
-            await collect(self.chain.speak(clauses, voice), self.speeches)
+            await collect(speak(self.chain, clauses, voice), self.speeches)
 
     @property
     def seconds(self) -> float:
-        return WIRE.seconds(len(audio(self.speeches)))
+        return FORMAT.seconds(len(audio(self.speeches)))
 
     @property
     def said_by_second(self) -> list[str]:
@@ -76,9 +75,10 @@ async def two(
         FakeOpenAi(speech=speech) as second,
         voice_chain(
             eleven(url or first.url),
-            OwnVoice(openai_voice(second.url)),
+            openai_voice(second.url),
             known=known,
             clock=Clock(),
+            own_voices={"b"},
         ) as chain,
     ):
         yield Two(chain, first, second, known)
@@ -128,7 +128,7 @@ async def test_text_that_is_still_being_written_is_not_lost() -> None:
 
 
 async def test_the_rest_is_said_after_the_last_letter_that_was_heard() -> None:
-    """ElevenLabs loses its connection in the middle of a word, and once more."""
+    """ElevenLabs loses its connection in the middle of a word, and then again."""
     script = Script(cut_after=1, chunk_bytes=1_000)
     async with two(script) as chain:
         await chain.reply(say(*CLAUSES))
@@ -154,7 +154,7 @@ async def test_after_the_first_audio_only_one_more_voice_is_asked() -> None:
         ) as chain,
     ):
         with pytest.raises(EngineError, match="HTTP 500"):
-            await collect(chain.speak(say(*CLAUSES)), [])
+            await collect(speak(chain, say(*CLAUSES)), [])
         assert third.requests == []
 
 
@@ -169,7 +169,7 @@ async def test_a_voice_that_does_not_know_how_far_it_got_is_not_followed_by_anot
         ) as chain,
     ):
         with pytest.raises(EngineError):
-            await collect(chain.speak(say(*CLAUSES)), speeches)
+            await collect(speak(chain, say(*CLAUSES)), speeches)
         assert audio(speeches)
         assert second.requests == []
 
@@ -192,7 +192,7 @@ async def test_between_two_clauses_each_voice_knows_how_far_it_got() -> None:
             yield CLAUSES[1]
 
         async with asyncio.timeout(DEADLINE_S):
-            await collect(chain.speak(written()), speeches)
+            await collect(speak(chain, written()), speeches)
         assert joined(speeches) == CLAUSES[0] + CLAUSES[1]
         assert [request.body["input"] for request in second.requests] == [CLAUSES[1].strip()]
 
@@ -206,9 +206,16 @@ async def test_the_voice_that_a_client_asks_for_is_none_of_another_provider() ->
         assert chain.known.available["a"], "it may be the voice that is refused"
 
 
+async def test_a_voice_that_was_not_asked_for_is_not_excused_by_the_one_that_was() -> None:
+    async with two(url=DOWN, speech=SpeechScript(status=401)) as chain:
+        with pytest.raises(EngineError, match="HTTP 401"):
+            await chain.reply(say(*CLAUSES), voice="chosen")
+        assert not chain.known.available["b"], "its key is wrong, whatever the client chose"
+
+
 async def test_an_interrupt_frees_the_voice_that_took_over() -> None:
     async with two(url=DOWN, speech=SpeechScript(ending="stall", chunk_bytes=500)) as chain:
-        speeches = chain.chain.speak(say(*CLAUSES))
+        speeches = speak(chain.chain, say(*CLAUSES))
         async with asyncio.timeout(DEADLINE_S):
             async for speech in speeches:
                 if speech.audio:

@@ -1,4 +1,4 @@
-"""Sockets that are shared by replies: how long they are kept, and how they fail."""
+"""Sockets that replies share: how long they are kept, and how they fail."""
 
 import asyncio
 
@@ -103,13 +103,13 @@ async def test_a_lost_socket_costs_neither_text_nor_audio_twice() -> None:
     said = len("".join(LONG)) - len(resent.strip())
     assert 0 < said - len(LONG[0]) < len(LONG[1]), "cut off in the middle of the second clause"
     assert "".join(LONG).endswith(resent.strip())
-    # What was said and what was resent is the whole text; a piece of audio is 0.45 letters.
+    # What was said and what was sent again is the whole text; a piece of audio is 0.45 letters.
     assert seconds(speeches) == pytest.approx(spoken_s("".join(LONG), "  "), abs=0.1)
     assert len(first.texts) >= 2
 
 
 async def test_the_rest_of_a_reply_goes_on_after_a_lost_socket() -> None:
-    """The LLM still writes while the socket is gone."""
+    """The LLM goes on writing while the socket is gone."""
     script = Script(cut_after=1, faulty_connections=1)
     async with FakeElevenLabs(script) as server, multi_context(server.url) as tts:
         text, speeches = Written(LONG[0]), list[Speech]()
@@ -183,7 +183,7 @@ async def test_an_error_ends_its_own_reply_and_moves_the_others() -> None:
 
 
 async def test_a_smaller_limit_of_contexts_does_not_end_replies() -> None:
-    """With another client on the account, or when ElevenLabs changes its mind."""
+    """As with another client on the account, or when ElevenLabs changes its limit."""
     replies: list[list[Speech]] = [[], []]
     script = Script(max_contexts=1, chunk_delay_s=0.005)
     async with FakeElevenLabs(script) as server, multi_context(server.url) as tts:

@@ -1,4 +1,4 @@
-"""One WebSocket a reply."""
+"""One WebSocket per reply."""
 
 import asyncio
 

@@ -1,10 +1,10 @@
-"""What gruut does not say by itself, and says with `readable`."""
+"""What gruut says only with the help of `readable`."""
 
 import gruut
 import pytest
 
 from serve_app.agent.tts.piper.english import readable
-from serve_app.agent.tts.piper.voice import _Phonemes
+from serve_app.agent.tts.piper.phonemes import Phonemes
 
 CASES = [
     ("20°C or 50 °F, 10°", "20 degrees Celsius or 50 degrees Fahrenheit, 10 degrees"),
@@ -31,7 +31,7 @@ def test_symbols_become_words(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(("text", "words"), CASES)
 def test_gruut_would_say_something_else(text: str, words: str) -> None:
-    """A rule that a newer gruut makes needless fails here."""
+    """Fails for a rule that a newer gruut does not need."""
     assert _spoken(text) != _spoken(words)
 
 
@@ -48,7 +48,7 @@ def test_what_gruut_knows_is_left_alone(text: str) -> None:
 
 
 def test_the_voice_says_the_words() -> None:
-    phonemes = _Phonemes("en-us")
+    phonemes = Phonemes("en-us")
     assert list(phonemes.of("20°C")) == list(phonemes.of("20 degrees Celsius"))
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from serve_app.agent.engines import Speech
-from serve_app.agent.tts.piper.voice import PiperVoice, _Phonemes
+from serve_app.agent.tts.piper.phonemes import Phonemes
+from serve_app.agent.tts.piper.voice import PiperVoice
 from serve_app.errors import ConfigError, EngineTimeout
 from serve_app.settings.schema import TtsSettings
 
@@ -17,8 +18,8 @@ CLAUSES = ["Sure,", " the capital of France is Paris.", " 😀 ", "Shall we go t
 
 
 @pytest.fixture(scope="module")
-def phonemes() -> _Phonemes:
-    return _Phonemes("en-us")
+def phonemes() -> Phonemes:
+    return Phonemes("en-us")
 
 
 @pytest.mark.parametrize(
@@ -30,22 +31,22 @@ def phonemes() -> _Phonemes:
         ("3...", ["θɹˈiː."]),
     ],
 )
-def test_phonemes_are_those_of_espeak(phonemes: _Phonemes, text: str, symbols: list[str]) -> None:
+def test_phonemes_are_those_of_espeak(phonemes: Phonemes, text: str, symbols: list[str]) -> None:
     assert list(phonemes.of(text)) == symbols
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "😀!?", "日本語", "\x00"])
-def test_text_without_words_has_no_phonemes(phonemes: _Phonemes, text: str) -> None:
+def test_text_without_words_has_no_phonemes(phonemes: Phonemes, text: str) -> None:
     assert list(phonemes.of(text)) == []
 
 
 @pytest.mark.parametrize("text", ["1e999 apples", "1e999", "<b> apples", "½ apples & [[", "²"])
-def test_strange_text_is_no_error(phonemes: _Phonemes, text: str) -> None:
+def test_strange_text_is_no_error(phonemes: Phonemes, text: str) -> None:
     symbols = "".join(phonemes.of(text))
     assert ("ˈæpəlz" in symbols) == ("apples" in text)
 
 
-def test_index_changes_no_pronunciation(phonemes: _Phonemes) -> None:
+def test_index_changes_no_pronunciation(phonemes: Phonemes) -> None:
     text = "I live near a live band, Dr. Smith's co-op reads what O'Neil read: naïve GPUs, xyzzy."
     expected = [
         "".join("".join(word.phonemes) for word in sentence if word.is_spoken and word.phonemes)
@@ -56,7 +57,7 @@ def test_index_changes_no_pronunciation(phonemes: _Phonemes) -> None:
 
 
 def describe_voice(directory: Path, **changes: object) -> str:
-    """A voice description that is fine but for `changes`, beside an .onnx that is none."""
+    """A voice description that is valid except for `changes`, beside an invalid .onnx file."""
     config = {
         "audio": {"sample_rate": 22_050},
         "espeak": {"voice": "en-us"},

@@ -1,4 +1,4 @@
-"""How far a voice is in its text."""
+"""How far a voice has got in its text."""
 
 import asyncio
 

@@ -25,18 +25,18 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 Forward = Callable[[list[int], DynamicCache], Tensor]
-"""New tokens and what is known so far, which grows by them, to the logits after the last one."""
+"""From new tokens and a cache, which grows by them, to the logits after the last token."""
 
 _PACKAGED_MODEL = "smollm2-135m-instruct"
 _REMEMBERED_TOKENS = 4096
-"""Bound of the prefix memory: 190 MB of keys and values for SmolLM2-135M in float32."""
+"""Size of the prefix memory: 190 MB of keys and values for SmolLM2-135M in float32."""
 _PROMPT_TOKENS_PER_STEP = 128
-"""A long prompt is read in parts, so that other replies need not wait for all of it."""
+"""A long prompt is read in parts, so that other replies do not wait for all of it."""
 
 
 class LocalLlm(LlmEngine):
-    """Greedy, one token a step. One thread makes the steps of all replies in turn, so replies
-    that overlap share the model fairly and one that is closed stops after its current step."""
+    """Greedy, one token per step. One thread makes the steps of all replies in turn: replies that
+    overlap share the model fairly, and a reply that is closed stops after its current step."""
 
     def __init__(self, settings: LlmSettings) -> None:
         """Loads the model, which takes a few seconds. Raises ConfigError."""
@@ -54,19 +54,19 @@ class LocalLlm(LlmEngine):
         self._memory = PrefixMemory(_REMEMBERED_TOKENS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llm")
         self.prefilled_tokens = 0
-        """Prompt tokens computed so far: those that the prefix memory did not have."""
+        """Prompt tokens computed so far: those that were not in the prefix memory."""
         self.steps = 0
-        """Runs of the model so far."""
+        """How often the model has run."""
 
     def warm_up(self) -> None:
-        """Run once, so that the first reply does not wait for it."""
+        """Runs the model once: the first run is slow."""
         self._thread.submit(_Generation(self._forward, [0, 0], DynamicCache()).step).result()
 
     async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
         """See LlmEngine. A reply ends after `max_new_tokens`.
 
-        Raises EngineTimeout when a token takes too long, queueing included, and EngineError
-        when the system prompt and the last message are too long.
+        Raises EngineTimeout when a token takes too long, including its time in the queue, and
+        EngineError when the system prompt and the last message are too long.
         """
         timeout_s = self._settings.first_token_timeout_s
         clock = asyncio.get_running_loop().time
@@ -83,12 +83,12 @@ class LocalLlm(LlmEngine):
                 if piece := text.step(self._tokenizer.backend_tokenizer, token):
                     yield piece
         finally:
-            # Behind a step that may still be running for a reply that was closed.
+            # In the queue behind a step that may still be running.
             with suppress(RuntimeError):  # after aclose
                 self._thread.submit(self._end, generation)
 
     async def aclose(self) -> None:
-        """Drop what waits, and wait for the step in work."""
+        """Drops what is queued, and waits for the current step."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def _token(self, generation: "_Generation") -> int:
@@ -104,7 +104,7 @@ class LocalLlm(LlmEngine):
         except EngineError:
             raise
         except Exception as error:
-            # Only the kind of error: its message may quote the chat.
+            # Only the type of the error: its message may quote the chat.
             raise EngineError("llm", f"the model failed ({type(error).__name__})") from error
 
     async def _within(self, timeout_s: float, work: Awaitable[T], spent_s: float = 0.0) -> T:
@@ -130,7 +130,7 @@ class LocalLlm(LlmEngine):
         self._memory.store(generation.tokens, generation.cache)
 
     def _prompt(self, chat: Sequence[ChatMessage]) -> list[int]:
-        """Token ids of the chat; the oldest turns go when it is too long for the model."""
+        """Token ids of the chat. The oldest turns are dropped if it is too long for the model."""
         system = [message for message in chat if message.role == "system"]
         spoken = [message for message in chat if message.role != "system"]
         while len(ids := self._template(system + spoken)) > self._longest_prompt:
@@ -158,7 +158,7 @@ class _Generation:
         self._forward = forward
         self.tokens = prompt
         self.cache = cache
-        """Holds the keys and values of the first of `tokens`, at least one less than all."""
+        """Keys and values of the first of `tokens`. At least the last one is missing."""
 
     @torch.inference_mode()
     def step(self) -> int | None:
@@ -174,7 +174,7 @@ class _Generation:
 
 
 def _load(source: str, settings: LlmSettings) -> tuple[Any, Any]:
-    """Tokenizer and model. On a CPU without bfloat16, `auto` is float16 weights with float32
+    """Tokenizer and model. On a CPU without bfloat16, `auto` means float16 weights and float32
     arithmetic."""
     device = resolve_device(settings.device)
     on_cpu = device.type == "cpu" and settings.dtype == "auto" and not _has_bfloat16()
@@ -191,7 +191,7 @@ def _load(source: str, settings: LlmSettings) -> tuple[Any, Any]:
 
 
 def _forward(model: Any) -> Forward:
-    """On a CPU in float32 arithmetic, with weights stored as float16."""
+    """How to run the model; on a CPU with float32 arithmetic and weights stored as float16."""
     if model.device.type == "cpu" and model.dtype is torch.float32:
         if is_plain_llama(model):
             return LlamaCpu(model)
@@ -216,7 +216,7 @@ def _dtype(name: str) -> torch.dtype:
 
 
 def _has_bfloat16() -> bool:
-    """Where it has to be emulated, bfloat16 reads a prompt four times as slowly as float32."""
+    """Emulated bfloat16 reads a prompt four times as slowly as float32."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -1,8 +1,8 @@
 """The forward pass of a llama on a CPU, for one conversation at a time.
 
-transformers spends about half of each step of a small model outside its matrix products: 20 of
-50 ms for SmolLM2-135M on one AVX2 core. This is the same arithmetic with fewer, larger
-operations. What a llama computes: github.com/huggingface/transformers, modeling_llama.py.
+With a small model, transformers spends about half of each step outside of the matrix products: 20
+of 50 ms for SmolLM2-135M on one AVX2 core. This is the same arithmetic in fewer, larger
+operations. For what a llama computes see github.com/huggingface/transformers, modeling_llama.py.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from serve_app.devices import Linear, compact_linear
 @dataclass(frozen=True, slots=True)
 class _Layer:
     qkv: Linear
-    """Queries, keys and values in one product. The weights of the norm before it are in it."""
+    """Queries, keys and values in one product. Includes the weights of the norm before it."""
     output: Linear
     gate_up: Linear
     down: Linear
@@ -38,7 +38,7 @@ def is_plain_llama(model: Any) -> bool:
 
 
 class LlamaCpu:
-    """Takes over the weights of a transformers model in float32."""
+    """Uses the weights of a transformers model in float32."""
 
     def __init__(self, model: Any) -> None:
         config = model.config
@@ -54,7 +54,7 @@ class LlamaCpu:
         self._frequencies = theta**-exponents
 
     def __call__(self, tokens: list[int], cache: DynamicCache) -> Tensor:
-        """Logits after the last of `tokens`, shape (vocabulary,); `cache` grows by all."""
+        """Logits after the last of `tokens`, shape (vocabulary,). `cache` grows by all of them."""
         known = cache.get_seq_length()
         states = functional.embedding(torch.tensor(tokens), self._embedding)
         angles = torch.outer(torch.arange(known, known + len(tokens)).float(), self._frequencies)
@@ -82,7 +82,7 @@ class LlamaCpu:
         return layer.output(self._mix(queries, keys, values, count))
 
     def _mix(self, queries: Tensor, keys: Tensor, values: Tensor, count: int) -> Tensor:
-        """Attention: the query heads that share a key head are its rows."""
+        """Attention. The query heads that share a key head are the rows of one product."""
         rows = queries.reshape(1, self._kv_heads, -1, self._head_size)
         mask = None
         if count > 1:
@@ -93,7 +93,7 @@ class LlamaCpu:
         return mixed.view(self._heads, count, self._head_size).transpose(0, 1).reshape(count, -1)
 
     def _normalise(self, states: Tensor) -> Tensor:
-        """RMSNorm but for its weights. `functional.rms_norm` takes three times as long."""
+        """RMSNorm without its weights. `functional.rms_norm` takes three times as long."""
         return states * torch.rsqrt(states.square().mean(-1, keepdim=True) + self._eps)
 
 

@@ -1,4 +1,4 @@
-"""What a chat model has already computed of the conversations that it is in."""
+"""What a chat model has already computed of the current conversations."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -8,21 +8,21 @@ from transformers import DynamicCache
 
 
 class PrefixMemory:
-    """Keys and values of the latest prompts and replies, found again by their tokens.
+    """Keys and values of the latest prompts and replies, found by their tokens.
 
-    The prompt of a turn begins with that of the turn before, so only the new tokens are left
-    to compute. For one thread at a time.
+    The prompt of a turn begins with that of the turn before, so only the new tokens have to be
+    computed. For one thread at a time.
     """
 
     def __init__(self, capacity: int) -> None:
-        """`capacity`: tokens over all entries; the entries unused for longest go first."""
+        """`capacity`: tokens in all entries together. The least recently used entries go first."""
         self._capacity = capacity
         self._entries: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
 
     def recall(self, tokens: Sequence[int]) -> DynamicCache:
-        """A cache, the caller's own, with as long a beginning of `tokens` as is known.
+        """A new cache with the longest known beginning of `tokens`.
 
-        The last token is left out: the model has to see one to go on.
+        It never includes the last token: the model has to read at least one.
         """
         wanted = tokens[:-1]
         best = max(self._entries, key=lambda known: _shared(known, wanted), default=())
@@ -33,7 +33,7 @@ class PrefixMemory:
         return _beginning(self._entries[best], shared)
 
     def store(self, tokens: Sequence[int], cache: DynamicCache) -> None:
-        """Keep `cache`, which holds the first of `tokens` and is not changed any more."""
+        """Keeps `cache`, which has the first of `tokens` and must not change any more."""
         known = tuple(tokens[: cache.get_seq_length()])
         for entry in [entry for entry in self._entries if entry == known[: len(entry)]]:
             del self._entries[entry]
@@ -50,7 +50,7 @@ def _shared(a: Sequence[int], b: Sequence[int]) -> int:
 
 def _beginning(cache: DynamicCache, length: int) -> DynamicCache:
     beginning = DynamicCache()
-    layer: Any  # the base class of the library does not declare keys and values
+    layer: Any  # the library's base class does not declare keys and values
     for i, layer in enumerate(cache.layers):
         beginning.update(layer.keys[..., :length, :], layer.values[..., :length, :], i)
     return beginning

@@ -10,8 +10,9 @@ from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.http_refusals import refusal
 from serve_app.agent.tts.clause_requests import speak_by_clause
-from serve_app.agent.tts.elevenlabs.messages import API_URL, refusal
+from serve_app.agent.tts.elevenlabs.api import API_URL, key_variable
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
 from serve_app.settings.schema import TtsSettings
@@ -20,11 +21,11 @@ _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class HttpVoice(TtsEngine):
-    """One request a clause, streamed (`tts.transport: http`).
+    """One streamed request per clause (`tts.transport: http`).
 
-    Choose it where WebSockets do not get through or a model has none. Each clause is spoken
-    without knowledge of the one before it, and nothing says which text a piece of audio says:
-    the place in a clause is estimated.
+    Choose it where WebSockets are blocked, or for a model that has none. Each clause is spoken
+    without knowledge of the one before it. There is no alignment, so the place within a clause
+    is estimated.
     """
 
     def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
@@ -37,7 +38,7 @@ class HttpVoice(TtsEngine):
         self._client = AsyncElevenLabs(
             base_url=f"{_HTTP_SCHEMES.get(scheme, scheme)}://{rest}",
             api_key=api_key,
-            timeout=settings.first_audio_timeout_s,  # of connecting, and between two pieces
+            timeout=settings.first_audio_timeout_s,  # for connecting, and between two pieces
             httpx_client=self._http,
         )
 
@@ -55,7 +56,7 @@ class HttpVoice(TtsEngine):
         )
 
     async def aclose(self) -> None:
-        """Close the pool of connections."""
+        """Closes the pool of connections."""
         await self._http.aclose()
 
     async def _audio(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
@@ -66,19 +67,19 @@ class HttpVoice(TtsEngine):
             output_format=self.format.name,
             optimize_streaming_latency=self._settings.optimize_streaming_latency,
         )
-        with _engine_errors():
+        with _engine_errors(key_variable(self._settings)):
             async with aclosing(cast(AsyncGenerator[bytes, None], pieces)):
                 async for piece in pieces:
                     yield piece
 
 
 @contextmanager
-def _engine_errors() -> Iterator[None]:
-    """The SDK's errors as ours. Bodies stay out of the messages: they may quote the text."""
+def _engine_errors(key_variable: str) -> Iterator[None]:
+    """Turns the SDK's errors into ours. Bodies stay out of them: they may quote the text."""
     try:
         yield
     except ApiError as error:
-        raise refusal(error.status_code or 500) from None
+        raise refusal("tts", error.status_code or 500, key_variable) from None
     except httpx.TimeoutException:
         raise EngineTimeout("tts", "no answer from ElevenLabs in time") from None
     except httpx.HTTPError as error:

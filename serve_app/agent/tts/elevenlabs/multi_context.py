@@ -1,11 +1,11 @@
-"""`multi-stream-input`: replies share warm WebSockets, one context each."""
+"""`multi-stream-input`: replies share open WebSockets, with one context each."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.tts.elevenlabs.api import Connect, key_variable, websocket_url
 from serve_app.agent.tts.elevenlabs.context import ConnectionLost
-from serve_app.agent.tts.elevenlabs.messages import Connect, websocket_url
 from serve_app.agent.tts.elevenlabs.sockets import ContextSocket, Limits
 from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
 from serve_app.errors import EngineTimeout, EngineUnavailable
@@ -14,11 +14,11 @@ from serve_app.settings.schema import TtsSettings
 
 
 class MultiContextVoice(TtsEngine):
-    """The default (`tts.transport: multi-context`): no handshake before a reply, and an
-    interrupted one is cancelled at ElevenLabs while its socket serves others.
+    """The default (`tts.transport: multi-context`). A reply waits for no handshake, and can be
+    cancelled at ElevenLabs while its socket serves others.
 
-    A reply whose connection is lost goes on over a new one, once, with the text after the last
-    aligned character. The SDK (2.78) has the messages but no client for this.
+    If the connection is lost, the reply goes on over a new one, once, from the last aligned
+    character. The SDK (2.78) has the messages, but no client for this.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class MultiContextVoice(TtsEngine):
         self._is_closed = False
 
     def warm_up(self) -> None:
-        """Opens the first reply's socket. What becomes of it, that reply is told."""
+        """Opens a socket for the first reply, which is told if that fails."""
         self.socket(self._settings.voice_id)
 
     async def speak(
@@ -62,12 +62,12 @@ class MultiContextVoice(TtsEngine):
             await asyncio.gather(feeder, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Close all sockets; replies that still use them fail."""
+        """Closes all sockets. Replies that still use them fail."""
         self._is_closed = True
         await asyncio.gather(*(socket.aclose() for socket in self._sockets))
 
     def socket(self, voice: str, is_fresh: bool = False) -> ContextSocket:
-        """One with room for a context; with `is_fresh` a new one. Raises EngineUnavailable."""
+        """A socket with room for a context; with `is_fresh` a new one. Raises EngineUnavailable."""
         if self._is_closed:
             raise EngineUnavailable("tts", "the voice was shut down")
         if not is_fresh:
@@ -77,7 +77,7 @@ class MultiContextVoice(TtsEngine):
         idle = [socket for socket in self._sockets if socket.is_idle]
         if len(idle) >= self._limits.idle_sockets:
             min(idle, key=lambda socket: socket.used_at).retire()
-        connect = Connect(self._url(voice), self._key)
+        connect = Connect(self._url(voice), self._key, key_variable(self._settings))
         self._sockets.append(ContextSocket(voice, connect, self._limits, self._sockets.remove))
         return self._sockets[-1]
 
@@ -86,7 +86,7 @@ class MultiContextVoice(TtsEngine):
 
 
 class _Reply:
-    """One reply and the context that says it, or the two when the first one's socket died."""
+    """One reply and its context; a second context if the first one's socket is lost."""
 
     def __init__(self, voice: MultiContextVoice, voice_id: str, progress: Progress) -> None:
         self.progress = progress
@@ -96,7 +96,7 @@ class _Reply:
         self._context = self._socket.reserve()
         self._may_reconnect = True
         self._sending = asyncio.Lock()
-        """Held while text is put down and sent, so that none is lost or sent twice."""
+        """Locked while text is noted and sent, so that none is lost or sent twice."""
         self._failure: Exception | None = None
 
     async def feed(self, clauses: AsyncIterator[str]) -> None:
@@ -112,12 +112,12 @@ class _Reply:
             async with self._sending:
                 self.progress.end()
                 await self._context.finish()
-        except Exception as error:  # wakes the receiver, who raises this
+        except Exception as error:  # wakes the receiver, which raises it
             self._failure = error
             self._context.fail(error)
 
     async def next(self, timeout_s: float) -> ProviderMessage:
-        """The next message with audio or the end of the reply."""
+        """The next message with audio, or the end of the reply."""
         while True:
             try:
                 message = await next_message(self._context.receive, self.progress, timeout_s)
@@ -129,14 +129,14 @@ class _Reply:
                     return ProviderMessage(is_final=True)
                 lost = connection.error
             except EngineTimeout:
-                self._socket.retire()  # whatever it is, the next reply shall not wait for it
+                self._socket.retire()  # whatever the reason, the next reply should not wait for it
                 raise
             if not (self._may_reconnect and self.progress.knows_what_is_left):
                 raise lost
             await self._reconnect()
 
     async def close(self) -> None:
-        """The reply is over, said or not."""
+        """The reply is over, whether it was said or not."""
         await self._socket.release(self._context)
 
     async def _reconnect(self) -> None:

@@ -1,4 +1,4 @@
-"""Sockets that several replies share, and that stay open between them."""
+"""Sockets to ElevenLabs that replies share, and that stay open between them."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,8 +10,7 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from serve_app.agent.tts.elevenlabs.context import ConnectionLost, Context
-from serve_app.agent.tts.elevenlabs.messages import (
+from serve_app.agent.tts.elevenlabs.api import (
     INACTIVITY_S,
     Connect,
     bad_answer,
@@ -21,32 +20,33 @@ from serve_app.agent.tts.elevenlabs.messages import (
     error_in,
     read,
 )
+from serve_app.agent.tts.elevenlabs.context import ConnectionLost, Context
 from serve_app.errors import EngineError, EngineUnavailable
 
 _CLOSE_TIMEOUT_S = 0.2
-"""An interrupt waits no longer until close_context has left."""
+"""How long an interrupt waits for close_context to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How sockets are shared and kept."""
+    """How sockets are shared and kept open."""
 
     contexts: int = 5
-    """On one socket, ElevenLabs' own limit; beyond it the whole socket is closed."""
+    """On one socket. It is ElevenLabs' own limit: with one more it closes the socket."""
     keep_alive_s: float = 15.0
-    """An open context that has sent nothing for so long says that it is alive."""
+    """A context to which nothing was sent for this long gets a keep-alive."""
     final_s: float = 10.0
-    """A socket on which a dropped context takes longer to become final gets no new ones."""
+    """A socket gets no more contexts if a dropped one takes longer than this to become final."""
     idle_s: float = INACTIVITY_S - 30.0
-    """A socket without contexts is closed after this: before ElevenLabs does it."""
+    """A socket without contexts is closed after this time, before ElevenLabs does it."""
     idle_sockets: int = 4
-    """That wait for replies; beyond that the one that has waited longest is closed."""
+    """How many wait for replies. Of more, the one that has waited longest is closed."""
     tick_s: float = 1.0
-    """How often all this is looked at."""
+    """How often all this is checked."""
 
 
 class ContextSocket:
-    """One WebSocket for one voice. Its task lives as long as its connection."""
+    """One WebSocket for one voice. Its task lasts as long as its connection."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class ContextSocket:
         self._on_end = on_end
         self._clock = asyncio.get_running_loop().time
         self._contexts: dict[str, Context] = {}
-        """Those that ElevenLabs counts: until their isFinal."""
+        """Those that ElevenLabs counts, which it does until their isFinal."""
         self._had_contexts = 0
         self._socket: ClientConnection | None = None
-        self._is_settled = asyncio.Event()
-        """Connected, or failed to."""
+        self._is_ready = asyncio.Event()
+        """Set when it is connected, or has failed to connect."""
         self._is_retired = False
         self.used_at = self._clock()
-        """Loop time of the last context's beginning or end."""
+        """When (loop time) a context last began or ended."""
         self._error: EngineError | None = None
         self._task = asyncio.create_task(self._run(connect))
         self._task.add_done_callback(self._end)
@@ -80,45 +80,45 @@ class ContextSocket:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it only waits for replies."""
+        """Whether it waits for replies."""
         return not self._is_retired and not self._contexts
 
     def reserve(self) -> Context:
-        """A context for one reply, which counts from now on."""
-        context = Context(uuid4().hex, self._is_settled.wait, self._send)
+        """A context for one reply. It counts from now on."""
+        context = Context(uuid4().hex, self._is_ready.wait, self._send)
         self._contexts[context.id] = context
         self._had_contexts += 1
         self.used_at = self._clock()
         return context
 
     async def release(self, context: Context) -> None:
-        """The reply is over: frees ElevenLabs' side at once, drops what still arrives."""
+        """The reply is over: ends it at ElevenLabs at once, and drops what still arrives."""
         if not context.is_known:
             self._contexts.pop(context.id, None)
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await context.drop()
-        except TimeoutError:  # it is in the buffer of a connection that ElevenLabs does not read
+        except TimeoutError:  # ElevenLabs does not read from this connection
             self.retire()
 
     def retire(self) -> None:
-        """It gets no more contexts and is closed after its last one."""
+        """It gets no more contexts, and is closed after its last one."""
         self._is_retired = True
 
     async def aclose(self) -> None:
-        """Closes it under its replies."""
+        """Closes it, even if replies still use it."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _send(self, message: str) -> None:
         if self._socket is not None:
-            with suppress(ConnectionClosed):  # the contexts are told by the reader
+            with suppress(ConnectionClosed):  # the reader tells the contexts
                 await self._socket.send(message)
 
     async def _run(self, connect: Connect) -> None:
-        with engine_errors():
+        with engine_errors(connect.key_variable):
             async with connect as self._socket:
-                self._is_settled.set()
+                self._is_ready.set()
                 await self._read_and_keep(self._socket)
 
     async def _read_and_keep(self, socket: ClientConnection) -> None:
@@ -147,15 +147,15 @@ class ContextSocket:
                     context.fail(bad_answer(senseless))
 
     def _addressee(self, data: dict[str, Any]) -> Context | None:
-        """None for a context that is over, and for a message without a name unless there has
-        been only one context that it can be for."""
+        """None if the context is over, and for a message without a context's name, unless this
+        socket has had only one context."""
         name = data.get("contextId") or data.get("context_id")
         if name is not None:
             return self._contexts.get(str(name))
         return next(iter(self._contexts.values()), None) if self._had_contexts == 1 else None
 
     def _report(self, error: EngineError, context: Context | None) -> None:
-        """ElevenLabs closes the whole socket after an error, and it may be about one reply."""
+        """After an error ElevenLabs closes the whole socket, even if it concerns only one reply."""
         self._error = error
         self.retire()
         if context is None and len(self._contexts) == 1:
@@ -195,7 +195,7 @@ class ContextSocket:
         reason = error if isinstance(error, Exception) else shut_down
         was_connected = self._socket is not None
         self._socket = None
-        self._is_settled.set()
+        self._is_ready.set()
         self.retire()
         for context in self._contexts.values():
             context.fail(ConnectionLost(reason) if was_connected else reason)

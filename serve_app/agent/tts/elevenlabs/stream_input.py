@@ -1,4 +1,4 @@
-"""`stream-input`: a WebSocket of its own for each reply."""
+"""`stream-input`: each reply has its own WebSocket."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -8,12 +8,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from serve_app.agent.engines import Speech, TtsEngine
-from serve_app.agent.tts.elevenlabs.messages import (
+from serve_app.agent.tts.elevenlabs.api import (
     Connect,
     closed_by,
     decode,
     engine_errors,
     error_in,
+    key_variable,
     read,
     spoken,
     websocket_url,
@@ -24,13 +25,14 @@ from serve_app.settings.schema import TtsSettings
 
 
 class StreamInputVoice(TtsEngine):
-    """One socket a reply, opened before the first clause is written.
+    """One socket per reply, opened before the first clause is written.
 
-    Choose it (`tts.transport: stream-input`) for a compatible server or a proxy that has no
-    multi-stream-input: each reply costs a TLS handshake, and nothing is resent.
+    Choose it (`tts.transport: stream-input`) for a compatible server, or a proxy, that has no
+    multi-stream-input. Each reply costs a TLS handshake, and nothing is sent again if the
+    connection is lost.
 
-    The SDK (2.78) has realtime synthesis for blocking code only, where it looks for audio
-    between two pieces of text; so this is a client of its own that sends the SDK's messages.
+    The SDK (2.78) offers realtime synthesis only for blocking code, and looks for audio only
+    between two pieces of text. So this is our own client; it sends the SDK's messages.
     """
 
     def __init__(self, settings: TtsSettings, api_key: str, format: AudioFormat) -> None:
@@ -50,8 +52,9 @@ class StreamInputVoice(TtsEngine):
         or later, EngineUnavailable, or EngineError for a refusal.
         """
         progress = Progress(self.format)
-        with engine_errors():
-            async with Connect(self._url(voice), self._key) as socket:
+        connect = Connect(self._url(voice), self._key, key_variable(self._settings))
+        with engine_errors(connect.key_variable):
+            async with connect as socket:
                 sender = asyncio.create_task(_send(clauses, socket, progress))
                 try:
                     while not progress.finished:
@@ -65,7 +68,7 @@ class StreamInputVoice(TtsEngine):
                     await asyncio.gather(sender, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Nothing is kept between replies."""
+        """There is nothing to release: each reply closes its own socket."""
 
     def _url(self, voice: str) -> str:
         return websocket_url(self._settings, "stream-input", voice, self.format)
@@ -74,7 +77,7 @@ class StreamInputVoice(TtsEngine):
 async def _receive(
     socket: ClientConnection, sender: "asyncio.Task[None]", progress: Progress
 ) -> ProviderMessage:
-    """A normal close after all text ends the reply as `isFinal` does; others are errors."""
+    """A normal close after all text ends the reply, as `isFinal` does. Any other is an error."""
     try:
         data = decode(await socket.recv())
     except ConnectionClosed as closed:
@@ -98,7 +101,7 @@ async def _send(clauses: AsyncIterator[str], socket: ClientConnection, progress:
         progress.end()
         await socket.send(CloseConnection().json())
     except ConnectionClosed:
-        pass  # the receiver knows why
+        pass  # the receiver reports it
     except Exception:
-        socket.transport.abort()  # wakes the receiver, who raises this
+        socket.transport.abort()  # wakes the receiver, which raises it
         raise

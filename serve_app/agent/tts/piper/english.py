@@ -1,8 +1,8 @@
-"""English as gruut can say it: the symbols that it leaves out or misreads, as words.
+"""English that gruut can say: symbols that it leaves out or misreads are replaced by words.
 
-Only what gruut 2.4 was found to get wrong (tests/agent/tts/test_english.py); prices, percent,
-dates, clock times, ordinals and titles it knows. The text that is recorded as said stays as
-written.
+Covers only what gruut 2.4 was found to get wrong (tests/agent/tts/test_english.py). It knows
+prices, percentages, dates, clock times, ordinals and titles. The text that is recorded as said
+does not change.
 """
 
 import re
@@ -70,7 +70,7 @@ _RULES: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
 
 
 def readable(text: str) -> str:
-    """`text` with words for what gruut would not say."""
+    """`text` with words in place of what gruut would not say."""
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text

@@ -1,24 +1,18 @@
-"""Piper voices on the CPU, with gruut's phonemes (MIT) in place of espeak-ng's (GPL)."""
+"""Piper voices on the CPU."""
 
 import asyncio
 import os
-import re
-import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import gruut
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from gruut.const import Sentence
-from gruut.phonemize import SqlitePhonemizer
-from gruut.utils import find_lang_dir, remove_non_word_chars, resolve_lang
 from pydantic import BaseModel
 
 from serve_app.agent.engines import Speech, TtsEngine
-from serve_app.agent.tts.piper.english import readable
+from serve_app.agent.tts.piper.phonemes import Phonemes
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.models import fetch as models
 from serve_app.protocol.formats import parse_format
@@ -31,45 +25,45 @@ _PCM_PEAK = 32767
 
 
 class PiperVoice(TtsEngine):
-    """A local voice (TtsEngine): each clause becomes one piece of Speech.
+    """A local voice: each clause becomes one Speech.
 
-    One thread synthesises for everyone. A reply has at most one clause in its queue, so
-    replies that overlap take turns clause by clause.
+    One thread synthesises for all replies. A reply has at most one clause in its queue, so
+    replies that overlap take turns, clause by clause.
     """
 
     def __init__(self, settings: TtsSettings) -> None:
         """Loads the voice, which takes about a second. Raises ConfigError."""
-        self._voice = _Voice(_onnx_path(settings.voice), settings.threads or os.cpu_count() or 1)
+        self._model = _Model(_onnx_path(settings.voice), settings.threads or os.cpu_count() or 1)
         self._timeout_s = settings.first_audio_timeout_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="piper")
-        self.format = parse_format(f"pcm_{self._voice.rate_hz}")
+        self.format = parse_format(f"pcm_{self._model.rate_hz}")
 
     def warm_up(self) -> None:
-        """Let gruut and onnxruntime load the rest now rather than at the first clause."""
-        self._thread.submit(self._voice.pcm, "Hello, how can I help you today?").result()
+        """Speaks once: gruut and onnxruntime load much of what they need at the first clause."""
+        self._thread.submit(self._model.pcm, "Hello, how can I help you today?").result()
 
     async def speak(
         self, clauses: AsyncIterator[str], voice: str = ""
     ) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine. A clause without words gives its text and no audio.
+        """See TtsEngine. A clause without words yields its text and no audio.
 
-        There is one voice, so the ingress lets no client ask for another.
+        `voice` is ignored: there is one voice, and the ingress lets no client ask for another.
 
-        Raises EngineTimeout when a clause waits and works longer than
-        `first_audio_timeout_s`.
+        Raises EngineTimeout when a clause takes longer than `first_audio_timeout_s`, including
+        its time in the queue.
         """
         async for clause in clauses:
             yield Speech(await self._synthesise(clause), clause)
 
     async def aclose(self) -> None:
-        """Drop the queue and wait for the clause in work."""
+        """Drops what is queued, and waits for the current clause."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def _synthesise(self, clause: str) -> bytes:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await loop.run_in_executor(self._thread, self._voice.pcm, clause)
+                return await loop.run_in_executor(self._thread, self._model.pcm, clause)
         except TimeoutError:
             raise EngineTimeout("tts", f"no audio within {self._timeout_s:g} s") from None
 
@@ -89,7 +83,7 @@ class _Inference(BaseModel):
 
 
 class _Description(BaseModel):
-    """What we need of the JSON file that comes with a Piper voice."""
+    """What we need from the JSON file of a Piper voice."""
 
     audio: _Audio
     espeak: _Espeak
@@ -99,7 +93,7 @@ class _Description(BaseModel):
     num_speakers: int
 
 
-class _Voice:
+class _Model:
     """A Piper model and the phonemes of its language. Used by one thread at a time."""
 
     def __init__(self, onnx: Path, threads: int) -> None:
@@ -110,7 +104,7 @@ class _Voice:
         self._scales = np.array(
             [inference.noise_scale, inference.length_scale, inference.noise_w], dtype=np.float32
         )
-        self._phonemes = _Phonemes(description.espeak.voice)
+        self._phonemes = Phonemes(description.espeak.voice)
         self._session = _session(onnx, threads)
 
     def pcm(self, clause: str) -> bytes:
@@ -118,7 +112,7 @@ class _Voice:
         try:
             return b"".join(self._sentence(symbols) for symbols in self._phonemes.of(clause))
         except Exception as error:
-            # Only the kind of error: its message may quote what is being said.
+            # Only the type of the error: its message may quote what is being said.
             raise EngineError("tts", f"the voice failed ({type(error).__name__})") from error
 
     def _sentence(self, symbols: str) -> bytes:
@@ -168,7 +162,7 @@ def _session(onnx: Path, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Idle workers must not spin: the language model wants the same cores.
+    # Idle workers must not spin: the chat model needs the same cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
@@ -177,81 +171,3 @@ def _session(onnx: Path, threads: int) -> ort.InferenceSession:
         raise ConfigError(
             f"tts.voice: onnxruntime cannot load {onnx} ({type(error).__name__})"
         ) from None
-
-
-class _Phonemes:
-    """gruut in the way that Piper's voices were trained: espeak's symbols."""
-
-    def __init__(self, language: str) -> None:
-        """Raises ConfigError when gruut has no data for `language`, an espeak voice name."""
-        self._language = resolve_lang(language)
-        lexicon = _lexicon_path(self._language)
-        if lexicon is None:
-            possible = sorted(filter(_lexicon_path, gruut.get_supported_languages()))
-            raise ConfigError(
-                f"tts.voice: gruut has no espeak phonemes for {language!r}; installed:"
-                f" {', '.join(possible)} (more with `pip install gruut[de]` and the like)"
-            )
-        lookup = SqlitePhonemizer(
-            _indexed(lexicon),
-            # What gruut tries by default when a word is not in the lexicon as written.
-            word_transform_funcs=[
-                str.lower,
-                remove_non_word_chars,
-                lambda word: remove_non_word_chars(word.lower()),
-            ],
-        )
-        self._processor = gruut.TextProcessor(
-            default_lang=self._language, model_prefix="espeak", lookup_phonemes=lookup
-        )
-
-    def of(self, text: str) -> Iterator[str]:
-        """The symbols of each sentence that has something to say."""
-        text = readable(text) if self._language.startswith("en") else text
-        try:
-            sentences = self._sentences(text)
-        except Exception:
-            # gruut cannot spell some numbers (1e999). Losing a number beats losing a reply.
-            sentences = self._sentences(re.sub(r"[\d\W]+", " ", text))
-        return (_symbols(s) for s in sentences if any(w.phonemes and w.is_spoken for w in s))
-
-    def _sentences(self, text: str) -> list[Sentence]:
-        graph, root = self._processor(text)
-        return list(self._processor.sentences(graph, root))
-
-
-def _symbols(sentence: Sentence) -> str:
-    """Words with a space between them, punctuation right after its word."""
-    parts: list[str] = []
-    for word in sentence:
-        if word.is_break:
-            parts.append(word.text[:1])
-        elif word.phonemes:
-            parts.append((" " if parts else "") + "".join(word.phonemes))
-    return "".join(parts)
-
-
-def _lexicon_path(language: str) -> Path | None:
-    """gruut's lexicon of espeak phonemes for a language, if it is installed."""
-    directory = find_lang_dir(language)
-    if directory is None or language not in gruut.get_supported_languages():
-        return None
-    lexicon = Path(directory) / "espeak" / "lexicon.db"
-    return lexicon if lexicon.is_file() else None
-
-
-def _indexed(lexicon: Path) -> sqlite3.Connection:
-    """The lexicon in memory with an index on its words.
-
-    gruut's file has none, so that every new word costs it scans of 124,000 rows, 13 ms each.
-    """
-    memory = sqlite3.connect(":memory:", check_same_thread=False)  # moves to the voice's thread
-    memory.execute("ATTACH ? AS file", (f"{lexicon}",))
-    memory.execute(
-        "CREATE TABLE word_phonemes AS SELECT word, pron_order, role, phonemes"
-        " FROM file.word_phonemes"
-    )
-    memory.execute("CREATE INDEX by_word ON word_phonemes (word)")
-    memory.commit()
-    memory.execute("DETACH file")
-    return memory

@@ -1,4 +1,4 @@
-"""Chats and tools in the shapes of OpenAI's chat completions."""
+"""Chats and tools in the form of OpenAI's chat completions."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,22 +9,22 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaTool
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolSpec, ToolStep, is_json
 from serve_app.conversation.history import ChatMessage
 
-Request = dict[str, Any]
-"""Arguments of the SDK's `create`."""
+Arguments = dict[str, Any]
+"""What the SDK's `create` is called with."""
 
 
-def request(
+def arguments(
     chat: Sequence[ChatMessage],
     tools: Sequence[ToolSpec],
     steps: Sequence[ToolStep],
     may_call: bool,
-) -> Request:
-    """What is asked in one round of a reply; see ToolLlm.step."""
-    asked: Request = {"messages": [*_messages(chat), *_tool_messages(steps)]}
+) -> Arguments:
+    """The arguments for one round of a reply; see ToolLlm.step."""
+    asked: Arguments = {"messages": [*_messages(chat), *_tool_messages(steps)]}
     if tools:
         asked["tools"] = [_declaration(tool) for tool in tools]
     if tools and not may_call:
-        # Some servers refuse what was asked of tools when none are declared any more.
+        # Some servers refuse earlier requests for tools when no tools are declared.
         asked["tool_choice"] = "none"
     return asked
 
@@ -39,7 +39,7 @@ def _tool_messages(steps: Sequence[ToolStep]) -> Iterator[dict[str, Any]]:
             {
                 "id": call.id,
                 "type": "function",
-                # Some servers parse them again, and refuse the chat when they cannot.
+                # Some servers parse them again, and refuse the chat if that fails.
                 "function": {
                     "name": call.name,
                     "arguments": call.arguments if is_json(call.arguments) else "{}",
@@ -63,16 +63,17 @@ def _declaration(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
-def new_parts(delta: ChoiceDelta) -> Iterator[str | ToolCallDelta]:
-    """What a chunk adds to the reply. Reasoning is no part of it."""
+def new_parts(delta: ChoiceDelta, has_tools: bool) -> Iterator[str | ToolCallDelta]:
+    """What a chunk adds to the reply. Reasoning is left out, and so are requests for tools where
+    none were offered."""
     if delta.content:
         yield delta.content
-    for call in delta.tool_calls or ():
+    for call in (delta.tool_calls or ()) if has_tools else ():
         yield _tool_call_delta(call)
 
 
 def _tool_call_delta(call: ChoiceDeltaToolCall) -> ToolCallDelta:
-    """The SDK checks nothing: a server may leave out the number, or send an object."""
+    """The SDK checks nothing: a server may leave out the number, or send arguments as an object."""
     name, arguments = "", cast(Any, "")
     if call.function is not None:
         name, arguments = call.function.name or "", call.function.arguments or ""

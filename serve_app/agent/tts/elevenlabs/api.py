@@ -1,9 +1,8 @@
-"""What all of ElevenLabs' WebSockets share: addresses, messages, errors."""
+"""What all transports to ElevenLabs share: addresses, messages, errors."""
 
 import base64
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
+from serve_app.agent.http_refusals import refusal, shown_code
 from serve_app.agent.tts.speech_progress import ProviderMessage
 from serve_app.errors import (
     ConfigError,
@@ -27,12 +27,12 @@ from serve_app.settings.schema import TtsSettings
 
 API_URL = "wss://api.elevenlabs.io"
 INACTIVITY_S = 180
-"""The longest that ElevenLabs offers; our own deadlines are shorter. Its default is 20 s."""
+"""The longest that ElevenLabs offers; its default is 20 s. Our own deadlines are shorter."""
 _OPEN_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 0.2
-"""An interrupted reply does not wait longer for ElevenLabs to say goodbye."""
+"""How long an interrupted reply waits for ElevenLabs' closing frame."""
 _MAX_MESSAGE_BYTES = 8 * 2**20
-"""One minute of pcm_44100 in base64; without alignment a whole clause is one message."""
+"""A minute of pcm_44100 in base64. Without alignment a whole clause is one message."""
 _BUSY = {
     "max_active_conversations",  # too many contexts on one socket
     "rate_limit_exceeded",
@@ -40,22 +40,22 @@ _BUSY = {
     "too_many_concurrent_requests",
 }
 _REFUSED = {"invalid_api_key", "missing_permissions", "quota_exceeded"}
-_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.INFO)
-"""At DEBUG websockets would log the API key and everything that is said."""
+"""At DEBUG, websockets would log the API key and everything that is said."""
 
 
 class Connect(connect):
-    """A connection in the making, to be entered with `async with`."""
+    """Connects when it is entered with `async with`."""
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str, key_variable: str) -> None:
+        self.key_variable = key_variable
         super().__init__(
             url,
             additional_headers={"xi-api-key": api_key},
-            compression=None,  # base64 of audio does not get smaller
+            compression=None,  # base64 of audio hardly gets smaller
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
             max_size=_MAX_MESSAGE_BYTES,
@@ -67,18 +67,23 @@ class Connect(connect):
         return exc
 
 
+def key_variable(settings: TtsSettings) -> str:
+    """The variable with the key, for errors."""
+    return settings.api_key_variable or "ELEVEN_LABS_API_KEY"
+
+
 def websocket_url(
     settings: TtsSettings,
     endpoint: Literal["stream-input", "multi-stream-input"],
     voice: str,
     format: AudioFormat,
 ) -> str:
-    """`voice` is a voice id, empty for the settings' own. Raises ConfigError."""
+    """`voice` is a voice id; empty means the one in the settings. Raises ConfigError."""
     query = {
         "model_id": settings.model_id,
         "output_format": format.name,
         "optimize_streaming_latency": settings.optimize_streaming_latency,
-        "auto_mode": "true",  # speak each clause at once: by default 120 characters are awaited
+        "auto_mode": "true",  # speak each clause at once; the default is to wait for 120 characters
         "sync_alignment": "true",
         "inactivity_timeout": INACTIVITY_S,
     }
@@ -95,12 +100,12 @@ def websocket_url(
 
 
 def spoken(clause: str) -> str:
-    """A clause as ElevenLabs wants it; empty for symbols alone, which make strange noises."""
+    """A clause as ElevenLabs wants it; empty if it is only symbols, which make strange noises."""
     return f"{clause.strip()} " if any(map(str.isalnum, clause)) else ""
 
 
 def decode(raw: str | bytes) -> dict[str, Any]:
-    """Raises ValueError for what makes no sense."""
+    """Raises ValueError if it is not a JSON object."""
     data = json.loads(raw)
     if not isinstance(data, dict):
         raise ValueError("not an object")
@@ -108,14 +113,14 @@ def decode(raw: str | bytes) -> dict[str, Any]:
 
 
 def error_in(data: dict[str, Any]) -> EngineError | None:
-    """The error that a message reports, if it does."""
+    """The error in a message, if there is one."""
     if data.get("error") or ("message" in data and "audio" not in data):
         return reported(str(data.get("error") or data.get("code") or ""))
     return None
 
 
 def read(data: dict[str, Any]) -> ProviderMessage:
-    """A message without an error. Raises ValueError."""
+    """A message without an error. Raises ValueError if it is malformed."""
     is_final = bool(data.get("isFinal") or data.get("is_final"))
     if not data.get("audio"):
         return ProviderMessage(is_final=is_final)
@@ -129,8 +134,8 @@ def read(data: dict[str, Any]) -> ProviderMessage:
 
 
 def reported(code: str) -> EngineError:
-    """Only the error's code: the message may quote the text."""
-    shown = code if _SAFE_CODE.fullmatch(code) else "without a code"
+    """An error by its code. Its message is left out: it may quote the text."""
+    shown = shown_code(code) or "without a code"
     if code in _BUSY:
         return EngineUnavailable("tts", f"ElevenLabs is busy ({shown})")
     kind = EngineRefused if code in _REFUSED else EngineError
@@ -146,26 +151,17 @@ def closed_by(closed: ConnectionClosed) -> EngineError:
 
 
 def bad_answer(error: ValueError) -> EngineError:
-    """What came is not what the protocol says."""
+    """For an answer that does not follow the protocol."""
     return EngineError("tts", f"bad answer ({type(error).__name__})", retryable=True)
 
 
-def refusal(status: int) -> EngineError:
-    """For an HTTP status that is no success."""
-    if status in (401, 403):
-        return EngineRefused("tts", f"HTTP {status}: check ELEVEN_LABS_API_KEY")
-    if status in (408, 429) or status >= 500:
-        return EngineUnavailable("tts", f"HTTP {status}")
-    return EngineError("tts", f"HTTP {status}")
-
-
 @contextmanager
-def engine_errors() -> Iterator[None]:
-    """The library's errors as ours."""
+def engine_errors(key_variable: str) -> Iterator[None]:
+    """Turns the library's errors into ours. `key_variable` is where the user has put the key."""
     try:
         yield
     except InvalidStatus as error:
-        raise refusal(error.response.status_code) from None
+        raise refusal("tts", error.response.status_code, key_variable) from None
     except ConnectionClosed as closed:
         raise closed_by(closed) from None
     except TimeoutError:

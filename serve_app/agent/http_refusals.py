@@ -1,0 +1,29 @@
+"""What an HTTP status means, the same for all providers."""
+
+import re
+
+from serve_app.errors import EngineError, EngineRefused, EngineUnavailable
+
+_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+def refusal(stage: str, status: int, key_variable: str, code: str = "") -> EngineError:
+    """The error for a `status` that is no success.
+
+    `key_variable` is where the user has put the key. `code` is the provider's own word for what
+    went wrong, such as `insufficient_quota`. Bodies stay out of the message: they may quote what
+    was said.
+    """
+    answer = f"HTTP {status} {shown_code(code)}".rstrip()
+    if status in (401, 403):
+        return EngineRefused(stage, f"{answer}: check {key_variable}")
+    if status in (402, 404):  # no money; no such model, voice or address
+        return EngineRefused(stage, answer)
+    if status in (408, 429) or status >= 500:
+        return EngineUnavailable(stage, answer)
+    return EngineError(stage, answer)
+
+
+def shown_code(code: str) -> str:
+    """`code` if it is a single word; empty otherwise, as it may then quote what was said."""
+    return code if _SAFE_CODE.fullmatch(code) else ""
