@@ -32,7 +32,7 @@ SETTINGS = TurnSettings(
     max_utterance_ms=3200,
     hold_ms=600,
     idle_prompt_ms=4000,
-    idle_close_ms=20_000,
+    idle_close_ms=6000,
     partial_ms=400,
 )
 TEXTS = ("", "Yes.", "Go on.", "go on", "(noise)", "No, stop it.", "yeah")
@@ -55,11 +55,14 @@ class Walk:
         self.log: list[list[Any]] = []
         self._begin()
 
-    def run(self) -> list[list[Any]]:
+    def run(self, closes: bool = True) -> list[list[Any]]:
+        """Every event and its effects, in order."""
+        self._open()
         steps = self._steps()
         for _ in range(STEPS):
             self._random.choice(steps)()
-        self._do(ev.CloseRequested())
+        if closes:
+            self._do(ev.CloseRequested())
         return self.log
 
     def _begin(self) -> None:
@@ -70,29 +73,51 @@ class Walk:
         def weighted(weight: int, step: Callable[[], None]) -> list[Callable[[], None]]:
             return [step] * weight
 
-        self._open()
         return [
             *weighted(8, self._sound),
+            *weighted(3, self._short_sound),
             *weighted(6, self._answer),
             *weighted(6, self._speak),
             *weighted(3, self._end_reply),
             *weighted(2, self._wait),
+            *weighted(1, self._nobody_there),
             *weighted(2, self._client),
             *weighted(1, self._expire_any),
-            *weighted(1, self._fail),
+            *weighted(2, self._fail),
             self._rarely,
         ]
 
     # --- what happens ---
 
     def _open(self) -> None:
+        if self._random.random() < 0.05:
+            self._do(
+                self._random.choice(
+                    [
+                        ev.Expired(timer=ev.Timer.OPEN, generation=0),
+                        ev.Opened("Be kind.", turn={"no_such_setting": 1}),
+                        ev.CloseRequested(),
+                        ev.Disconnected(),
+                        ev.Draining(60.0),
+                    ]
+                )
+            )
         greeting = self._random.choice([None, "", "Hi."])
         is_resumable = self._random.random() < 0.5
         self._do(ev.Opened("Be kind.", EVENTS, greeting, is_resumable=is_resumable))
+        if self._random.random() < 0.15:
+            self._do(ev.Draining(5.0))
 
     def _sound(self) -> None:
-        probability = self._random.choice([0.0, 0.0, 0.4, 0.9, 0.9])
-        for _ in range(self._random.randint(1, 20)):
+        self._frames(self._random.randint(1, 20), self._random.choice([0.0, 0.0, 0.4, 0.9, 0.9]))
+
+    def _short_sound(self) -> None:
+        """Such as "yeah" or a cough."""
+        self._frames(self._random.randint(2, 10), 0.9)
+        self._frames(self._random.randint(2, 10), 0.0)
+
+    def _frames(self, frames: int, probability: float) -> None:
+        for _ in range(frames):
             self._pass(FRAME_S)
             first = self._samples
             self._samples += FRAME_SAMPLES
@@ -124,20 +149,29 @@ class Walk:
 
     def _end_reply(self) -> None:
         if asked := self._recent((ef.Reply, ef.Say)):
+            if self._random.random() < 0.5:
+                self._do(_audio(asked.generation, asked.reply, b"", " ...", 0.0))
             self._do(ev.ReplyEnded(asked.generation, asked.reply))
 
     def _fail(self) -> None:
         if not (asked := self._recent((ef.Reply, ef.Say))):
             return
         where = (asked.generation, asked.reply)
-        if isinstance(asked, ef.Reply) and asked.is_draft and self._random.random() < 0.5:
+        if isinstance(asked, ef.Reply) and asked.is_draft:
             self._do(ev.DraftDeclined(*where))
-        else:
+        elif self._random.random() < 0.5:
             stage = self._random.choice(["llm", "tts", "agent"])
             self._do(ev.ReplyFailed(*where, stage, "no"))
 
     def _wait(self) -> None:
         self._pass(self._random.choice([0.05, 0.3, 1.0, 3.0]))
+
+    def _nobody_there(self) -> None:
+        """Until the agent asks, and perhaps while it does."""
+        self._pass(SETTINGS.idle_prompt_ms / 1000)
+        self._speak()
+        self._frames(self._random.randint(0, 3), 0.9)
+        self._pass(self._random.choice([0.1, 2.0]))
 
     def _client(self) -> None:
         event = self._random.choice(
@@ -160,9 +194,11 @@ class Walk:
         what = self._random.random()
         if what < 0.3:
             self._do(ev.Draining(self._random.choice([5.0, 60.0])))
-        elif what < 0.5:
+        elif what < 0.45:
             self._do(ev.Disconnected())
-        if self._record is None or what > 0.8:
+        elif what < 0.55:
+            self._do(ev.CloseRequested())
+        if self._record is None or (what < 0.3 and self._random.random() < 0.5) or what > 0.8:
             return
         record, played = self._record, None
         if record.reply is not None:
@@ -191,14 +227,17 @@ class Walk:
 
     def _do(self, event: ev.Event) -> None:
         effects = self._machine.handle(event, self._now_s)
-        self.log.append([_plain(event), str(self._machine.state), [_plain(e) for e in effects]])
+        self.log.append([type(event).__name__, [_plain(e) for e in effects]])
         for effect in effects:
             self._follow(effect)
 
     def _follow(self, effect: Any) -> None:
         match effect:
             case ef.Arm(timer, generation, seconds):
-                self._timers[timer] = (self._now_s + seconds, ev.Expired(timer, generation))
+                self._timers[timer] = (
+                    self._now_s + seconds,
+                    ev.Expired(timer=timer, generation=generation),
+                )
             case ef.Disarm(timer):
                 self._timers.pop(timer, None)
             case ef.Record():

@@ -7,7 +7,7 @@ from serve_app.protocol.messages import Samples
 
 
 class AudioBuffer:
-    """Keeps what may still be transcribed and cuts the rest into frames for the VAD."""
+    """Keeps what may still be transcribed, and cuts what arrives into frames for the VAD."""
 
     def __init__(self) -> None:
         self._store: Samples = np.empty(SAMPLE_RATE_HZ, dtype=np.float32)
@@ -38,12 +38,12 @@ class AudioBuffer:
         return frames
 
     def cut(self, start: int, end: int) -> Samples:
-        """A copy of samples start..end; what is no longer or not yet there is left out."""
+        """A copy of samples `start` to `end`, as far as they are here."""
         first, last = max(start, self._start), min(end, self._end)
         return self._store[first - self._start : max(first, last) - self._start].copy()
 
     def forget_before(self, sample: int) -> None:
-        """Frees what is older; samples not yet cut into frames are always kept."""
+        """Frees what is older. Samples that were not cut into frames yet are always kept."""
         first = max(self._start, min(sample, self._framed))
         held = self._end - first
         self._store[:held] = self._store[first - self._start : self._end - self._start]

@@ -1,121 +1,142 @@
-"""Both want the floor: the user makes a sound, types or presses a button while the agent talks."""
+"""Barge-in: the user makes a sound, types or presses a button while the agent has the floor.
+
+preparing ── speech ──▶ the reply is withdrawn
+speaking ── first voiced frame ──▶ held ── a word, or long speech ──▶ the reply is interrupted
+                                    └── noise, "yeah", or time ──▶ speaking
+"""
 
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
 from serve_app.conversation.listening import take_text
-from serve_app.conversation.piece import Piece
+from serve_app.conversation.playout import Playout
+from serve_app.conversation.states import State
+from serve_app.conversation.turn import Interrupted, Withdrew
 from serve_app.conversation.words import floor_words, words
 
 # --- the user makes a sound ---
 
 
-def voice_while_replying(floor: Floor, event: ev.VoiceActivity) -> None:
-    floor.user.hear(event.probability)
-    reply = floor.reply
-    if not (reply.is_interruptible and floor.settings.interruptions):
-        floor.user.forget()
-    elif reply.is_started:
-        _weigh_overlap(floor)
-    elif floor.user.is_speaking:
-        _withdraw_reply(floor)
-    else:
-        floor.user.forget()
+def voice_while_preparing(floor: Floor, event: ev.VoiceActivity) -> State:
+    """The user goes on before the agent is heard: the next words join the last ones."""
+    floor.user.follow_voice(event.probability)
+    if _may_interrupt(floor) and floor.user.is_speaking:
+        return _withdraw_reply(floor)
+    floor.user.forget()
+    return State.PREPARING
 
 
-def _withdraw_reply(floor: Floor) -> None:
-    """The user goes on before the agent was heard: the next words join the last ones."""
+def _withdraw_reply(floor: Floor) -> State:
     floor.do(Cancel(floor.generation))
     floor.agent.end()
     floor.user.went_on()
-    floor.owes_reply = floor.history.awaits_reply
-    floor.listen()
+    state = floor.listen()
+    floor.turn.displaced = Withdrew() if floor.history.awaits_reply else None
+    return state
 
 
-def _weigh_overlap(floor: Floor) -> None:
+def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:
     """Holds the output at the first voiced frame, then finds out what the user wants."""
     user = floor.user
-    if user.turn is None and not user.is_voiced:
+    user.follow_voice(event.probability)
+    if not _may_interrupt(floor) or (user.turn is None and not user.is_voiced):
         user.forget()
-        return
+        return State.SPEAKING
     turn = user.turn or user.open(floor.generation)
-    user.follow(turn)
+    user.follow_turn(turn)
     if user.is_voiced:
-        _hold(floor)
-        if _is_long(floor, user.speech_ms):
-            _interrupt(floor)
-    elif user.is_silent and turn.speech_ms < floor.settings.min_speech_ms:
-        _dismiss_overlap(floor)
-
-
-def _is_long(floor: Floor, speech_ms: int) -> bool:
-    settings = floor.settings
-    return settings.interrupt_words == 1 and speech_ms >= settings.interrupt_speech_ms
-
-
-def _hold(floor: Floor) -> None:
-    if not floor.reply.is_held:
         floor.agent.hold()
         floor.arm(ev.Timer.HOLD, floor.settings.hold_ms / 1000)
+        return _interrupt_if_long(floor)
+    if _was_only_a_click(floor):
+        _dismiss_overlap(floor)
+    return State.SPEAKING
+
+
+def voice_while_held(floor: Floor, event: ev.VoiceActivity) -> State:
+    floor.user.follow_voice(event.probability)
+    floor.user.follow_turn(floor.turn)
+    if floor.user.is_voiced:
+        return _interrupt_if_long(floor)
+    return _resume(floor) if _was_only_a_click(floor) else State.HELD
+
+
+def _may_interrupt(floor: Floor) -> bool:
+    return floor.reply.is_interruptible and floor.settings.interruptions
+
+
+def _interrupt_if_long(floor: Floor) -> State:
+    settings = floor.settings
+    is_long = floor.user.speech_ms >= settings.interrupt_speech_ms
+    return _interrupt(floor) if is_long and settings.interrupt_words == 1 else State.HELD
+
+
+def _was_only_a_click(floor: Floor) -> bool:
+    return floor.user.is_silent and floor.turn.speech_ms < floor.settings.min_speech_ms
 
 
 # --- what it was ---
 
 
-def overlap_transcribed(floor: Floor, event: ev.Transcribed) -> None:
+def overlap_transcribed(floor: Floor, event: ev.Transcribed) -> State:
     turn = floor.user.turn
-    if turn is None or not turn.settle(event.segment, event.text):
-        return
+    if turn is None or not turn.take_transcript(event.segment, event.text):
+        return floor.state
     asked_for = floor_words(turn.text, floor.settings.backchannels)
     if len(asked_for) >= floor.settings.interrupt_words:
-        _interrupt(floor)
-    elif not (words(turn.text) and floor.agent.is_ending(floor.now_s)):
-        # A "yes" to the agent's last words is an answer, and becomes a turn with them.
-        _dismiss_overlap(floor)
+        return _interrupt(floor)
+    if words(turn.text) and floor.agent.is_ending(floor.now_s):
+        return floor.state  # a "yes" to the agent's last words is an answer: a turn after them
+    return _resume(floor)
 
 
-def overlap_failed(floor: Floor, event: ev.TranscriptionFailed) -> None:
-    if floor.user.turn is not None:
-        floor.settle_failure(event)
-        _dismiss_overlap(floor)
+def overlap_failed(floor: Floor, event: ev.TranscriptionFailed) -> State:
+    if floor.user.turn is None:
+        return floor.state
+    floor.take_failure(event)
+    return _resume(floor)
 
 
-def hold_is_over(floor: Floor, event: ev.Expired) -> None:
+def hold_is_over(floor: Floor, event: ev.Expired) -> State:
     if floor.user.is_speaking and not floor.user.is_silent:
-        _interrupt(floor)
-    else:
-        # Should the words still come, they still count.
-        floor.agent.resume(floor.generation, floor.now_s)
+        return _interrupt(floor)
+    # The turn stays open: words that are transcribed later still count.
+    return floor.send_on()
+
+
+def _resume(floor: Floor) -> State:
+    """Goes on with the same audio under the same token."""
+    _dismiss_overlap(floor)
+    return floor.send_on() if floor.state is State.HELD else State.SPEAKING
 
 
 def _dismiss_overlap(floor: Floor) -> None:
     """It was nothing, or nothing that asks for the floor."""
     floor.do(Disarm(ev.Timer.HOLD))
     floor.user.close()
-    floor.agent.resume(floor.generation, floor.now_s)
 
 
 # --- the agent is stopped ---
 
 
-def _interrupt(floor: Floor) -> None:
-    floor.cut_off = _stop_reply(floor)
-    floor.listen_on()
+def _interrupt(floor: Floor) -> State:
+    reply = _stop_reply(floor)
+    floor.turn.displaced = Interrupted(tuple(reply.unheard(floor.now_s)))
+    return floor.listen_on()
 
 
-def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> None:
-    _stop_reply(floor)
-    floor.wait()
+def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> State:
+    return floor.wait(after=_stop_reply(floor))
 
 
-def type_over(floor: Floor, event: ev.TextReceived) -> None:
+def type_over(floor: Floor, event: ev.TextReceived) -> State:
     _stop_reply(floor)
     floor.user.close()
-    take_text(floor, event)
+    return take_text(floor, event)
 
 
-def _stop_reply(floor: Floor) -> list[Piece]:
-    """The client first, then the work. Returns what was not heard."""
+def _stop_reply(floor: Floor) -> Playout:
+    """Stops the client first, then the work."""
     floor.agent.interrupt()
     floor.do(Cancel(floor.generation))
     floor.do(Disarm(ev.Timer.HOLD))

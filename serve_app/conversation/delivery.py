@@ -1,4 +1,4 @@
-"""The agent's side of a conversation: one reply at most, given out as it is played."""
+"""The agent's side of a conversation: one reply at most, sent as it is played."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,14 +13,14 @@ from serve_app.conversation.sound import Sound
 from serve_app.protocol.messages import AgentAudio, Interrupt, Token
 
 _SLACK_S = 0.5
-"""A client's `waiting` counts as the end of a reply when no more than this is left to play;
-and so much later than expected a reply counts as played when the client says nothing."""
+"""A client's `waiting` counts as the end of a reply when no more than this is left to play. A
+client that says nothing is given this much time beyond the end of the reply."""
 _TURN_END_S = 1.0
-"""Who speaks this shortly before the agent is done answers it, whatever the words."""
+"""Whatever the user says this shortly before the agent has finished is an answer to it."""
 
 
 class Delivery:
-    """Owns the token, and the reply that carries it."""
+    """Owns the token and the reply that carries it."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class Delivery:
         self._do(Reply(generation, self._new_reply().number, chat, self._sound))
 
     def draft(self, generation: int, chat: tuple[ChatMessage, ...], answers: str) -> None:
-        """Asks the agent for a reply to words that may not be the last of the turn."""
+        """Asks the agent for a reply to `answers`, which may not be all of the turn."""
         self.drop(generation)
-        reply = self._new_reply(answers, is_draft=True)
+        reply = self._new_reply(answers)
         self._do(Reply(generation, reply.number, chat, self._sound, is_draft=True))
 
     def say(self, generation: int, text: str) -> None:
-        """Asks the voice for a reply that is known already."""
+        """Asks the voice for a reply whose words are known."""
         self._do(Say(generation, self._new_reply().number, text, self._sound))
 
     def apologise(self, generation: int, reply: Playout, text: str) -> None:
@@ -62,23 +62,21 @@ class Delivery:
         self._do(Say(generation, reply.number, text, self._sound))
 
     def go_on(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
-        """Asks the agent for the rest of a reply that it has begun. What it has said stays."""
+        """Asks the agent for the rest of a reply that it has begun. What was said stays."""
         assert self.reply is not None
         self._replies += 1
         self.reply.number = self._replies
         self._do(Reply(generation, self.reply.number, chat, self._sound))
 
     def repeat(self, pieces: Sequence[Piece], now_s: float) -> None:
-        """Goes on with a reply that was interrupted for nothing."""
+        """Goes on with a reply that was interrupted by mere noise."""
         reply = self._new_reply()
         for piece in pieces:
             reply.add(piece, now_s)
         reply.is_written = True
 
     def commit(self) -> None:
-        """The reply is given: its token is announced, if `interrupt` has not done so."""
-        assert self.reply is not None
-        self.reply.is_draft = False
+        """The reply is given: its token is announced, unless `interrupt` has done so."""
         if not self._token_is_fresh:
             self._issue_token()
             self._do(Send(Token(self.token)))
@@ -86,7 +84,7 @@ class Delivery:
     # --- going on ---
 
     def send(self, generation: int, now_s: float) -> None:
-        """Sends what is due, and asks for a timer for what comes next."""
+        """Sends what is due, and arms a timer for what comes next."""
         reply = self.reply
         assert reply is not None
         for piece in reply.take(now_s, self._lead_s):
@@ -96,22 +94,23 @@ class Delivery:
         due_s = reply.due_in_s(now_s, self._lead_s)
         if due_s is not None:
             self._do(Arm(Timer.OUTPUT, generation, due_s))
-        elif reply.is_sent and not reply.is_draft and (left_s := reply.remaining_s(now_s)):
+        else:
+            self.watch_playback(generation, now_s)
+
+    def watch_playback(self, generation: int, now_s: float) -> None:
+        """Arms a timer for the end of the playback, once all of the reply was sent."""
+        reply = self.reply
+        assert reply is not None
+        if reply.is_sent and (left_s := reply.remaining_s(now_s)):
             self._do(Arm(Timer.PLAYBACK, generation, left_s + _SLACK_S))
 
     def hold(self) -> None:
-        assert self.reply is not None
-        self.reply.is_held = True
+        """Nothing is sent until `send` is called again."""
         self._do(Disarm(Timer.OUTPUT))
 
-    def resume(self, generation: int, now_s: float) -> None:
-        """Goes on with the same audio under the same token."""
-        if self.reply is not None and self.reply.is_held:
-            self.reply.is_held = False
-            self.send(generation, now_s)
-
     def ran_dry(self, now_s: float) -> None:
-        """The client has nothing to play; if much is left, it said so before that arrived."""
+        """The client has nothing to play. If much is left to play, it said so before that had
+        arrived."""
         if self.reply is not None and self.reply.remaining_s(now_s) <= _SLACK_S:
             self.reply.ran_dry(now_s)
 
@@ -121,7 +120,7 @@ class Delivery:
         return reply is not None and reply.is_sent and reply.remaining_s(now_s) <= _TURN_END_S
 
     def record(self, now_s: float) -> OpenReply | None:
-        """What is known of a reply that the user may be hearing."""
+        """What is known of the reply that the user may be hearing."""
         if self.reply is None or not self.reply.is_started:
             return None
         return self.reply.record(self.token, now_s)
@@ -129,12 +128,12 @@ class Delivery:
     # --- ending ---
 
     def interrupt(self) -> None:
-        """Audio under the old token is dead from here on."""
+        """From here on, audio with the old token is dead."""
         self._issue_token()
         self._do(Send(Interrupt(self.token)))
 
     def drop(self, generation: int) -> None:
-        """Takes back a draft, wherever it is being made."""
+        """Takes a draft back, wherever it is being made."""
         if self.reply is not None:
             if not self.reply.is_written:
                 self._do(CancelReply(generation, self.reply.number))
@@ -149,9 +148,9 @@ class Delivery:
         self._do(Disarm(Timer.PLAYBACK))
         return reply
 
-    def _new_reply(self, answers: str = "", is_draft: bool = False) -> Playout:
+    def _new_reply(self, answers: str = "") -> Playout:
         self._replies += 1
-        self.reply = Playout(self._replies, answers, is_draft)
+        self.reply = Playout(self._replies, answers)
         return self.reply
 
     def _issue_token(self) -> None:

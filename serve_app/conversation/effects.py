@@ -1,4 +1,4 @@
-"""What to do about an event: the outputs of the machine, to be carried out in order."""
+"""What to do about an event: the outputs of the machine, carried out in order."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,14 @@ from serve_app.protocol.messages import Samples, ServerMessage
 
 @dataclass(frozen=True, slots=True)
 class Send:
+    """Send this to the client."""
+
     message: ServerMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Detect:
-    """Ask for the voice activity of these frames: a whole number of 512 samples."""
+    """Ask the VAD about these frames: a whole number of 512 samples."""
 
     samples: Samples
 
@@ -29,11 +31,11 @@ class Transcribe:
     segment: int
     samples: Samples
     language: str = ""
-    """Of the user, such as `en`; empty is the model's own choice."""
+    """What the user speaks, such as `en`; empty leaves it to the model."""
     due_ms: int = 0
-    """When the text will be needed, if the turn does end; 0 is at once."""
+    """When the text will be needed, if the turn does end; 0 is now."""
     hint: str = ""
-    """What the segment was heard to begin with while it was spoken."""
+    """The partial transcript of the segment: the text probably begins like this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class JudgeTurn:
     generation: int
     segment: int
     samples: Samples
-    """At most the last 8 s, the silence at the end included."""
+    """At most the last 8 s, including the silence at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,12 @@ class Reply:
     chat: tuple[ChatMessage, ...]
     sound: Sound = ANY_SOUND
     is_draft: bool = False
-    """The turn may not be over: the answer may be declined, and must not have side effects."""
+    """The turn may not be over: the draft may be declined, and must not have side effects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Ask the voice to say this, word by word."""
+    """Ask the voice to say exactly this."""
 
     generation: int
     reply: int
@@ -81,7 +83,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class CancelSegment:
-    """Stop the work on a segment that grew: its audio will be asked for again."""
+    """Stop the work on a segment that grew. It will be asked for again."""
 
     generation: int
     segment: int
@@ -97,14 +99,14 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop all work of a generation, wherever it runs. Safe to repeat."""
+    """Stop all work for a generation, wherever it runs. Safe to repeat."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Ask for an Expired event; a timer that is armed already starts anew."""
+    """Ask for an Expired event. A timer that is armed already starts again."""
 
     timer: Timer
     generation: int
@@ -113,6 +115,8 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Disarm:
+    """Stop a timer, if it is armed."""
+
     timer: Timer
 
 

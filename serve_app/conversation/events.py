@@ -15,17 +15,17 @@ class Timer(StrEnum):
     """Waits that the machine asks the driver to time."""
 
     OPEN = "open"
-    """The socket is there but `open` has not come."""
+    """The socket is open, but `open` has not come."""
     STALL = "stall"
-    """The user is speaking, but audio may have stopped coming."""
+    """The user is speaking, but the client's audio may have stopped."""
     TRANSCRIPT = "transcript"
-    """The turn is over but its transcript has not come."""
+    """The turn is over, but its transcript has not come."""
     HOLD = "hold"
-    """Output is held back, and it is not clear what the user wants."""
+    """Output is held, and it is still unclear what the user wants."""
     OUTPUT = "output"
-    """The next piece of the reply is to be sent."""
+    """The next piece of the reply is due."""
     PLAYBACK = "playback"
-    """The client should have played the reply by then, whether it says so or not."""
+    """By now the client has played the reply, whether it says so or not."""
     IDLE_PROMPT = "idle_prompt"
     """Nobody has said anything for a while."""
     IDLE_CLOSE = "idle_close"
@@ -46,27 +46,30 @@ class Opened:
     sound: Sound = ANY_SOUND
     turn: Mapping[str, Any] = field(default_factory=dict)
     is_resumable: bool = False
-    """The client may come back when it is lost."""
+    """The client wants to be able to come back on another socket."""
     record: Record | None = None
-    """Of the conversation that goes on with this; prompt and greeting are in it."""
+    """The conversation that is resumed; prompt and greeting are in it."""
     played: "Played | None" = None
     """How much of the reply in the record the client has played."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The client is gone and may come back: what is under way is brought to a record."""
+    """The client is gone and may come back: what the user has just said is still recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """The server is going to stop."""
+    """The server is about to stop."""
 
     time_left_s: float
+    """Until the socket is closed in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
+    """The user's microphone, whatever it hears."""
+
     samples: Samples
 
 
@@ -84,7 +87,7 @@ class InterruptRequested:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackWaiting:
-    """The client's playback queue ran dry, at the end of a reply or in the middle of one."""
+    """The client has nothing left to play, at the end of a reply or in the middle of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,99 +100,112 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class CloseRequested:
-    pass
+    """The client ends the conversation."""
 
 
-# --- from the models; those of a dead generation are dropped at the door ---
+# --- from the models ---
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceActivity:
-    """The judgement on the next frame of 512 samples, in order."""
+    """The VAD's judgement on the next frame of 512 samples, in order."""
 
     probability: float
+    """That the frame is speech (0 to 1)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Transcribed:
+class OfTurn:
+    """An event that belongs to one turn. The machine drops it when that turn is not the current
+    one."""
+
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfReply(OfTurn):
+    """An event that belongs to one reply. The machine drops it when that reply is not the live
+    one."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed(OfTurn):
+    """The text of a segment; empty, or an annotation such as `[BLANK_AUDIO]`, when nothing was
+    said."""
+
     segment: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class PartTranscribed:
+class PartTranscribed(OfTurn):
     """The text so far of a segment that may still be spoken; empty when there is none."""
 
-    generation: int
     segment: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class TranscriptionFailed:
-    generation: int
+class TranscriptionFailed(OfTurn):
+    """There is no text for a segment, and there will be none."""
+
     segment: int
     message: str
+    """For the client's `error` event."""
 
 
 @dataclass(frozen=True, slots=True)
-class TurnJudged:
+class TurnJudged(OfTurn):
     """The end-of-turn model's answer about a turn up to this segment."""
 
-    generation: int
     segment: int
     complete: float | None
     """Probability that the turn is complete; None when there is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyBegan:
+class ReplyBegan(OfReply):
     """The first clause is on its way to the voice."""
-
-    generation: int
-    reply: int
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyAudio:
+class ReplyAudio(OfReply):
     """The next piece of the voice."""
 
-    generation: int
-    reply: int
     piece: Piece
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyEnded:
-    generation: int
-    reply: int
+class ReplyEnded(OfReply):
+    """Every piece of the reply has been delivered."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyFailed:
-    generation: int
-    reply: int
+class ReplyFailed(OfReply):
+    """No more pieces of the reply will come."""
+
     stage: str
+    """`llm`, `tts`, or `agent` when its replica died."""
     message: str
+    """For the client's `error` event."""
 
 
 @dataclass(frozen=True, slots=True)
-class DraftDeclined:
-    """The server is too busy to reply on suspicion, or the reply needs a tool, which is used
-    for committed turns only. Comes after all that was made of the draft."""
-
-    generation: int
-    reply: int
+class DraftDeclined(OfReply):
+    """The server is too busy for drafts, or the reply needs a tool, and tools are used only once
+    the turn is over. Comes after every piece that was made of the draft."""
 
 
 # --- from the clock ---
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
+class Expired(OfTurn):
+    """A timer went off."""
+
     timer: Timer
-    generation: int
 
 
 Event = (

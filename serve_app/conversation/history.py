@@ -19,21 +19,22 @@ class ChatMessage:
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a conversation needs to go on elsewhere. As an effect: store it. Issued at each
-    committed turn, before the client is told of that, and where the client may come back as soon
-    as more of a reply is being said than the last one tells."""
+    committed turn, before the client is told. For a client that may come back, also whenever more
+    of a reply is being said than the last record tells."""
 
     history: tuple[ChatMessage, ...]
     generation: int
     tokens_issued: int
     reply: OpenReply | None = None
-    """What is not in the history yet."""
+    """The reply that is being given, and is not in the history yet."""
     heard_samples: int = 0
-    """Of the user's audio on this socket: what the user has said since is not in the history."""
+    """Samples of the user's audio on this socket that are understood: what the user said after
+    them is not in the history."""
 
 
 def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessage, ...]:
-    """The system prompt, and the newest turns that fit into `max_chars` together with it.
-    The last message always stays, cut at its beginning if need be."""
+    """The system prompt, and the newest turns that fit into `max_chars` together with it. The last
+    message always stays; if it is too long, its beginning is cut off."""
     prompt, turns = history[:1], history[1:]
     room = max_chars - sum(len(message.content) for message in prompt)
     while len(turns) > 1 and sum(len(message.content) for message in turns) > room:
@@ -45,13 +46,15 @@ def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessa
 
 
 class History:
-    """System prompt, then user and assistant in turn; the assistant's part is what was heard."""
+    """The system prompt, then user and assistant in turn. What the assistant said is what was
+    heard of it."""
 
     def __init__(self) -> None:
         self._messages: list[ChatMessage] = []
 
     def begin(self, prompt: str, greeting: str) -> None:
-        """For the agent to speak first, `greeting` is put in the user's mouth; empty is not."""
+        """`greeting` is what the user is said to have said, so that the agent speaks first. If it
+        is empty, the user speaks first."""
         self._messages = [ChatMessage("system", prompt)]
         if greeting:
             self._messages.append(ChatMessage("user", greeting))
@@ -61,7 +64,7 @@ class History:
         self._messages = list(messages)
 
     def add_user(self, text: str) -> None:
-        """Joins the last message when the agent's answer to that one was not heard at all."""
+        """Joins the user's last message when nothing of the answer to that was heard."""
         self._messages = list(self.with_user(text))
 
     def with_user(self, text: str) -> tuple[ChatMessage, ...]:
@@ -73,7 +76,7 @@ class History:
         return (*self._with("assistant", said), ChatMessage("user", prompt))
 
     def add_assistant(self, text: str) -> None:
-        """Joins the last message when the agent went on by itself."""
+        """Joins the agent's last message when the agent went on by itself."""
         self._messages = list(self._with("assistant", text))
 
     def _with(self, role: Role, text: str) -> tuple[ChatMessage, ...]:
@@ -84,7 +87,7 @@ class History:
 
     @property
     def awaits_reply(self) -> bool:
-        """Whether the user spoke last: true again after a reply that nobody heard."""
+        """Whether the user spoke last, which is so again after a reply that nobody heard."""
         return self._messages[-1].role == "user"
 
     @property

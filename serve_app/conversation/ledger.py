@@ -1,4 +1,4 @@
-"""The heard ledger: what of a reply the user has heard, by the playback clock."""
+"""The heard ledger: how much of a reply the user has heard, by the playback clock."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,13 +6,12 @@ from dataclasses import replace
 from serve_app.conversation.piece import Piece
 
 _ROUNDING_S = 0.001
-"""Sums of fractions of a second are not exact."""
+"""Tolerance, since sums of fractions of a second are not exact."""
 
 
 class HeardLedger:
-    """Assumes that the client plays each piece at once, or right after the piece before it;
-    the client may know better and say so. Playback stands still while there is nothing to play.
-    """
+    """Assumes that the client plays each piece at once, or right after the piece before it, unless
+    the client says otherwise. Playback stands still while there is nothing to play."""
 
     def __init__(self) -> None:
         self._pieces: list[Piece] = []
@@ -22,17 +21,17 @@ class HeardLedger:
 
     @property
     def sent_s(self) -> float:
-        """Playing time of all that was sent."""
+        """Playing time of everything that was sent."""
         return self._sent_s
 
     @property
     def pieces(self) -> Sequence[Piece]:
-        """All that was sent."""
+        """Everything that was sent, in order."""
         return self._pieces
 
     @property
     def text(self) -> str:
-        """What all that was sent says."""
+        """The text of everything that was sent."""
         return "".join(piece.text for piece in self._pieces)
 
     def add(self, piece: Piece, now_s: float) -> None:
@@ -42,7 +41,7 @@ class HeardLedger:
         self._sent_s += piece.duration_s
 
     def correct(self, played_s: float, now_s: float) -> None:
-        """So much has been played by now."""
+        """By `now_s`, `played_s` of the reply has been played."""
         self._played_s = min(max(played_s, 0.0), self._sent_s)
         self._at_s = now_s
 
@@ -50,16 +49,16 @@ class HeardLedger:
         return min(self._sent_s, self._played_s + max(0.0, now_s - self._at_s))
 
     def remaining_s(self, now_s: float) -> float:
-        """Playing time that is still ahead."""
+        """Playing time of what was sent and is still to be played."""
         return self._sent_s - self.played_s(now_s)
 
     def heard(self, now_s: float) -> str:
-        """The text played by now, in whole words."""
+        """The text that was played, in whole words."""
         return self.text[: self._heard_chars(now_s)].strip()
 
     def unheard(self, now_s: float) -> list[Piece]:
-        """What was sent but not played, from the start of the piece that is playing. Its text
-        begins with the first word that is not in `heard`."""
+        """The pieces that were sent but not played, from the one that is playing. Their text begins
+        with the first word that is not in `heard`."""
         text, start = self.text, self._heard_chars(now_s)
         played_s, end = self.played_s(now_s), 0
         rest = []
@@ -72,8 +71,8 @@ class HeardLedger:
         return rest
 
     def _heard_chars(self, now_s: float) -> int:
-        """Of the text. Pieces are cut anywhere, also within a word, which counts when it is
-        over."""
+        """Characters of `text` that were heard. Pieces may be cut within a word, which counts when
+        all of it was played."""
         played_s, count = self.played_s(now_s), 0
         for piece in self._pieces:
             count += _spoken(piece, played_s)
@@ -83,7 +82,7 @@ class HeardLedger:
 
 
 def _spoken(piece: Piece, played_s: float) -> int:
-    """Number of characters of the piece that were said after `played_s` of it."""
+    """Number of characters of the piece that were said once `played_s` of it was played."""
     if played_s >= piece.duration_s - _ROUNDING_S and played_s >= -_ROUNDING_S:
         return len(piece.text)
     if played_s <= 0:

@@ -23,14 +23,14 @@ from serve_app.conversation.voice import VoiceTracker
 from serve_app.protocol.messages import Samples
 
 _TAIL_MS = 160
-"""Most that is transcribed after the last voiced frame: the VAD may let go before a final
-consonant does."""
+"""How much after the last voiced frame is transcribed: a final consonant may outlast the VAD's
+judgement that there is speech."""
 _JUDGED_S = 8
 """What the end-of-turn model hears."""
 
 
 class Listener:
-    """Keeps the audio, follows the voice, and asks for what has to be known about a turn."""
+    """Keeps the audio, follows the voice, and asks the models about the open turn."""
 
     def __init__(self, settings: TurnSettings, language: str, do: Callable[[Effect], None]) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Listener:
         self._patience = Patience(settings)
         self._spoke_until = 0
         self.turn: Turn | None = None
-        """The open turn, also one that is only suspected while the agent talks."""
+        """The open turn. While the agent talks, it may turn out to be none."""
 
     # --- audio and voice activity ---
 
@@ -51,21 +51,21 @@ class Listener:
         if len(frames):
             self._do(Detect(frames))
 
-    def hear(self, probability: float) -> None:
-        """The judgement on the next frame."""
+    def follow_voice(self, probability: float) -> None:
+        """Takes the VAD's judgement on the next frame."""
         self._voice.push(probability)
         if self.turn is not None:
             self.turn.speech_ms = max(self.turn.speech_ms, self._voice.speech_ms)
 
     @property
     def received(self) -> int:
-        """Samples so far."""
+        """Samples received so far."""
         return self._audio.end
 
     @property
-    def settled_at(self) -> int:
-        """The sample before which nothing is left to be understood: what was said was committed,
-        or nothing was said."""
+    def understood_until(self) -> int:
+        """The sample before which all is understood: what was said is in the history, or nothing
+        was said."""
         if self.turn is not None:
             return self.turn.start
         return max(self._speech_start(), self._voice.speech_end_at)
@@ -77,17 +77,17 @@ class Listener:
 
     @property
     def speech_ms(self) -> int:
-        """Length of the run of speech that is going on."""
+        """Length of the run of speech that is going on; 0 when there is none."""
         return self._voice.speech_ms
 
     @property
     def is_speaking(self) -> bool:
-        """Whether there is speech that is enough to open a turn."""
+        """Whether there is enough speech to open a turn."""
         return self._voice.speech_ms >= self._settings.min_speech_ms
 
     @property
     def is_silent(self) -> bool:
-        """Whether the silence is long enough to believe that something was said."""
+        """Whether the silence is long enough for an utterance to be over."""
         return self._voice.silence_ms >= self._soft_end_ms
 
     @property
@@ -105,21 +105,21 @@ class Listener:
         return self.turn
 
     def close(self) -> None:
-        """The turn is over, or was none."""
+        """The turn is over, or there was none."""
         self.turn = None
         self._spoke_until = self._voice.speech_end_at
 
     def went_on(self) -> None:
-        """What is said now goes on with what was taken for a whole turn."""
+        """The user goes on with what was taken for a complete turn: learns from that pause."""
         if self._voice.onset_at is not None:
             self._patience.note((self._voice.onset_at - self._spoke_until) / SAMPLE_RATE_HZ * 1000)
 
     def forget(self) -> None:
-        """No turn is open: frees the audio that no turn can begin with."""
+        """Frees the audio that is too old for a turn to begin with. No turn is open."""
         self._audio.forget_before(self._speech_start())
 
-    def follow(self, turn: Turn) -> None:
-        """After each frame of an open turn: asks for its transcript, or takes that back."""
+    def follow_turn(self, turn: Turn) -> None:
+        """After each frame of the open turn: asks for its transcript, or takes that back."""
         if self._voice.is_voiced:
             self.reopen(turn)
             self._cut_if_long(turn)
@@ -154,13 +154,13 @@ class Listener:
         return turn.is_soft_ended and self._voice.silence_ms >= wanted_ms
 
     def reopen(self, turn: Turn) -> None:
-        """Speech goes on after a soft end: what was asked for is not the whole segment."""
+        """Speech goes on after a soft end: the transcript that was asked for is not all of it."""
         if turn.is_soft_ended:
             self._patience.note(self._voice.pause_ms)
             self._do(CancelSegment(turn.generation, turn.reopen_segment()))
 
     def cut_off(self, turn: Turn) -> None:
-        """Audio stopped coming: what there is of the turn is all."""
+        """The client's audio has stopped: the turn is what there is of it."""
         if not turn.is_soft_ended:
             self._soft_end(turn)
 
@@ -184,7 +184,7 @@ class Listener:
         self._do(Transcribe(turn.generation, segment, audio, self._language, due_ms, hint))
 
     def _speech_start(self) -> int:
-        """Where an utterance would start: before the onset, or before what was judged last."""
+        """Where a turn would start: before the onset of speech, or else before the last frame."""
         onset = self._voice.onset_at
         start = self._voice.judged_at if onset is None else onset
         return max(0, start - samples(self._settings.pre_roll_ms))

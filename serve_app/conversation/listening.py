@@ -1,8 +1,9 @@
-"""The user's turn: it begins out of the waiting, is followed word by word, and may be drafted."""
+"""The user's turn: how it begins, is followed word by word, and may be answered with a draft."""
 
 from serve_app.conversation import events as ev
 from serve_app.conversation.floor import Floor
 from serve_app.conversation.metrics import TurnTimes
+from serve_app.conversation.states import State
 from serve_app.conversation.transcribing import end_turn
 from serve_app.conversation.words import same_words
 from serve_app.protocol.messages import Partial
@@ -11,48 +12,47 @@ from serve_app.protocol.messages import Partial
 
 
 def receive(floor: Floor, event: ev.AudioReceived) -> None:
-    """In every state: what was said before its turn began belongs to it."""
+    """In every state: the beginning of a turn is heard before it is known to be one."""
     floor.user.receive(event.samples)
 
 
-def voice_while_waiting(floor: Floor, event: ev.VoiceActivity) -> None:
-    floor.user.hear(event.probability)
+def voice_while_waiting(floor: Floor, event: ev.VoiceActivity) -> State:
+    floor.user.follow_voice(event.probability)
     if floor.user.is_speaking:
-        floor.listen()
-    else:
-        floor.user.forget()
+        return floor.listen()
+    floor.user.forget()
+    return State.WAITING
 
 
-def take_text(floor: Floor, event: ev.TextReceived) -> None:
+def take_text(floor: Floor, event: ev.TextReceived) -> State:
     """A typed turn is complete at once."""
     floor.not_idle()
     floor.generation += 1
     floor.times = TurnTimes.from_text(floor.now_s)
     floor.commit_turn(event.text)
-    floor.ask()
+    return floor.ask()
 
 
 # --- listening: the user has the floor ---
 
 
-def voice_while_listening(floor: Floor, event: ev.VoiceActivity) -> None:
+def voice_while_listening(floor: Floor, event: ev.VoiceActivity) -> State:
     user, turn = floor.user, floor.turn
-    user.hear(event.probability)
-    user.follow(turn)
+    user.follow_voice(event.probability)
+    user.follow_turn(turn)
     if user.is_speaking and not turn.is_soft_ended:
         floor.agent.drop(floor.generation)
     user.ask_for_part(turn)
     user.judge(turn)
-    if user.is_at_end(turn):
-        end_turn(floor)
+    return end_turn(floor) if user.is_at_end(turn) else State.LISTENING
 
 
-def audio_may_have_stalled(floor: Floor, event: ev.Expired) -> None:
-    if not floor.is_stalled:
-        floor.watch_audio()
-    else:
+def audio_may_have_stalled(floor: Floor, event: ev.Expired) -> State:
+    if floor.is_stalled:
         floor.user.cut_off(floor.turn)
-        end_turn(floor)
+        return end_turn(floor)
+    floor.watch_audio()
+    return State.LISTENING
 
 
 def turn_judged(floor: Floor, event: ev.TurnJudged) -> None:
@@ -62,21 +62,21 @@ def turn_judged(floor: Floor, event: ev.TurnJudged) -> None:
 
 
 def part_transcribed(floor: Floor, event: ev.PartTranscribed) -> None:
-    if text := floor.turn.settle_part(event.segment, event.text):
+    if text := floor.turn.take_partial(event.segment, event.text):
         floor.notify(Partial(floor.generation, text), "partial")
 
 
 def transcribed_early(floor: Floor, event: ev.Transcribed) -> None:
-    floor.turn.settle(event.segment, event.text)
+    floor.turn.take_transcript(event.segment, event.text)
     _draft(floor)
 
 
 def failed_early(floor: Floor, event: ev.TranscriptionFailed) -> None:
-    floor.settle_failure(event)
+    floor.take_failure(event)
 
 
 def type_along(floor: Floor, event: ev.TextReceived) -> None:
-    """Typed words are a part of the turn that is being spoken."""
+    """Typed words are part of the turn that is being spoken."""
     floor.turn.add_text(event.text)
 
 
@@ -84,9 +84,10 @@ def type_along(floor: Floor, event: ev.TextReceived) -> None:
 
 
 def _draft(floor: Floor) -> None:
-    """Begins a reply on suspicion: kept back until the turn ends, dropped if it goes on."""
+    """Begins a reply before the turn is over. It is kept back until the turn ends, and dropped if
+    the turn goes on."""
     turn, reply = floor.turn, floor.agent.reply
-    if not (turn.is_soft_ended and turn.is_complete and turn.text):
+    if not (turn.is_soft_ended and turn.is_transcribed and turn.text):
         return
     is_known = reply is not None and same_words(reply.answers, turn.text)
     if not is_known and turn.drafts < floor.settings.max_drafts:
@@ -96,5 +97,5 @@ def _draft(floor: Floor) -> None:
 
 
 def draft_is_off(floor: Floor, event: ev.ReplyFailed | ev.DraftDeclined) -> None:
-    """No matter: the reply is asked for when the turn ends."""
+    """No harm done: the reply is asked for when the turn ends."""
     floor.agent.reply = None

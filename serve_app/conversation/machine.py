@@ -1,35 +1,38 @@
 """The specification of a conversation.
 
-`Conversation.handle(event, now_s)` is the only way in and returns what to do. There is no clock,
-no randomness and no I/O here: the time is handed in, tokens come from a factory, and waiting is
-an effect. So a conversation can be tested in no time and replayed bit for bit. The table at the
-end says which events each state takes and where they lead; the README draws it.
+`Conversation.handle(event, now_s)` is the only way in, and returns what to do. There is no clock,
+no randomness and no I/O here: the time is handed in, tokens come from a factory, and waiting is an
+effect. So a conversation is tested in no time and replayed bit for bit.
 
-A user turn and the replies to it share a number, the generation. An interrupt starts a new one,
-and whatever a dead generation still delivers is dropped at the door; so audio can only ever be
-sent under the token of the reply that it belongs to.
+The table at the end says which events each state takes, who handles them, and which states may
+follow. A handler returns the state that it leads to. docs/turn-taking.md has a drawing of it.
+
+A user turn and the replies to it share a number, the generation. An interrupt starts a new one, and
+what a dead generation still delivers is dropped at the door. So audio can only be sent under the
+token of the reply that it belongs to.
 
     events ──▶ machine ──▶ opening       begins and ends the conversation
                            listening     follows the user's turn, and drafts the reply
                            transcribing  ends the turn and has it answered
-                           replying      gives the reply out
+                           replying      gives the reply
                            barge_in      both want the floor
                               └──▶ floor ──▶ effects
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from serve_app.conversation import barge_in, listening, opening, replying, transcribing
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Effect
 from serve_app.conversation.floor import Floor
 from serve_app.conversation.settings import TurnSettings
-from serve_app.conversation.states import State
+from serve_app.conversation.states import ECHO_NAMES, State
 
 
 class Conversation:
-    """One session, from `open` to `close`."""
+    """One session on one socket, from `open` to `close`."""
 
     def __init__(self, settings: TurnSettings, new_token: Callable[[], str]) -> None:
         self._floor = Floor(settings, new_token)
@@ -40,7 +43,7 @@ class Conversation:
 
     @property
     def generation(self) -> int:
-        """Number of the current turn; work of any other is dead."""
+        """Number of the current turn; work for any other turn is dead."""
         return self._floor.generation
 
     def handle(self, event: ev.Event, now_s: float) -> list[Effect]:
@@ -49,109 +52,162 @@ class Conversation:
         floor.now_s = now_s
         key = event.timer if isinstance(event, ev.Expired) else type(event)
         step = TRANSITIONS[floor.state].get(key)
-        if floor.is_over or step is None or self._is_dead(event):
+        if step is None or self._is_dead(event):
             return []
-        handler, targets = step
         before = floor.state
-        handler(floor, event)
-        if floor.state is not before and not floor.is_over:
-            assert floor.state in targets, f"{key}: {before} to {floor.state}"
-            floor.tell_state()
+        after = step.handle(floor, event) or before
+        assert after in step.targets, f"{key}: {before} to {after}"
+        floor.state = after
+        if after is not State.ENDED and ECHO_NAMES[after] != ECHO_NAMES[before]:
+            floor.tell_state(after)
         return floor.take_effects()
 
     def _is_dead(self, event: ev.Event) -> bool:
+        if isinstance(event, ev.OfTurn) and event.generation != self._floor.generation:
+            return True
         reply = self._floor.agent.reply
-        live = (self._floor.generation, reply.number if reply else 0)
-        mine = (getattr(event, "generation", live[0]), getattr(event, "reply", live[1]))
-        return mine != live
+        return isinstance(event, ev.OfReply) and event.reply != (reply.number if reply else 0)
 
 
-_Handler = Callable[[Floor, Any], None]
-_Step = tuple[_Handler, frozenset[State]]
-_Steps = dict[type | ev.Timer, _Step]
+_Handler = Callable[[Floor, Any], State | None]
+"""Returns the state that follows; None is the same as before."""
 
 
-def _step(handler: _Handler, *targets: State) -> _Step:
-    return handler, frozenset(targets)
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a state does about an event."""
+
+    handle: _Handler
+    targets: frozenset[State]
+    """The states that may follow; the state itself where it may stay."""
 
 
-_WHILE_OPEN: _Steps = {
-    ev.AudioReceived: _step(listening.receive),
-    ev.CloseRequested: _step(opening.close, State.CLOSED),
-    ev.Disconnected: _step(opening.disconnect),
-    ev.Draining: _step(opening.drain),
+_Steps = dict[type | ev.Timer, Callable[[State], Step]]
+"""Steps that do not know yet to which state they belong."""
+
+
+def _leads(handler: _Handler, *targets: State) -> Callable[[State], Step]:
+    """Always to another state."""
+    return lambda state: Step(handler, frozenset(targets))
+
+
+def _may_lead(handler: _Handler, *targets: State) -> Callable[[State], Step]:
+    """To another state, or not."""
+    return lambda state: Step(handler, frozenset({state, *targets}))
+
+
+def _stays(handler: _Handler) -> Callable[[State], Step]:
+    """Never to another state."""
+    return lambda state: Step(handler, frozenset({state}))
+
+
+_WAITING, _LISTENING, _TRANSCRIBING = State.WAITING, State.LISTENING, State.TRANSCRIBING
+_PREPARING, _SPEAKING, _HELD, _ENDED = State.PREPARING, State.SPEAKING, State.HELD, State.ENDED
+
+_IDLE = (_WAITING, _ENDED)
+"""Nobody has the floor; a draining server ends there."""
+_AFTER_TURN = (_PREPARING, _SPEAKING, *_IDLE)
+"""A draft that becomes the reply, or a reply that is repeated, may have audio already."""
+_AFTER_REPLY = (_LISTENING, *_IDLE)
+"""The user may have spoken meanwhile."""
+
+_ALWAYS: _Steps = {
+    ev.AudioReceived: _stays(listening.receive),
+    ev.CloseRequested: _leads(opening.close, _ENDED),
+    ev.Disconnected: _leads(opening.lose_client, _ENDED),
+    ev.Draining: _stays(opening.drain),
 }
 _WHILE_DRAFTING: _Steps = {
-    ev.ReplyBegan: _step(replying.reply_began),
-    ev.ReplyAudio: _step(replying.draft_audio),
-    ev.ReplyEnded: _step(replying.draft_ended),
-    ev.ReplyFailed: _step(listening.draft_is_off),
-    ev.DraftDeclined: _step(listening.draft_is_off),
+    ev.ReplyBegan: _stays(replying.reply_began),
+    ev.ReplyAudio: _stays(replying.collect),
+    ev.ReplyEnded: _stays(replying.draft_ended),
+    ev.ReplyFailed: _stays(listening.draft_is_off),
+    ev.DraftDeclined: _stays(listening.draft_is_off),
 }
-_AFTER_TURN = (State.REPLYING, State.WAITING)
-_AFTER_REPLY = (State.WAITING, State.LISTENING)
+_WHILE_REPLYING: _Steps = {
+    **_ALWAYS,
+    ev.Disconnected: _leads(opening.lose_client_in_reply, _ENDED),
+    ev.ReplyBegan: _stays(replying.reply_began),
+    ev.DraftDeclined: _stays(replying.declined_late),
+    ev.TextReceived: _leads(barge_in.type_over, _PREPARING),
+    ev.InterruptRequested: _leads(barge_in.interrupt_on_request, *_IDLE),
+    ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
+}
+_WHILE_HEARD: _Steps = {
+    **_WHILE_REPLYING,
+    ev.ReplyAudio: _stays(replying.reply_audio),
+    ev.ReplyEnded: _may_lead(replying.reply_ended, *_AFTER_REPLY),
+    ev.ReplyFailed: _may_lead(replying.reply_failed, *_AFTER_REPLY),
+    ev.PlaybackWaiting: _may_lead(replying.playback_waiting, *_AFTER_REPLY),
+    ev.Played: _may_lead(replying.played, *_AFTER_REPLY),
+    ev.Timer.PLAYBACK: _leads(replying.playback_is_over, *_AFTER_REPLY),
+}
 
-TRANSITIONS: dict[State, _Steps] = {
-    # There is no conversation yet.
+_TABLE: dict[State, _Steps] = {
     State.CLOSED: {
-        ev.Opened: _step(opening.begin, State.REPLYING, State.WAITING),
-        ev.CloseRequested: _step(opening.close),
-        ev.Disconnected: _step(opening.disconnect),
-        ev.Draining: _step(opening.drain),
-        ev.Timer.OPEN: _step(opening.open_is_late),
+        ev.Opened: _leads(opening.begin, _PREPARING, *_IDLE),
+        ev.CloseRequested: _leads(opening.close, _ENDED),
+        ev.Disconnected: _leads(opening.lose_client, _ENDED),
+        ev.Draining: _leads(opening.drain_before_open, _ENDED),
+        ev.Timer.OPEN: _leads(opening.open_is_late, _ENDED),
     },
-    # Nobody has the floor.
     State.WAITING: {
-        **_WHILE_OPEN,
-        ev.VoiceActivity: _step(listening.voice_while_waiting, State.LISTENING),
-        ev.TextReceived: _step(listening.take_text, State.REPLYING),
-        ev.Timer.IDLE_PROMPT: _step(opening.idle_too_long, State.REPLYING),
-        ev.Timer.IDLE_CLOSE: _step(opening.idle_much_too_long),
+        **_ALWAYS,
+        ev.Draining: _may_lead(opening.drain_while_waiting, _ENDED),
+        ev.VoiceActivity: _may_lead(listening.voice_while_waiting, _LISTENING),
+        ev.TextReceived: _leads(listening.take_text, _PREPARING),
+        ev.Timer.IDLE_PROMPT: _leads(opening.idle_too_long, _PREPARING),
+        ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
     },
-    # The user has the floor.
     State.LISTENING: {
-        **_WHILE_OPEN,
+        **_ALWAYS,
         **_WHILE_DRAFTING,
-        ev.Disconnected: _step(opening.disconnect, State.TRANSCRIBING),
-        ev.VoiceActivity: _step(listening.voice_while_listening, State.TRANSCRIBING, *_AFTER_TURN),
-        ev.TurnJudged: _step(listening.turn_judged),
-        ev.PartTranscribed: _step(listening.part_transcribed),
-        ev.Transcribed: _step(listening.transcribed_early),
-        ev.TranscriptionFailed: _step(listening.failed_early),
-        ev.TextReceived: _step(listening.type_along),
-        ev.Timer.STALL: _step(listening.audio_may_have_stalled, State.TRANSCRIBING, *_AFTER_TURN),
+        ev.Disconnected: _leads(opening.lose_speaker, _TRANSCRIBING, _ENDED),
+        ev.VoiceActivity: _may_lead(listening.voice_while_listening, _TRANSCRIBING, *_AFTER_TURN),
+        ev.TurnJudged: _stays(listening.turn_judged),
+        ev.PartTranscribed: _stays(listening.part_transcribed),
+        ev.Transcribed: _stays(listening.transcribed_early),
+        ev.TranscriptionFailed: _stays(listening.failed_early),
+        ev.TextReceived: _stays(listening.type_along),
+        ev.Timer.STALL: _may_lead(listening.audio_may_have_stalled, _TRANSCRIBING, *_AFTER_TURN),
     },
-    # The user's turn has ended, its text is not there.
     State.TRANSCRIBING: {
-        **_WHILE_OPEN,
+        **_ALWAYS,
         **_WHILE_DRAFTING,
-        ev.VoiceActivity: _step(transcribing.voice_while_transcribing, State.LISTENING),
-        ev.Transcribed: _step(transcribing.transcribed, *_AFTER_TURN),
-        ev.TranscriptionFailed: _step(transcribing.transcription_failed, *_AFTER_TURN),
-        ev.TextReceived: _step(listening.type_along),
-        ev.Timer.TRANSCRIPT: _step(transcribing.transcript_is_late, *_AFTER_TURN),
+        ev.Disconnected: _stays(opening.lose_client_after_turn),
+        ev.VoiceActivity: _may_lead(transcribing.voice_while_transcribing, _LISTENING),
+        ev.Transcribed: _may_lead(transcribing.transcribed, *_AFTER_TURN),
+        ev.TranscriptionFailed: _may_lead(transcribing.transcription_failed, *_AFTER_TURN),
+        ev.TextReceived: _stays(listening.type_along),
+        ev.Timer.TRANSCRIPT: _leads(transcribing.transcript_is_late, *_AFTER_TURN),
     },
-    # The agent has the floor.
-    State.REPLYING: {
-        **_WHILE_OPEN,
-        ev.VoiceActivity: _step(barge_in.voice_while_replying, State.LISTENING),
-        ev.Transcribed: _step(barge_in.overlap_transcribed, State.LISTENING),
-        ev.TranscriptionFailed: _step(barge_in.overlap_failed),
-        ev.ReplyBegan: _step(replying.reply_began),
-        ev.ReplyAudio: _step(replying.reply_audio),
-        ev.ReplyEnded: _step(replying.reply_ended, *_AFTER_REPLY),
-        ev.ReplyFailed: _step(replying.reply_failed, *_AFTER_REPLY),
-        ev.DraftDeclined: _step(replying.declined_late),
-        ev.PlaybackWaiting: _step(replying.playback_waiting, *_AFTER_REPLY),
-        ev.Played: _step(replying.played, *_AFTER_REPLY),
-        ev.TextReceived: _step(barge_in.type_over),
-        ev.InterruptRequested: _step(barge_in.interrupt_on_request, State.WAITING),
-        ev.Timer.OUTPUT: _step(replying.output_is_due),
-        ev.Timer.HOLD: _step(barge_in.hold_is_over, State.LISTENING),
-        ev.Timer.PLAYBACK: _step(replying.playback_is_over, *_AFTER_REPLY),
-        ev.Timer.IDLE_CLOSE: _step(opening.idle_much_too_long),
+    State.PREPARING: {
+        **_WHILE_REPLYING,
+        ev.VoiceActivity: _may_lead(barge_in.voice_while_preparing, _LISTENING),
+        ev.ReplyAudio: _may_lead(replying.reply_audio, _SPEAKING),
+        ev.ReplyEnded: _may_lead(replying.reply_ended, *_IDLE),
+        ev.ReplyFailed: _may_lead(replying.reply_failed, *_IDLE),
     },
+    State.SPEAKING: {
+        **_WHILE_HEARD,
+        ev.VoiceActivity: _may_lead(barge_in.voice_while_speaking, _HELD, _LISTENING),
+        ev.Transcribed: _may_lead(barge_in.overlap_transcribed, _LISTENING),
+        ev.TranscriptionFailed: _stays(barge_in.overlap_failed),
+        ev.Timer.OUTPUT: _stays(replying.output_is_due),
+    },
+    State.HELD: {
+        **_WHILE_HEARD,
+        ev.VoiceActivity: _may_lead(barge_in.voice_while_held, _SPEAKING, *_AFTER_REPLY),
+        ev.Transcribed: _may_lead(barge_in.overlap_transcribed, _SPEAKING, *_AFTER_REPLY),
+        ev.TranscriptionFailed: _leads(barge_in.overlap_failed, _SPEAKING, *_AFTER_REPLY),
+        ev.Timer.HOLD: _leads(barge_in.hold_is_over, _SPEAKING, *_AFTER_REPLY),
+    },
+    State.ENDED: {},
 }
-"""For each state: the events and timers that it takes, by whom, and where they may lead. What is
-not here is ignored: a second `open`, audio before `open`, `waiting` outside a reply, a late
-result."""
+
+TRANSITIONS: Final[dict[State, dict[type | ev.Timer, Step]]] = {
+    state: {key: step(state) for key, step in steps.items()} for state, steps in _TABLE.items()
+}
+"""For each state: the events and timers that it takes, by whom, and the states that may follow. An
+event that is not listed is ignored: a second `open`, audio before `open`, `waiting` outside a
+reply, a late result."""

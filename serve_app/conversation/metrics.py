@@ -1,4 +1,4 @@
-"""Where the time between the user's last word and the agent's first one went."""
+"""How the time between the user's last word and the agent's first one was spent."""
 
 from dataclasses import dataclass, replace
 
@@ -8,23 +8,24 @@ from serve_app.protocol.messages import Metrics
 
 @dataclass(frozen=True, slots=True)
 class TurnTimes:
-    """Times of a user turn, in seconds of the conversation's clock."""
+    """When a user turn ended and was transcribed, in seconds of the conversation's clock."""
 
     ended_at_s: float = 0.0
     endpoint_ms: float = 0.0
-    """End of speech to the end of the turn."""
+    """From the end of speech to the end of the turn."""
     transcribed_at_s: float = 0.0
 
     @classmethod
     def from_text(cls, now_s: float) -> "TurnTimes":
-        """Of a turn that needed no ear."""
+        """A turn that was not spoken."""
         return cls(now_s, 0.0, now_s)
 
     def transcribed(self, now_s: float) -> "TurnTimes":
         return replace(self, transcribed_at_s=now_s)
 
     def metrics(self, turn: int, reply: Playout, now_s: float) -> Metrics:
-        """At the first audio sent. What was done on suspicion before the end took no time."""
+        """Called when the first audio is sent. Work that was done before the turn ended counts as
+        no time."""
         text_at_s = max(reply.text_at_s or 0.0, self.transcribed_at_s)
         return Metrics(
             turn=turn,

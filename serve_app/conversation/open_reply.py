@@ -8,18 +8,18 @@ from serve_app.conversation.piece import Piece
 
 @dataclass(frozen=True, slots=True)
 class OpenReply:
-    """What is known of it, for whoever goes on with it."""
+    """What is known of it, so that another process can go on with it."""
 
     token: str
     pieces: tuple[tuple[str, float], ...]
     """Text and playing time in seconds, in order."""
     is_written: bool
-    """Nothing more would have come."""
+    """Whether these are all its pieces."""
     played_s: float
-    """By the server's clock when this was written, or by the client's account."""
+    """By the server's clock when this was recorded, or as the client reports."""
 
     def split(self) -> tuple[str, str]:
-        """What was played, in whole words, and the rest."""
+        """The text that was played, in whole words, and the rest."""
         ledger = HeardLedger()
         for text, duration_s in self.pieces:
             ledger.add(Piece(b"", text, duration_s), 0.0)

@@ -4,8 +4,8 @@ from serve_app.conversation.words import is_longer, stable_prefix
 
 
 class PartialText:
-    """What the client is told while the user speaks, and what the final text is checked against:
-    that is quicker than to write it anew."""
+    """What the client is told while the user speaks. The transcriber also checks the final text
+    against it, which is faster than writing it from nothing."""
 
     def __init__(self, start: int) -> None:
         self.heard = ""
@@ -15,16 +15,17 @@ class PartialText:
         self._asked_segment = 0
 
     def is_due(self, segment: int, at: int, interval: int) -> bool:
-        """Whether `interval` samples were spoken since the last one, which has come by `at`."""
+        """Whether the last partial has come, and `interval` samples were spoken since it was asked
+        for."""
         return segment != self._asked_segment and at - self._asked_until >= interval
 
     def ask(self, segment: int, at: int) -> None:
-        """The text up to sample `at` is asked for."""
+        """The text up to sample `at` was asked for."""
         self._asked_segment, self._asked_until = segment, at
 
-    def settle(self, text: str, before: str) -> str:
+    def take(self, text: str, before: str) -> str:
         """Takes the text so far. Returns what the client can be told of the turn, whose earlier
-        segments are `before`: empty when it is nothing new."""
+        segments say `before`; empty when nothing is new."""
         self._asked_segment = 0
         stable = " ".join(part for part in (before, stable_prefix(self.heard, text)) if part)
         self.heard = text or self.heard

@@ -3,12 +3,12 @@
 from serve_app.conversation.settings import TurnSettings
 
 _FIRST_GUESS_MS = 700.0
-"""Before the speaker has paused even once. Half of a hesitation that `make bench-turns` has many
-of: twice this is waited for a turn that is not complete."""
+"""Used until the speaker has paused once. Half of a hesitation that is frequent in
+`make bench-turns`: a turn that is not complete is given twice this."""
 _WEIGHT = 0.3
-"""Of the newest pause in the running mean: about the last five count."""
+"""Weight of the newest pause in the running mean, in which about the last five count."""
 _MARGIN = 2.0
-"""A turn that is not complete gets this many usual pauses."""
+"""How many usual pauses a turn is given that is not complete."""
 
 
 class Patience:
@@ -19,13 +19,13 @@ class Patience:
         self._pause_ms = _FIRST_GUESS_MS
 
     def note(self, pause_ms: float) -> None:
-        """The speaker went on after such a silence."""
+        """The speaker went on after a silence of `pause_ms`."""
         if pause_ms >= self._settings.judge_silence_ms:
             bounded = min(pause_ms, self._settings.max_silence_ms)
             self._pause_ms += _WEIGHT * (bounded - self._pause_ms)
 
     def silence_ms(self, complete: float | None) -> float:
-        """Silence that ends a turn which is complete with this probability, if it is known."""
+        """Silence that ends a turn. `complete` is the probability that it is complete, if known."""
         settings = self._settings
         if complete is None:
             wanted = self._pause_ms

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is sent, played and, once it was heard, remembered together."""
+    """What is sent and played as one, and goes into the history once it was heard."""
 
     audio: bytes
     """In the client's format; empty where the text has no sound."""
     text: str
-    """What it says. The texts of a reply, joined, are all that the voice was given."""
+    """What it says. The texts of a reply, joined, are the text that the voice was given."""
     duration_s: float
     """Its playing time."""

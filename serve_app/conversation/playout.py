@@ -7,25 +7,23 @@ from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.piece import Piece
 
 _MAX_WAITING_S = 600.0
-"""Longer replies are cut: the bound of the memory that a reply can take."""
+"""Longer replies are cut, which bounds the memory that a reply can take."""
 
 _SOON_S = 0.001
-"""Sooner than this is now: sums of fractions of a second are not exact."""
+"""Sooner than this is now, since sums of fractions of a second are not exact."""
 
 
 class Playout:
-    """Takes the pieces of a reply as they are made and gives them out as they are played."""
+    """Takes the pieces of a reply as they are made, and gives them out as they are played."""
 
-    def __init__(self, number: int, answers: str = "", is_draft: bool = False) -> None:
+    def __init__(self, number: int, answers: str = "") -> None:
         self.number = number
-        """Tells replies apart: a turn may try several."""
+        """Tells the replies to one turn apart."""
         self.answers = answers
-        """What the user said, as far as it was known."""
-        self.is_draft = is_draft
-        """Begun before the turn ended: nothing is given out."""
-        self.is_held = False
-        """The user has made a sound: nothing is given out until it is clear why."""
+        """What the user had said when it was asked for."""
         self.is_interruptible = True
+        self.is_idle_prompt = False
+        """It asks the user whether they are still there."""
         self.is_apology = False
         self.is_written = False
         """No more pieces will come."""
@@ -34,7 +32,7 @@ class Playout:
         self.audio_at_s: float | None = None
         """When the first piece came."""
         self.is_second_try = False
-        """Its agent died, and another one goes on with it."""
+        """Its agent died, and another one writes the rest."""
         self._waiting: deque[Piece] = deque()
         self._waiting_s = 0.0
         self._ledger = HeardLedger()
@@ -50,12 +48,12 @@ class Playout:
 
     @property
     def text(self) -> str:
-        """What its pieces say, sent or not."""
+        """The text of all its pieces, sent or not."""
         waiting = [piece.text for piece in self._waiting]
         return "".join([self._ledger.text, *waiting]).strip()
 
     def take(self, now_s: float, lead_s: float) -> list[Piece]:
-        """What is to be sent now, so that output is at most `lead_s` ahead of playback."""
+        """What to send now, so that the output is at most `lead_s` ahead of playback."""
         taken = []
         while (due_s := self.due_in_s(now_s, lead_s)) is not None and due_s < _SOON_S:
             piece = self._waiting.popleft()
@@ -65,12 +63,12 @@ class Playout:
         return taken
 
     def due_in_s(self, now_s: float, lead_s: float) -> float | None:
-        """Time until the next piece is to be sent; None when there is none to send."""
-        if self.is_draft or self.is_held or not self._waiting:
+        """Seconds until the next piece is due; None when there is none."""
+        if not self._waiting:
             return None
         remaining_s = self._ledger.remaining_s(now_s)
         early_s = remaining_s + self._waiting[0].duration_s - lead_s
-        # A piece longer than the lead goes out when everything before it has been played.
+        # A piece longer than the lead is sent when everything before it has been played.
         return max(0.0, min(early_s, remaining_s))
 
     @property
@@ -80,15 +78,15 @@ class Playout:
 
     @property
     def is_sent(self) -> bool:
-        """Nothing is left to send."""
+        """Whether nothing is left to send."""
         return self.is_written and not self._waiting
 
     def remaining_s(self, now_s: float) -> float:
-        """Playing time of what was sent."""
+        """Playing time of what was sent and is still to be played."""
         return self._ledger.remaining_s(now_s)
 
     def correct(self, played_s: float, now_s: float) -> None:
-        """The client says how much of the reply it has played."""
+        """The client has played this much of the reply."""
         self._ledger.correct(played_s, now_s)
 
     def ran_dry(self, now_s: float) -> None:
@@ -97,13 +95,12 @@ class Playout:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether all that is being said was given out by `record`, and its end where it is
-        known."""
+        """Whether `record` has returned all that was sent, and the end if that is known."""
         is_known = self._ledger.sent_s < self._recorded_s + _SOON_S
         return is_known and (self._is_recorded_whole or not self.is_written)
 
     def record(self, token: str, now_s: float) -> OpenReply:
-        """All that is known of it, sent or not."""
+        """All that is known of the reply, sent or not."""
         known = [*self._ledger.pieces, *self._waiting]
         self._recorded_s = self._ledger.sent_s + self._waiting_s
         self._is_recorded_whole = self.is_written
@@ -114,5 +111,5 @@ class Playout:
         return self._ledger.heard(now_s)
 
     def unheard(self, now_s: float) -> list[Piece]:
-        """All that is known of the reply and was not played."""
+        """All that is known of the reply and was not played yet."""
         return [*self._ledger.unheard(now_s), *self._waiting]

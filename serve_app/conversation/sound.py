@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What a client asked for in `open`; the empty values are the server's choice."""
+    """What a client asked for in `open`. Empty values leave it to the server."""
 
     voice: str = ""
-    """A name that the voice's provider knows."""
+    """A name that the TTS provider knows."""
     sample_rate_hz: int = 0
-    """Of pcm."""
+    """Of pcm output."""
 
 
 ANY_SOUND = Sound()
-"""All of it as the server likes."""
+"""The server chooses everything."""

@@ -1,7 +1,24 @@
-"""The user's open turn: one utterance, or several segments of one that is very long."""
+"""The user's open turn: one utterance, or several segments of a very long one."""
+
+from dataclasses import dataclass
 
 from serve_app.conversation.partial import PartialText
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.words import words
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The turn interrupted a reply."""
+
+    unheard: tuple[Piece, ...]
+    """The rest of that reply, which is said after all when the turn turns out to be noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrew:
+    """The turn began before the reply to the last one was heard: that reply was withdrawn, and is
+    asked for again when the turn turns out to be noise."""
 
 
 class Turn:
@@ -13,14 +30,16 @@ class Turn:
         """First sample of the segment that is being spoken."""
         self.speech_ms = 0
         """Its longest run of speech so far."""
+        self.displaced: Interrupted | Withdrew | None = None
+        """What the turn did to the agent's reply, to be undone if nothing was said."""
         self.is_soft_ended = False
-        """Whether the last segment was asked for on suspicion."""
+        """Whether the last segment was sent to be transcribed on the guess that it is over."""
         self.is_judged = False
         """Whether the end-of-turn model was asked about the last segment."""
         self.complete: float | None = None
-        """Its answer, if it came: the probability that the turn is complete."""
+        """Its answer, if there is one: the probability that the turn is complete."""
         self.drafts = 0
-        """Replies begun on suspicion."""
+        """Number of replies drafted before the turn was over."""
         self.segment = 0
         """Number of the last segment."""
         self.partial = PartialText(start)
@@ -28,7 +47,7 @@ class Turn:
         self._issued = 0
 
     def add_segment(self) -> int:
-        """Number of a segment whose transcript is to come."""
+        """Returns the number of a new segment, which waits for its transcript."""
         self._issued += 1
         self._texts[self._issued] = None
         self.segment = self._issued
@@ -36,11 +55,11 @@ class Turn:
 
     @property
     def next_segment(self) -> int:
-        """Number of the segment that is being spoken, once it is over."""
+        """The number that the segment which is being spoken will have."""
         return self._issued + 1
 
     def add_text(self, text: str) -> None:
-        """A part that needs no transcription: the user typed it."""
+        """Adds a segment that the user typed."""
         self._issued += 1
         self._texts[self._issued] = text.strip()
 
@@ -51,28 +70,29 @@ class Turn:
         self.partial.heard = self._texts.pop(self.segment) or self.partial.heard
         return self.segment
 
-    def settle_part(self, segment: int, text: str) -> str:
-        """Takes the text so far. Returns what the client can be told, if it is anything new."""
+    def take_partial(self, segment: int, text: str) -> str:
+        """Takes the text so far. Returns what the client can be told, if any of it is new."""
         is_live = segment == self.next_segment
-        return self.partial.settle(text, self.text) if is_live else ""
+        return self.partial.take(text, self.text) if is_live else ""
 
-    def settle(self, segment: int, text: str) -> bool:
-        """Takes a transcript; False when the segment is dead."""
+    def take_transcript(self, segment: int, text: str) -> bool:
+        """Takes the text of a segment. Returns False when the segment is dead."""
         if segment not in self._texts:
             return False
         self._texts[segment] = text.strip() if words(text) else ""
         return True
 
     def give_up(self) -> None:
-        """What has no transcript by now gets none."""
+        """Segments without a transcript are taken to say nothing."""
         for segment, text in self._texts.items():
             self._texts[segment] = text or ""
 
     @property
-    def is_complete(self) -> bool:
-        """Whether every transcript is there."""
+    def is_transcribed(self) -> bool:
+        """Whether no transcript is missing."""
         return None not in self._texts.values()
 
     @property
     def text(self) -> str:
+        """All that is known of what the user says in this turn."""
         return " ".join(text for text in self._texts.values() if text)

@@ -1,9 +1,9 @@
-"""Voice activity over time: from one probability a frame to onset, speech and silence."""
+"""Voice activity over time: from a probability for each frame to onset, speech and silence."""
 
 from serve_app.conversation.settings import FRAME_MS, FRAME_SAMPLES, TurnSettings
 
 _GAP_FRAMES = 2
-"""A stop consonant is silent for 50 to 100 ms; such a gap does not end a run of speech."""
+"""A stop consonant is silent for 50 to 100 ms. Such a gap does not end a run of speech."""
 
 
 class VoiceTracker:

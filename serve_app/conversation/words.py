@@ -1,4 +1,4 @@
-"""What a transcript says, apart from how it is written."""
+"""What a transcript says, however it is written."""
 
 import re
 import unicodedata
@@ -17,13 +17,13 @@ def words(text: str) -> list[str]:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two transcripts differ in format only."""
+    """Whether two transcripts differ in spelling only."""
     return words(one) == words(other)
 
 
 def stable_prefix(earlier: str, later: str) -> str:
-    """The words of `later`, as it writes them, up to where `earlier` said something else: what two
-    successive partial transcripts agree on will hardly change any more."""
+    """The words of `later`, as it writes them, up to where `earlier` differs. What two successive
+    partial transcripts agree on hardly ever changes afterwards."""
     before = [words(word) for word in earlier.split()]
     after = later.split()
     agreed = 0
@@ -41,7 +41,7 @@ def is_longer(text: str, start: str) -> bool:
 
 
 def floor_words(text: str, backchannels: Iterable[str]) -> list[str]:
-    """The words that remain when every backchannel is taken out: a wish to speak."""
+    """The words without the backchannels: if there are any, the user wants the floor."""
     rest = f" {' '.join(words(text))} "
     for phrase in sorted((" ".join(words(b)) for b in backchannels), key=len, reverse=True):
         # Twice, since neighbours share the space between them.

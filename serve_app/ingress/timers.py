@@ -17,7 +17,7 @@ class Timers:
     def arm(self, effect: ef.Arm) -> None:
         """One that is armed already starts anew."""
         self.disarm(effect.timer)
-        event = ev.Expired(effect.timer, effect.generation)
+        event = ev.Expired(effect.generation, effect.timer)
         loop = asyncio.get_running_loop()
         self._armed[effect.timer] = loop.call_later(effect.seconds, self._expire, event)
 

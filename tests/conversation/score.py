@@ -233,7 +233,7 @@ class Score:
                 armed = self._timers[timer] = next(self._order)
                 self._at(
                     self.now_s + seconds,
-                    lambda: self._expire(armed, ev.Expired(timer, generation)),
+                    lambda: self._expire(armed, ev.Expired(generation, timer)),
                 )
             case ef.Disarm(timer):
                 self._timers.pop(timer, None)

@@ -56,7 +56,7 @@ class Talk:
         self.effects += new
         for effect in new:
             if isinstance(effect, ef.Arm):
-                expired = ev.Expired(effect.timer, effect.generation)
+                expired = ev.Expired(effect.generation, effect.timer)
                 self.timers[effect.timer] = (self.now_s + effect.seconds, expired)
             elif isinstance(effect, ef.Disarm):
                 self.timers.pop(effect.timer, None)

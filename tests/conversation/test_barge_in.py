@@ -1,11 +1,12 @@
 """The user makes a sound while the agent talks, or before it does."""
 
 import numpy as np
+import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.piece import Piece
-from serve_app.conversation.states import State
+from serve_app.conversation.states import REPLYING, State
 from serve_app.protocol.messages import AgentAudio, Interrupt, Token, Transcript
 from tests.conversation.talk import Talk
 
@@ -52,7 +53,7 @@ def test_a_cough_does_not_interrupt(talk: Talk) -> None:
     talk.says("Hello, I am your assistant.", 2.0)
     talk.speech(160)
     talk.silence(320)
-    assert talk.machine.state is State.REPLYING
+    assert talk.machine.state in REPLYING
     assert not talk.sent(Interrupt)
 
 
@@ -86,5 +87,28 @@ def test_noise_while_the_agent_thinks_does_not_leave_it_mute(talk: Talk) -> None
     talk.speech(128)
     talk.silence(480)
     talk.transcript("")
-    assert talk.machine.state is State.REPLYING
+    assert talk.machine.state in REPLYING
     assert talk.chat()[-1] == ("user", "What is this?")
+
+
+@pytest.mark.parametrize("ends_the_hold", ["backchannel", "click", "time"])
+def test_a_reply_that_ends_silently_while_it_is_held_is_over_afterwards(
+    talk: Talk, ends_the_hold: str
+) -> None:
+    """Its last piece, which has no sound, came in the hold, and playback ran out meanwhile: the
+    conversation stayed `replying`, with no timer armed and no work under way."""
+    talk.greet()
+    talk.ask()
+    talk.says("It is a", 0.5)
+    talk.silence(96)
+    talk.speech(64 if ends_the_hold == "click" else 256)
+    talk.do(ev.ReplyAudio(*talk.reply, Piece(b"", " ...", 0.0)))
+    talk.reply_ends()
+    talk.wait(0.5)  # playback runs out
+    talk.silence(2000 if ends_the_hold == "time" else 480)
+    if ends_the_hold == "time":
+        assert talk.machine.state is State.TRANSCRIBING, "what was said has the floor"
+        talk.transcript("")
+    if ends_the_hold == "backchannel":
+        talk.transcript("Yeah.")
+    assert talk.machine.state is State.WAITING

@@ -7,7 +7,7 @@ import numpy as np
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.settings import samples
-from serve_app.conversation.states import State
+from serve_app.conversation.states import REPLYING, State
 from serve_app.protocol.messages import ErrorNotice
 from tests.conversation.talk import SETTINGS, Talk
 
@@ -66,7 +66,7 @@ def test_transcription_starts_before_the_turn_is_over(talk: Talk) -> None:
     talk.transcript("What is this?")
     assert talk.machine.state is State.LISTENING and len(talk.all(ef.Reply)) == 1
     talk.silence(224)
-    assert talk.machine.state is State.REPLYING
+    assert talk.machine.state in REPLYING
     assert talk.chat()[-1] == ("user", "What is this?")
     assert len(talk.all(ef.Transcribe)) == 1
 

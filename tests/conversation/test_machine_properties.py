@@ -55,7 +55,7 @@ class Chaos(RuleBasedStateMachine):
     def _follow(self, effect: ef.Effect) -> None:
         match effect:
             case ef.Arm(timer, generation):
-                self.timers[timer] = ev.Expired(timer, generation)
+                self.timers[timer] = ev.Expired(generation, timer)
             case ef.Disarm(timer):
                 self.timers.pop(timer, None)
             case ef.Reply(_, reply):
@@ -250,7 +250,7 @@ class Chaos(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.do(ev.CloseRequested())
-        if self.machine.state is State.CLOSED and self.effects:
+        if self.machine.state is State.ENDED and self.effects:
             assert all(ended == 1 for ended in self.ends.values()), "every reply ends"
 
 

@@ -5,7 +5,7 @@ import pytest
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.piece import Piece
-from serve_app.conversation.states import State
+from serve_app.conversation.states import REPLYING, State
 from serve_app.protocol.messages import AgentAudio, ErrorNotice, Metrics, Token
 from tests.conversation.talk import Talk
 
@@ -30,7 +30,7 @@ def test_waiting_in_the_middle_of_a_reply_is_an_underrun(talk: Talk) -> None:
     talk.says("Well,", 0.5)
     talk.silence(800)
     talk.do(ev.PlaybackWaiting())
-    assert talk.machine.state is State.REPLYING
+    assert talk.machine.state in REPLYING
 
 
 def test_a_reply_that_has_ended_cannot_fail_any_more(talk: Talk) -> None:
@@ -48,7 +48,7 @@ def test_an_old_waiting_does_not_end_a_reply_that_still_plays(talk: Talk) -> Non
     talk.says("Well, that is a long story.", 3.0)
     talk.reply_ends()
     talk.do(ev.PlaybackWaiting())
-    assert talk.machine.state is State.REPLYING
+    assert talk.machine.state in REPLYING
 
 
 def test_a_client_that_never_says_waiting_is_not_stuck(talk: Talk) -> None:
@@ -57,7 +57,7 @@ def test_a_client_that_never_says_waiting_is_not_stuck(talk: Talk) -> None:
     talk.reply_ends()
     armed = talk.last(ef.Arm)
     assert armed.seconds == pytest.approx(1.5)
-    talk.do(ev.Expired(armed.timer, armed.generation))
+    talk.do(ev.Expired(armed.generation, armed.timer))
     assert talk.machine.state is State.WAITING
 
 
