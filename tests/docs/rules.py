@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from serve_app.errors import ConfigError
-from serve_app.settings.plan import load
 from serve_app.settings.schema import AppConfig
 from tests.docs.pages import Page, Table, page, tables
 
@@ -149,8 +147,8 @@ def _problems(text: str, is_ours: bool) -> Iterator[str]:
     try:
         content = yaml.safe_load(text)
         if is_ours:
-            load(content, {})
-    except (yaml.YAMLError, ConfigError) as error:
+            AppConfig.model_validate(content)
+    except (yaml.YAMLError, ValidationError) as error:
         yield " ".join(str(error).split())
 
 
