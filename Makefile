@@ -18,7 +18,7 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 test: lint types models redis ## lint, types, and every test
 	$(BIN)/python -m pytest
 
-redis:                  ## a redis-server for the tests, if it can be had
+redis:                  ## a redis-server for the tests, where it can be installed
 	@command -v redis-server >/dev/null \
 	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq redis-server; } \
 	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
@@ -52,7 +52,7 @@ $(BENCH): $(INSTALLED) requirements-bench.lock
 bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sentences; 2 minutes
 	@$(BIN)/python -m bench.speech
 
-bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves; 2 minutes
+bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves behind; 2 minutes
 	@$(BIN)/python -m bench.agent
 
 chaos: $(INSTALLED)     ## processes are killed under live conversations; needs redis-server
@@ -68,7 +68,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 PIP_COMPILE := $(BIN)/pip-compile -q --strip-extras --no-header --no-emit-index-url \
 	--no-emit-find-links --no-emit-options --annotation-style line --upgrade
 
-lock:                   ## pin anew what pyproject.toml asks for
+lock:                   ## pin the newest versions that pyproject.toml allows
 	$(PIP_COMPILE) -o requirements.lock pyproject.toml
 	$(PIP_COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	$(PIP_COMPILE) --extra bench --extra dev -c requirements-dev.lock -o .bench.lock pyproject.toml

@@ -1,4 +1,4 @@
-"""The people of the capacity benchmark: some hold a conversation, some say nothing."""
+"""The callers of the capacity benchmark: some have a conversation, some say nothing."""
 
 import asyncio
 import random
@@ -18,21 +18,22 @@ from serve_app.protocol.formats import parse_format
 from tests.speech import clip
 
 CLIPS = ("librivox_0890", "librivox_0930", "go_forward")
-"""Of 2 to 5 s. They sound finished: who does not is waited for, which would hide other delays."""
+"""2 to 5 s long. They sound finished; the server waits after one that does not, which would hide
+other delays."""
 PAUSE_S = (1.0, 3.0)
-"""Between the end of an answer and the next words: a person thinks."""
-_WIRE = parse_format("pcm_44100")
+"""Between the end of an answer and the next words: a person thinks for this long."""
+_FORMAT = parse_format("pcm_44100")
 _RAMP_S = 8.0
-"""In which everybody calls."""
+"""Within this time everybody calls."""
 _STAGGER_S = 0.8
-_SETTLE_S = 4.0
-"""From the last call until it is measured."""
+_CALM_S = 4.0
+"""From the last call until the measurement begins."""
 _SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A clip, and what came of it."""
+    """A clip, and what followed it."""
 
     clip: str
     turn: Turn
@@ -40,30 +41,30 @@ class Said:
 
 @dataclass(slots=True)
 class Call:
-    """What one session was like."""
+    """What happened in one session."""
 
     said: list[Said] = field(default_factory=list)
-    """In the window."""
+    """Within the window."""
     spoken_s: float = 0.0
-    """Of the user, from the first word to the end of the call."""
+    """How long the user spoke, from the first word to the end of the call."""
     heard_s: float = 0.0
-    """Of the agent, in the same time."""
+    """How long the agent spoke in that time."""
     lasted_s: float = 0.0
     stale_chunks: int = 0
     lost: str = ""
-    """Why it ended too early, a refusal included."""
+    """Why the session ended too early; a refusal counts."""
 
 
 class Window:
-    """The time that is measured: from when everybody is there, for so many seconds."""
+    """The time that is measured: so many seconds, beginning when everybody is there."""
 
     def __init__(self, sessions: int, seconds: float) -> None:
         self._between_s = min(_STAGGER_S, _RAMP_S / sessions)
-        self._opens_at_s = time.monotonic() + sessions * self._between_s + _SETTLE_S
+        self._opens_at_s = time.monotonic() + sessions * self._between_s + _CALM_S
         self._closes_at_s = self._opens_at_s + seconds
 
     async def my_turn(self, number: int) -> None:
-        """Until this session is to call."""
+        """Waits until this session is to call."""
         await asyncio.sleep(number * self._between_s)
 
     async def opened(self) -> None:
@@ -98,7 +99,7 @@ async def call(url: str, number: int, window: Window, visit: Visit) -> Call:
 async def talk(url: str, number: int, window: Window, result: Call) -> None:
     """Speaks, hears the answer to its end, thinks, and speaks again."""
     rng = random.Random(_SEED + number)
-    async with converse(url, _WIRE) as session:
+    async with converse(url, _FORMAT) as session:
         user = User(session)
         await user.open(providers.PROMPT)
         await user.hear_greeting()
@@ -112,7 +113,7 @@ async def talk(url: str, number: int, window: Window, result: Call) -> None:
             result.said += [Said(name, turn)] if counts else []
             at += 1
         result.lasted_s = time.monotonic() - began_s
-        result.heard_s = _WIRE.seconds(len(session.playback.heard) - greeting)
+        result.heard_s = _FORMAT.seconds(len(session.playback.heard) - greeting)
         result.stale_chunks = session.playback.stale_chunks
 
 
@@ -123,7 +124,7 @@ def _seconds(name: str) -> float:
 
 async def say_nothing(url: str, number: int, window: Window, result: Call) -> None:
     """An open microphone, in a silent room."""
-    async with converse(url, _WIRE) as session:
+    async with converse(url, _FORMAT) as session:
         await session.open(providers.PROMPT, greeting=False)
         await asyncio.wait(
             {session.listener, closing := asyncio.create_task(window.closed())},

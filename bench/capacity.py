@@ -1,10 +1,10 @@
 """`make bench-capacity`: how many users a machine holds, and what each of them costs.
 
 The server is the one that `echo-serve run` starts, with the packaged transcriber; LLM and voice
-are local servers with fixed delays. More and more sessions hold conversations in real time, until
-the first audio is late twice; and many hold an open microphone and say nothing. CPU is counted for
-each kind of process: what a session adds to a stage holds for other machines, the number of
-sessions at which this one is full does not, because the clients run on it, too.
+are local servers with fixed delays. First many sessions keep a microphone open and say nothing;
+then more and more converse in real time, until the first audio is late twice. CPU is counted for
+each kind of process. What a session adds to a stage is true of other machines too; the number of
+sessions that fill this machine is not, because the clients run on it as well.
 """
 
 import argparse
@@ -38,11 +38,11 @@ from bench.processes import Account, Load, Memory
 from tests.serve.conftest import Server, config_with, free_port, running
 
 _ALONE_S = 60.0
-"""Of a step with one session, in which each clip is to come twice."""
+"""Length of the step with one session, in which each clip should come twice."""
 _MISSES = 2
-"""Steps in a row that miss the objective, after which there is no more to learn."""
+"""After this many steps in a row that miss the objective there is no more to learn."""
 _PLACES = 1000
-"""So that the machine is what is full."""
+"""So many that the machine is full first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Measured:
 
 
 class Bench:
-    """A running server, and what was seen of it."""
+    """A running server, and what was measured on it."""
 
     def __init__(self, server: Server, seconds: float) -> None:
         self._server = server
@@ -121,7 +121,7 @@ class Bench:
 
 
 def _report(what: str, step: Step) -> None:
-    """While it runs."""
+    """Shows a step as soon as it is measured."""
     lost = f", {step.losses} lost" if step.losses else ""
     first = f", first audio p95 {step.talk.first_audio.p95_ms:.0f} ms" if step.talk else ""
     print(f"  {step.sessions} {what}{first}{lost}", file=sys.stderr, flush=True)

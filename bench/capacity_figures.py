@@ -10,11 +10,11 @@ from bench.processes import CLIENTS, PROVIDERS, RAY, STAGES, Load, Memory
 from bench.user import Parts
 
 SLOWER = 1.5
-"""The objective: p95 of the first audio is at most this many times what one session has."""
+"""The objective: p95 of the first audio is at most this many times that of one session."""
 SEEN = 0.0003
-"""Cores: less is not told from nothing."""
+"""Cores: less than this cannot be told from nothing."""
 _LATE_MS = 100.0
-"""An endpoint is late when it takes this much longer than the same clip's does alone."""
+"""An endpoint is late when it takes this much longer than with one session and the same clip."""
 SERVER = (*STAGES, RAY)
 KINDS = (*SERVER, CLIENTS, PROVIDERS)
 """In the order of the tables."""
@@ -22,42 +22,42 @@ KINDS = (*SERVER, CLIENTS, PROVIDERS)
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """All turns of a step that began while it was measured."""
+    """All turns of a step that began within its window."""
 
     turns: int
     first_audio: Delays
     """End of the clip to the first audio, by the client's clock."""
     parts: Parts
-    """The server's account of it: medians."""
+    """The server's own account, as medians."""
     lag_ms: float
-    """Median of what the client waited and the server's own account does not have."""
+    """Median of what the client waited beyond the server's own account."""
     late_endpoints: int
     unanswered: int
     errors: int
     stale_chunks: int
     user_share: float
-    """Of a session's time in which the user speaks."""
+    """Share of a session's time in which the user speaks."""
     agent_share: float
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """So many sessions at once; none is the server alone."""
+    """A number of sessions at once; with 0, the server is alone."""
 
     sessions: int
     talk: Talk | None
-    """None when nobody spoke."""
+    """None if nobody spoke."""
     lost: tuple[str, ...]
-    """Why sessions ended too early, each once."""
+    """Why sessions ended too early; each reason once."""
     losses: int
     cores: dict[str, float]
     """CPU seconds a second, by kind of process."""
     others: float
-    """Of everything else on the machine."""
+    """Cores that everything else on the machine takes."""
     memory: dict[str, Memory]
 
     def missed(self, alone: "Step") -> str:
-        """What of the objective is not met; empty when all is."""
+        """Which part of the objective is missed; empty if none is."""
         if self.losses:
             return f"{self.losses} lost ({'; '.join(self.lost)})"
         if self.talk is None or alone.talk is None:
@@ -75,8 +75,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a session of a step adds to one kind of process, on average: what is seen with nobody
-    there is not in it."""
+    """What a session of a step adds to one kind of process, on average. What the server takes when
+    nobody is there does not count."""
 
     cores: float
     memory_mib: float
@@ -84,12 +84,12 @@ class Cost:
 
     @property
     def in_a_core(self) -> float:
-        """Sessions that fill one; infinite when they cost nothing that was seen."""
+        """Number of sessions that fill a core; infinite if their cost does not show."""
         return 1 / self.cores if self.cores >= SEEN else float("inf")
 
 
 def endpoints_alone(calls: Sequence[Call]) -> dict[str, float]:
-    """Median endpoint of each clip when nobody else is there, in ms."""
+    """Median endpoint of each clip with a single session, in ms."""
     said = [s for call in calls for s in call.said if s.turn.parts]
     return {
         name: statistics.median(
@@ -158,8 +158,8 @@ def step_of(
 
 
 def costs(step: Step, nobody: Step) -> dict[str, Cost]:
-    """By kind. A mean and no line through the steps: ingress and VAD take most for the first
-    sessions, whose frames come each at a time of its own, and little for more."""
+    """By kind. It is a mean, not a line through the steps: ingress and VAD take most for the first
+    sessions, whose frames arrive one by one, and little for each further one."""
     return {
         kind: Cost(
             cores=round((step.cores[kind] - nobody.cores[kind]) / step.sessions, 5),
@@ -174,7 +174,7 @@ def _rss_mib(step: Step, kind: str) -> float:
 
 
 def total(by_kind: dict[str, Cost]) -> Cost:
-    """Of the whole server."""
+    """The cost of the whole server."""
     of = [by_kind[kind] for kind in SERVER]
     return Cost(
         cores=round(sum(cost.cores for cost in of), 5),
@@ -183,6 +183,6 @@ def total(by_kind: dict[str, Cost]) -> Cost:
 
 
 def largest_that_met(talking: Sequence[Step]) -> Step:
-    """The first step, whatever it did, when no other one met the objective."""
+    """Among those that met the objective; the first step if none did."""
     met = [step for step in talking if not step.missed(talking[0])]
     return max(met, key=lambda step: step.sessions, default=talking[0])

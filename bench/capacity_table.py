@@ -7,7 +7,7 @@ from bench.processes import Memory
 
 
 def talk_table(steps: Sequence[Step]) -> Iterator[str]:
-    """The first step is the one to compare with."""
+    """All steps are compared with the first one."""
     yield (
         "| sessions | turns | first audio p50, p95 | endpoint, stt, llm, tts, lag p50"
         " | late endpoints | objective |"
@@ -25,7 +25,7 @@ def talk_table(steps: Sequence[Step]) -> Iterator[str]:
 
 
 def cpu_table(steps: Sequence[Step]) -> Iterator[str]:
-    """Cores that are busy."""
+    """How many cores are busy."""
     yield f"| sessions | {' | '.join(KINDS)} | all of the server | other work |"
     yield "|---" * (len(KINDS) + 3) + "|"
     for step in steps:
@@ -37,7 +37,7 @@ def cpu_table(steps: Sequence[Step]) -> Iterator[str]:
 def cost_table(
     talking: tuple[int, dict[str, Cost]], silent: tuple[int, dict[str, Cost]]
 ) -> Iterator[str]:
-    """CPU time of a session, in steps of so many."""
+    """CPU time that a session costs, in a step with so many of them."""
     yield f"| | of {talking[0]} that talk | fill a core | of {silent[0]} silent | fill a core |"
     yield "|---|---|---|---|---|"
     for kind in KINDS:
@@ -46,7 +46,7 @@ def cost_table(
 
 
 def memory_table(first: Step, last: Step, silent: dict[str, Cost]) -> Iterator[str]:
-    """Of one process of each kind, and what an open microphone adds to all of them."""
+    """Memory of one process of each kind, and what an open microphone adds to all of that kind."""
     yield "| | processes | a process, server alone | after all steps | an open microphone adds |"
     yield "|---|---|---|---|---|"
     for kind in KINDS:

@@ -1,7 +1,7 @@
 """`make chaos`: processes are killed under live conversations, which have to go on.
 
-A real local Ray in HAProxy mode with two replicas of everything, local servers in the place of LLM
-and voice, and clients that come back by themselves. What is counted is seen from outside: by the
+It runs a real local Ray in HAProxy mode with two replicas of everything, local servers that stand
+in for LLM and voice, and clients that resume. All that is counted is seen from outside: by the
 clients, and by the LLM, which is sent the history.
 """
 
@@ -38,9 +38,9 @@ _SHORT = [
 _LEFTOVERS_S = 10.0
 _LOOK_S = 0.5
 _MAX_SESSIONS = 150
-"""Of an ingress replica: one has to take most of the sessions of the other."""
+"""Per ingress replica: one has to be able to take most of the other one's sessions."""
 _DRAINING = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15"}
-"""Time for the turn that is going on, and for HAProxy to learn who is leaving."""
+"""Time for the turn in progress, and for HAProxy to learn which replica is leaving."""
 
 
 async def _run(stage: Stage, name: str, sessions: int) -> Result:
@@ -60,7 +60,7 @@ async def _run(stage: Stage, name: str, sessions: int) -> Result:
 
 
 async def _leftovers(stage: Stage) -> dict[str, int]:
-    """Of sessions that are over: waited for until there are none, 10 s at most."""
+    """What is left of sessions that are over, once nothing is left or 10 s have passed."""
     deadline_s = time.monotonic() + _LEFTOVERS_S
     while True:
         left = await _count(stage)
@@ -72,9 +72,9 @@ async def _leftovers(stage: Stage) -> dict[str, int]:
 
 
 async def _count(stage: Stage) -> dict[str, int]:
-    # Any replica answers, so each is asked by chance.
+    # Each question is answered by some replica; eight will most likely reach both.
     healths = [json.loads(await asyncio.to_thread(stage.server.healthz)) for _ in range(8)]
-    # Sockets stay open for the next reply; contexts and answers do not.
+    # Sockets stay open for the next reply; contexts and answers must not.
     speaking = [c for c in stage.voice.connections if not c.closed.is_set() and c.unfinished]
     return {
         "sessions": max(health["sessions"] for health in healths),
@@ -88,7 +88,7 @@ def _entries(stage: Stage) -> int:
     try:
         return len(recorded(stage.server))
     except AssertionError:
-        return 1  # an actor that is being started anew cannot be asked yet
+        return 1  # an actor that is being restarted cannot be asked yet
 
 
 async def _measure(faults: list[str], sessions: int) -> list[Result]:

@@ -1,4 +1,4 @@
-"""The sessions that live through a fault, and what they see of it."""
+"""The sessions that live through a fault, and what they notice."""
 
 import asyncio
 import signal
@@ -19,21 +19,21 @@ from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
 from tests.speech import clip, transcript, word_error_rate
 
-_WIRE = parse_format("pcm_44100")
+_FORMAT = parse_format("pcm_44100")
 _WITHIN_S = 60.0
 _CLIP = "go_forward"
 _LONG_CLIP = "librivox_0930"
 _AT_ONCE_S = 0.5
-"""What a fault takes that does not go on."""
+"""How long a fault takes that is over at once."""
 _HEARD_S = 1.8
-"""More than half of the reply, and all of it is written."""
+"""By then more than half of the reply was heard, and all of it is written."""
 _DROPPED = 200
 _ATTACHED = 9999
-"""In the place of a close code."""
+"""Stands for a close code."""
 
 
 class Strike:
-    """The fault, once all sessions are where it should meet them."""
+    """The fault, which strikes when all sessions are where it should meet them."""
 
     def __init__(self, stage: Stage, name: str, sessions: int) -> None:
         self._stage = stage
@@ -44,7 +44,7 @@ class Strike:
         self._at_s = 0.0
 
     async def strike(self) -> float:
-        """Returns when it struck, by time.monotonic()."""
+        """Returns when it struck (time.monotonic())."""
         async with asyncio.timeout(_WITHIN_S):
             if await self._barrier.wait() == 0:
                 self._at_s = time.monotonic()
@@ -60,12 +60,12 @@ class Strike:
 
     @property
     def is_over(self) -> bool:
-        """Raises what the fault did."""
+        """Raises what the fault raised."""
         return self._going_on.done() and self._going_on.result() is None
 
 
 async def _typed(session: EchoSession, text: str) -> None:
-    """Until the answer is heard."""
+    """Types a turn, and waits for the first audio of the answer."""
     await session.send({"type": "text", "text": text})
     while (await session.next("transcript", timeout_s=_WITHIN_S)).fields["text"] != text:
         pass
@@ -73,7 +73,8 @@ async def _typed(session: EchoSession, text: str) -> None:
 
 
 async def _finished(session: EchoSession) -> None:
-    """What is typed before a client has noticed that its socket is lost, is lost as well."""
+    """Waits for the end of a turn: what is typed into a lost socket, before the client has noticed
+    the loss, is lost too."""
     while (await session.next("state", timeout_s=_WITHIN_S)).fields["state"] != "waiting":
         pass
 
@@ -83,9 +84,9 @@ async def _spoken(session: EchoSession) -> None:
 
 
 async def live(stage: Stage, name: str, fault: Strike, result: Result) -> None:
-    """Three turns; the fault strikes in the second."""
+    """Three turns. The fault strikes during the second."""
     try:
-        async with converse(stage.url, _WIRE, resume=True) as session:
+        async with converse(stage.url, _FORMAT, resume=True) as session:
             await session.open(name, EVENTS, greeting=False)
             await _typed(session, f"{name} first.")
             if fault.is_in_speech:
@@ -118,7 +119,8 @@ def _report(name: str, error: Exception) -> None:
 
 
 async def _hear_on(session: EchoSession, name: str, struck_s: float) -> None:
-    """When the reply was over already, the user asks something else."""
+    """Waits for audio after the fault. If the reply was already over, the user asks something
+    else."""
     while (message := await session.next("audio", "state", timeout_s=_WITHIN_S)).at_s < struck_s:
         pass
     while message.kind != "audio":
@@ -128,7 +130,7 @@ async def _hear_on(session: EchoSession, name: str, struck_s: float) -> None:
 
 
 async def _talk_on(session: EchoSession, name: str, fault: Strike) -> AsyncIterator[float]:
-    """While the fault goes on. Yields how long each answer took."""
+    """Keeps talking while the fault goes on. Yields how long each answer took."""
     for number in count(1):
         if fault.is_over:
             return
@@ -139,16 +141,16 @@ async def _talk_on(session: EchoSession, name: str, fault: Strike) -> AsyncItera
 
 
 def _next_audio_s(session: EchoSession, struck_s: float) -> float:
-    """From the fault. What a dead process had sent before does not count, if the session lost its
-    socket by it."""
+    """Time from the fault to the next audio. If the session lost its socket, what the dead process
+    had sent before does not count."""
     after = [message for message in session.received if message.at_s >= struck_s]
     resumed_s = next((m.at_s for m in after if m.kind == "session"), struck_s)
     return next(m.at_s for m in after if m.kind == "audio" and m.at_s >= resumed_s) - struck_s
 
 
 def _judge(stage: Stage, name: str, session: EchoSession, has_spoken: bool, result: Result) -> None:
-    """Compares what the user has typed and said with what the client was told, and with the history
-    that the LLM was sent last. Each turn has words of its own, so each is in both once."""
+    """Compares what the user typed and said with what the client was told, and with the history
+    that the LLM was last sent. Each turn has words of its own, so it has to be in both once."""
     told = _told(session)
     spoken = [text for text in told if not text.startswith(name)]
     chats = [r.body["messages"] for r in stage.llm.requests]
@@ -169,9 +171,9 @@ def _told(session: EchoSession) -> list[str]:
 
 
 async def _cut(stage: Stage, result: Result) -> None:
-    """Every ingress replica is killed in the middle of a reply. What was not heard of it is said
-    afterwards, to the letter: the agent had written it to its end."""
-    async with converse(stage.url, _WIRE, resume=True) as session:
+    """Every ingress replica is killed in the middle of a reply. The rest is said afterwards, to the
+    last letter, because the agent had written all of it."""
+    async with converse(stage.url, _FORMAT, resume=True) as session:
         await session.open("cut", EVENTS, greeting=False)
         await _typed(session, "cut first.")
         await asyncio.sleep(_HEARD_S)
@@ -189,9 +191,9 @@ async def _cut(stage: Stage, result: Result) -> None:
 
 
 async def _in_speech(stage: Stage, result: Result) -> None:
-    """Every ingress replica is killed while the user speaks, who just goes on. The client says
-    again what the server has lost, so that the transcript is the same as without that."""
-    async with converse(stage.url, _WIRE, resume=True) as session:
+    """Every ingress replica is killed while the user speaks and goes on speaking. The client sends
+    what the server has lost again, so that the transcript is the same as without the fault."""
+    async with converse(stage.url, _FORMAT, resume=True) as session:
         await session.open("speech", EVENTS, greeting=False)
         speech = trim(clip(_LONG_CLIP))
         for is_struck in (False, True):
@@ -214,8 +216,8 @@ async def _in_speech(stage: Stage, result: Result) -> None:
 
 
 async def _race(stage: Stage, result: Result) -> None:
-    """Two sockets with one token: one goes on, the other one and the oldest are told that."""
-    async with converse(stage.server.url, _WIRE, resume=True) as session:
+    """Two sockets open with one token. One goes on; the other, and the oldest, are closed."""
+    async with converse(stage.server.url, _FORMAT, resume=True) as session:
         await session.open("race", EVENTS, greeting=False)
         token = (await session.next("session")).fields["resume_token"]
         await _typed(session, "race first.")
@@ -227,7 +229,7 @@ async def _race(stage: Stage, result: Result) -> None:
 
 
 async def _attach(stage: Stage, token: str) -> int:
-    """The close code, or that the conversation went on here."""
+    """The close code, or _ATTACHED if the conversation goes on at this socket."""
     async with connect(stage.server.url, max_size=None) as socket:
         await socket.send(msgpack.packb({"type": "open", "resume_token": token}))
         try:
@@ -240,10 +242,10 @@ async def _attach(stage: Stage, token: str) -> int:
 
 
 async def _drop(stage: Stage, result: Result) -> None:
-    """Many clients that cannot come back are gone at once, whatever they are doing."""
+    """Many clients that cannot come back disappear at once, whatever they are doing."""
 
     async def client(number: int) -> None:
-        async with converse(stage.server.url, _WIRE) as session:
+        async with converse(stage.server.url, _FORMAT) as session:
             session.stop_microphone()
             await session.open(f"drop {number}", EVENTS, greeting=False)
             await _typed(session, f"drop {number} first.")

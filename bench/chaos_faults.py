@@ -30,29 +30,29 @@ _PROCESSES = {
     "ServeController": 1,
     "haproxy": 1,
 }
-"""By a part of their titles."""
+"""How many there have to be, by a part of their titles."""
 
 
 @dataclass
 class Result:
-    """Of one fault, over all sessions that lived through it."""
+    """What one fault did, over all sessions that lived through it."""
 
     fault: str
     turns: int = 0
     lost: int = 0
-    """Turns that the client was told of and the agent's last history lacks, and what was said and
+    """Turns that the client was told about but the agent's last history lacks, and speech that was
     not understood."""
     doubled: int = 0
-    """Turns that the client was told of, or the agent was, more than once."""
+    """Turns that the client or the agent was told about more than once."""
     stale_chunks: int = 0
     resumed: int = 0
     next_audio_s: list[float] = field(default_factory=list)
-    """From the fault to the next audio of the agent, by session."""
+    """From the fault to the agent's next audio, for each session."""
     ended: int = 0
     """Sessions that did not go on."""
     leftovers: int = 0
-    """Sessions of replicas, entries of session actors, answers of the LLM and contexts at the
-    voice, 10 s after the end."""
+    """What is left 10 s after the end: sessions of replicas, entries of session actors, answers of
+    the LLM, and contexts at the voice."""
 
     @property
     def is_good(self) -> bool:
@@ -62,7 +62,7 @@ class Result:
 
 @dataclass
 class Stage:
-    """The server, and what stands around it."""
+    """The server and everything around it."""
 
     server: Server
     config: Path
@@ -70,17 +70,17 @@ class Stage:
     llm: openai_server.FakeOpenAi
     voice: elevenlabs_server.FakeElevenLabs
     cable: Cable
-    """Between the clients that may come back and the server."""
+    """Between the server and the clients that can come back."""
     redis: int | None
-    """Its process."""
+    """Its process id."""
 
     @property
     def url(self) -> str:
-        """Through the cable."""
+        """Leads through the cable."""
         return f"ws://127.0.0.1:{self.cable.port}/conversation"
 
     def pids(self, name: str) -> list[int]:
-        """Of the server's processes whose title has this in it."""
+        """Of the server's processes with this in their title."""
         ours = psutil.Process(self.server.process.pid).children(recursive=True)
         return sorted(p.pid for p in ours if name in " ".join(_command(p)[:1]))
 
@@ -92,7 +92,7 @@ class Stage:
             os.kill(pid, number)
 
     async def whole(self) -> None:
-        """Returns when all processes are there that the next fault may be about."""
+        """Returns when all processes are there that the next fault may need."""
         async with asyncio.timeout(_WHOLE_S):
             while not self._is_whole:  # noqa: ASYNC110 - processes have no event
                 await asyncio.sleep(_LOOK_S)
@@ -102,7 +102,7 @@ class Stage:
         return all(len(self.pids(name)) >= count for name, count in _PROCESSES.items())
 
     def wake(self) -> None:
-        """What was stopped goes on."""
+        """Lets what was stopped go on."""
         stopped = [*self.pids("SpeechToText"), *self.pids("VoiceActivity")]
         for pid in [*stopped, *([self.redis] if self.redis else [])]:
             os.kill(pid, signal.SIGCONT)
@@ -148,12 +148,12 @@ async def _update(stage: Stage) -> None:
 
 
 async def update(server: Server, config: Path, environment: Mapping[str, str]) -> None:
-    """Other settings: Serve changes all replicas of all deployments, one after the other, and
-    starts other session actors. Returns when none of the old ones is left."""
+    """Deploys other settings: Serve replaces all replicas of all deployments, one after the other,
+    and starts new session actors. Returns when none of the old ones is left."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.chaos_update", server.ray_address, str(config)),
         cwd=ROOT,
-        # Ray's as on the nodes: a handle remembers how calls were made where it was.
+        # With Ray's settings as on the nodes: a handle remembers how calls are made where it was.
         env={**RAY_ENVIRONMENT, **os.environ, **environment, "RAY_AUTH_MODE": "token"},
     )
     try:
@@ -187,18 +187,18 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
     "redis stopped": (_stop_redis, False),
     "rolling update": (_update, False),
 }
-"""By name: what is done, and whether in the middle of the user's speech or of the agent's reply."""
+"""By name: what is done, and whether it strikes while the user speaks (else during a reply)."""
 
 
 @contextmanager
 def redis_server() -> Iterator[tuple[int, str] | None]:
-    """A Redis of its own, if there is one to start."""
+    """Starts a Redis, if one is installed. Yields its process id and its address."""
     port = free_port()
     command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
     try:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     except FileNotFoundError:
-        print("there is no redis-server here: `apt-get install redis-server` for its faults")
+        print("there is no redis-server: its faults need `apt-get install redis-server`")
         yield None
         return
     try:

@@ -1,4 +1,4 @@
-"""A cable between clients and the server that can be pulled: no byte passes, no end is told."""
+"""A cable between clients and server that can be pulled: then not a byte passes, and no close."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ _BYTES = 65_536
 
 
 class Cable:
-    """Passes on what comes, until it is pulled. Connections made afterwards work: the client has
+    """Passes bytes on until it is pulled. Connections made afterwards work, as if the client had
     found another network."""
 
     def __init__(self, port: int) -> None:
@@ -19,7 +19,7 @@ class Cable:
         self._pumps: set[asyncio.Task[None]] = set()
 
     def pull(self) -> None:
-        """For all connections that there are."""
+        """Cuts all connections that there are."""
         self._pulled |= self._plugged
         self._plugged.clear()
 
@@ -41,7 +41,7 @@ class Cable:
                 sink.write(data)
                 await sink.drain()
         except ConnectionError:
-            pass  # as an end, which is passed on
+            pass  # counts as an end, which is passed on
         if sink in self._plugged:
             sink.close()
             self._plugged.discard(sink)
@@ -56,7 +56,7 @@ class Cable:
 
 @asynccontextmanager
 async def cable(port: int) -> AsyncIterator[Cable]:
-    """A cable that leads to the port."""
+    """A cable to this port."""
     made = Cable(port)
     server = await asyncio.start_server(made.connect, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]

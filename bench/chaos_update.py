@@ -1,5 +1,5 @@
-"""Deploys the application anew, with one setting changed, in a cluster that runs it; returns when
-no replica of the old one is left. In a process of its own, as `serve deploy` would be."""
+"""Deploys the application again, with one setting changed, to a cluster that runs it. Returns when
+no old replica is left. Runs in a process of its own, as `serve deploy` does."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ def main(address: str, config: Path) -> None:
 
 
 def _replicas() -> set[str]:
-    """Of all deployments, those that are stopping too."""
+    """Replicas of all deployments, including those that are stopping."""
     details = _get_global_client().get_serve_details()["applications"]["echo"]
     return {r["replica_id"] for d in details["deployments"].values() for r in d["replicas"]}
 

@@ -1,4 +1,4 @@
-"""What the latency benchmark measured, as numbers and as a table."""
+"""The results of the latency benchmark, as numbers and as a table."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from bench.user import BargeIn, Parts, Turn
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """In ms; all 0 when nothing was measured."""
+    """In ms; all 0 if nothing was measured."""
 
     p50_ms: float
     p95_ms: float
@@ -30,15 +30,14 @@ class TurnFigures:
     llm_ms: float
     tts_ms: float
     other_ms: float
-    """The client's time without the four parts; negative when the server holds the end of speech
-    to be later than the client does."""
+    """The client's time minus the four parts; negative if the server takes the end of speech to be
+    later than the client does."""
     cut_offs: int
     """Turns with audio before the end of the clip."""
     splits: int
-    """Turns whose words came as several messages; the user hears nothing of it without a
-    cut-off."""
+    """Turns whose words came as several messages. Without a cut-off the user does not notice."""
     false_cut_offs: int
-    """Turns with one or both of these."""
+    """Turns with a cut-off, a split or both."""
     unanswered: int
     errors: int
     word_error_rate: float
@@ -58,7 +57,7 @@ class BargeInFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured with a number of concurrent sessions."""
+    """What was measured with one number of concurrent sessions."""
 
     sessions: int
     turns: TurnFigures

@@ -1,7 +1,7 @@
 """`make bench-latency`: how soon the whole server answers, and how soon it falls silent.
 
 The server is the one that `echo-serve run` starts, with the packaged transcriber; LLM and voice
-are local servers with fixed delays. The users speak recordings in real time.
+are local servers with fixed delays. The users play recordings in real time.
 """
 
 import argparse
@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 CLIPS = tuple(TRANSCRIPTS)
 BARGE_IN_CLIPS = ("librivox_0880", "librivox_0890", "librivox_0930", "go_forward", "cards_005")
-"""Those of 2 to 5 s."""
+"""The clips of 2 to 5 s."""
 _STAGGER_S = 0.8
 """Between the starts of two sessions: an eighth of a turn, so that eight do not speak at once."""
-_WIRE = parse_format("pcm_44100")
+_FORMAT = parse_format("pcm_44100")
 
 
 def main() -> int:
@@ -75,7 +75,7 @@ async def _figures(url: str, sessions: int, turns: int, barge_ins: int) -> Figur
 async def _at_once(
     sessions: int, visit: Callable[[int], Awaitable[tuple[list[T], int]]]
 ) -> tuple[list[T], int]:
-    """The measurements of all sessions and the sum of their stale chunks."""
+    """The measurements of all sessions, and the sum of their stale chunks."""
 
     async def staggered(number: int) -> tuple[list[T], int]:
         await asyncio.sleep(number * _STAGGER_S)
@@ -88,8 +88,8 @@ async def _at_once(
 
 
 async def _talk(url: str, number: int, turns: int) -> tuple[list[Turn], int]:
-    """One session of short answers. Each session begins with another clip."""
-    async with converse(url, _WIRE) as session:
+    """One session with short answers. Each session begins with a different clip."""
+    async with converse(url, _FORMAT) as session:
         user = User(session)
         await user.open(providers.PROMPT)
         await user.hear_greeting()
@@ -98,8 +98,8 @@ async def _talk(url: str, number: int, turns: int) -> tuple[list[Turn], int]:
 
 
 async def _interrupt(url: str, number: int, times: int) -> tuple[list[BargeIn | None], int]:
-    """One session of long replies, none of which is heard to its end."""
-    async with converse(url, _WIRE) as session:
+    """One session with long replies, none of which is heard to its end."""
+    async with converse(url, _FORMAT) as session:
         user = User(session)
         await user.open(providers.STORY_PROMPT)
         clips = [BARGE_IN_CLIPS[(number + i) % len(BARGE_IN_CLIPS)] for i in range(times)]

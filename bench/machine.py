@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Which machine the figures were measured on."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""CPU and memory of processes, by what they are for."""
+"""CPU and memory of processes, by what they do."""
 
 import os
 import time
@@ -16,9 +16,9 @@ STAGES = {
     "sessions": "ray::SessionActor",
     "haproxy": "haproxy",
 }
-"""What the title of a server's process has in it."""
+"""A part of the title of each kind of server process."""
 RAY = "ray"
-"""All other processes of a server: raylet, GCS, controller, agents, the command itself."""
+"""All other processes of a server: raylet, GCS, controller, Ray's agents, the command itself."""
 CLIENTS = "clients"
 PROVIDERS = "providers"
 _MIB = 1 << 20
@@ -26,8 +26,8 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of all processes of one kind. A page that several share counts in `rss` for each, in `pss`
-    once altogether."""
+    """Memory of all processes of one kind. A page that several share counts once for each in `rss`,
+    and once altogether in `pss`."""
 
     processes: int
     rss_mib: float
@@ -41,23 +41,23 @@ class Usage:
     at_s: float
     """time.monotonic()."""
     busy_s: float
-    """CPU seconds of the whole machine since it started, what other machines stole included."""
+    """CPU seconds of the whole machine since it started, including what other machines stole."""
     cpu_s: Mapping[str, Mapping[int, float]]
     """CPU seconds of each process since it started, by kind and process id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Between two moments, in cores: CPU seconds a second."""
+    """What happened between two moments, in cores (CPU seconds a second)."""
 
     cores: dict[str, float]
     """By kind."""
     others: float
-    """Of everything else on the machine."""
+    """Cores that everything else on the machine took."""
 
     @classmethod
     def between(cls, before: Usage, after: Usage) -> "Load":
-        """A process that came in between counts from its start, one that ended does not count."""
+        """A process that started in between counts from its start, one that ended not at all."""
         seconds = after.at_s - before.at_s
         cores = {
             kind: sum(cpu_s - before.cpu_s.get(kind, {}).get(pid, 0.0) for pid, cpu_s in of.items())
@@ -112,12 +112,12 @@ class Account:
 
 
 def kind_of(title: str) -> str:
-    """Of a server's process, by its title or the program that it runs."""
+    """The kind of a server's process, by its title or the program that it runs."""
     return next((kind for kind, sign in STAGES.items() if sign in title), RAY)
 
 
 def title(process: psutil.Process) -> str:
-    """Empty when it has ended."""
+    """Empty if the process has ended."""
     try:
         return os.path.basename("".join(process.cmdline()[:1]))
     except psutil.Error:
@@ -126,6 +126,6 @@ def title(process: psutil.Process) -> str:
 
 def _busy_s() -> float:
     times = psutil.cpu_times()
-    # Linux counts the guests' time in the user's as well.
+    # Linux counts guest time as user time too.
     idle = times.idle + times.iowait + times.guest + times.guest_nice
     return float(sum(times) - idle)

@@ -1,7 +1,7 @@
-"""`make bench-stt`: how fast and how right the transcriber is, and what the pool does under load.
+"""`make bench-stt`: how fast and how accurate the transcriber is, and how its pool does under load.
 
-Latency, accuracy and throughput are those of the engines in this process, one thread each, the same
-weights; the pool is a local Ray. A table, and one JSON object as the last line.
+Latency, accuracy and throughput are measured on engines in this process, with one thread each and
+the same weights; the pool runs on a local Ray. Prints tables, and one JSON object as the last line.
 """
 
 import argparse
@@ -32,9 +32,9 @@ SECONDS = (1, 2, 3, 5, 10, 20)
 BATCHES = (1, 2, 4, 8, 16)
 REPEATS = 7
 READING = ("librivox_0870", "librivox_0880", "librivox_0890", "librivox_0920")
-"""21 s of one reader."""
+"""21 s by one reader."""
 SHIFTS_MS = (0, 40, 90, 140)
-"""Silence before each recording when words are counted: a word more or less is luck."""
+"""Silence put before each recording when words are counted: one word more or less is luck."""
 JFK = (
     "and so my fellow americans ask not what your country can do for you"
     " ask what you can do for your country"
@@ -49,7 +49,7 @@ _TURNS = Path(__file__).parents[1] / "tests" / "data" / "turns"
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of one utterance alone, medians."""
+    """Medians for one utterance at a time."""
 
     seconds: int
     ours_ms: float
@@ -113,7 +113,7 @@ def main() -> int:
 
 
 def _latency(seconds: int, peers: Mapping[str, Transcribe]) -> Latency:
-    """Engines take turns, so that all see the same machine."""
+    """The engines take turns, so that all see the machine in the same state."""
     speech = _reading()[: seconds * SAMPLE_RATE_HZ]
     times_ms: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(REPEATS):
@@ -171,7 +171,7 @@ def _accuracy_table(accuracy: Accuracy) -> Iterator[str]:
 
 
 def _throughput(engine: WhisperEngine, size: int) -> float:
-    """Seconds of audio for each second of work, 3 s utterances."""
+    """Seconds of audio that are transcribed in a second, with utterances of 3 s."""
     speech = _reading()
     starts = [i * SAMPLE_RATE_HZ for i in range(size)]
     batch = [Utterance(speech[start : start + 3 * SAMPLE_RATE_HZ]) for start in starts]
@@ -215,7 +215,7 @@ def _death(threads: int, expected: Sequence[str]) -> Death:
 
 
 def _long_speech() -> list[Samples]:
-    """20 s each, all different."""
+    """Utterances of 20 s each, all different."""
     whole = np.concatenate([clip(name) for name in TRANSCRIPTS])
     starts = [i * SAMPLE_RATE_HZ for i in range(_DEATH_TEXTS)]
     return [whole[start : start + 20 * SAMPLE_RATE_HZ] for start in starts]
@@ -256,6 +256,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    # Measured apart from the threads that Ray and OpenMP would start on their own.
+    # So that Ray and OpenMP start no further threads, which would disturb the measurement.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Three ways to transcribe with the same weights (Whisper tiny.en), on the CPU."""
+"""Three ways to transcribe on the CPU with the same weights (Whisper tiny.en)."""
 
 import logging
 import warnings
@@ -21,7 +21,7 @@ _MANIFEST = Path(__file__).with_name("stt_peers.json")
 
 
 def ours(threads: int) -> WhisperEngine:
-    """As `configs/serve.yaml` runs it: int8, a window as short as the speech."""
+    """The transcriber as `configs/serve.yaml` runs it: int8, a window as short as the speech."""
     engine = WhisperEngine(SttSettings(device="cpu", threads=threads))
     engine.warm_up()
     return engine
@@ -32,7 +32,7 @@ def alone(engine: WhisperEngine) -> Transcribe:
 
 
 def faster_whisper(threads: int) -> Transcribe:
-    """faster-whisper in int8, greedy and without fall-backs, which is its fastest."""
+    """faster-whisper in int8, greedy and without fall-backs: its fastest mode."""
     from faster_whisper import WhisperModel  # not installed for anything but this benchmark
 
     manifest = TypeAdapter(dict[str, models.Artifact]).validate_json(_MANIFEST.read_bytes())
@@ -47,7 +47,7 @@ def faster_whisper(threads: int) -> Transcribe:
 
 
 def stock_pipeline(threads: int) -> Transcribe:
-    """transformers' own pipeline, float32, as its documentation shows it."""
+    """transformers' own pipeline in float32, as its documentation shows it."""
     from transformers import pipeline
 
     logging.getLogger("transformers").setLevel(logging.ERROR)

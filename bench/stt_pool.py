@@ -1,4 +1,4 @@
-"""The pool of transcribers on a local Ray: everybody at once, guesses meanwhile, and a death."""
+"""The pool of transcribers on a local Ray: everybody at once, guesses in between, and a death."""
 
 import asyncio
 import itertools
@@ -27,11 +27,11 @@ from tests.speech import word_error_rate
 SESSIONS = 16
 WITHIN_S = 0.05
 ROUNDS = 24
-"""Half of them with guesses: in turns, so that both see the same machine."""
+"""Every other round has guesses, so that both kinds see the machine in the same state."""
 GUESSERS = 4
-"""Sessions whose users pause again and again: each asks for a guess as soon as it has the last."""
+"""Sessions whose users keep pausing: each asks for a guess as soon as it has the one before."""
 SPEAKERS = 4
-"""Sessions with partial transcripts, each second."""
+"""Sessions with a partial transcript every second."""
 _FAR_S = 30.0
 _APP = "transcribers"
 _SAME = 0.15
@@ -40,13 +40,13 @@ _SAME = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """From the request of a final text to the text."""
+    """From the request for a final text to the text."""
 
     finals: int
     p50_ms: float
     p99_ms: float
     other_texts: int
-    """Guesses and partials that came meanwhile."""
+    """Guesses and partials that arrived in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Death:
     asked: int
     arrived: int
     right: int
-    """As good as without it: other utterances in a batch change a word here and there."""
+    """As good as without the death: other utterances in a batch change a word here and there."""
     again: int
-    """Requests that were made a second time."""
+    """Requests that were made again."""
     slowest_ms: float
 
 
@@ -111,7 +111,7 @@ class Pool:
         return _waits(waits_ms[False], 0), _waits(waits_ms[True], others)
 
     async def _round(self, speech: Sequence[Samples], rng: random.Random) -> list[float]:
-        """The same speech at the same moments for the same random numbers."""
+        """With the same random numbers, the same speech comes at the same moments."""
 
         async def end_turn(samples: Samples, after_s: float) -> float:
             await asyncio.sleep(after_s)
@@ -125,7 +125,7 @@ class Pool:
         return list(await asyncio.gather(*turns))
 
     async def death(self, speech: Sequence[Samples], expected: Sequence[str]) -> Death:
-        """Asks for long texts of both replicas and kills one when the first text has come."""
+        """Asks both replicas for long texts, and kills one when the first text has arrived."""
         asked_s = time.perf_counter()
         before = self.calls
         tasks = [asyncio.create_task(self.text(samples)) for samples in speech]
@@ -143,7 +143,7 @@ class Pool:
 
 
 class Background:
-    """Guesses and partials without an end."""
+    """Endless guesses and partials."""
 
     def __init__(self, pool: Pool, speech: Sequence[Samples]) -> None:
         self._pool = pool
@@ -162,12 +162,12 @@ class Background:
                 self._texts += 1
                 self.is_going.set()
             except EngineError:
-                await asyncio.sleep(0.1)  # shed, as it should be
+                await asyncio.sleep(0.1)  # refused, as it should be under load
             if urgency is Urgency.PARTIAL:
                 await asyncio.sleep(1.0)
 
     async def stop(self) -> int:
-        """How many texts there were."""
+        """Returns how many texts arrived."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -175,7 +175,7 @@ class Background:
 
 
 def replica_pids() -> list[int]:
-    """Processes of the transcribers, of the Ray that this process started."""
+    """The processes of the transcribers, in the Ray that this process started."""
     children = psutil.Process().children()
     raylets = [process for process in children if process.name() == "raylet"]
     workers = [worker for raylet in raylets for worker in raylet.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""Rules for ending a turn, as `bench/turns.py` compares them."""
+"""Policies for ending a turn, as `bench/turns.py` compares them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ class Turn:
 
     name: str
     pauses: tuple[Silence, ...]
-    """Those after which the speaker went on."""
+    """The silences after which the speaker went on."""
     end: Silence | None
-    """The silence after the turn; None when the speaker had not finished."""
+    """The silence after the turn; None if the speaker had not finished."""
     end_lag_ms: float
-    """From the end of the speech by its level to that by voice activity; may be negative."""
+    """From the end of speech by its level to the end by voice activity; may be negative."""
 
     @property
     def silences(self) -> tuple[Silence, ...]:
-        """The pauses and, if there is one, the end."""
+        """The pauses, and the end if there is one."""
         return self.pauses if self.end is None else (*self.pauses, self.end)
 
 
@@ -43,13 +43,13 @@ class Policy(Protocol):
     """When to end a turn."""
 
     def waits_ms(self, turn: Turn) -> list[float]:
-        """The length at which each of `turn.silences` ends the turn."""
+        """How long each of `turn.silences` has to be to end the turn."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SilenceOnly:
-    """No model."""
+    """Silence decides, without a model."""
 
     silence_ms: int
 
@@ -73,7 +73,7 @@ class Model:
         return [self._wait_ms(silence) for silence in turn.silences]
 
     def _wait_ms(self, silence: Silence) -> float:
-        # A silence in which the model was not asked is shorter than either length.
+        # A silence that ended before the model was asked is shorter than either length.
         complete = silence.complete.get(self.judge_silence_ms, 0.0)
         return self.end_silence_ms if complete >= self.threshold else self.timeout_ms
 
@@ -86,7 +86,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the server does: each turn begins with a speaker whom it does not know."""
+    """The server's own policy. Each turn begins with a speaker whom it does not know yet."""
 
     settings: TurnSettings
 

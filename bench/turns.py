@@ -1,11 +1,12 @@
-"""How soon a turn can be ended without cutting its speaker off: silence alone against Smart Turn.
+"""`make bench-turns`: how soon a turn can end without cutting its speaker off.
 
-The method is that of LiveKit's eot-bench (https://github.com/livekit/eot-bench). Every silence of
-200 ms or more inside a turn is a chance to cut the speaker off, judged on its own with all that was
-said before it, and the last silence is the true end. A policy is scored by the share of pauses in
-which it would have ended the turn and by its delay at true ends, and a family of policies by its
-best ones. Real models on recorded speech, no server; the time a judgement takes is not in the
-delays, as long as it fits between asking and ending.
+Silence alone is compared with Smart Turn, by the method of LiveKit's eot-bench
+(https://github.com/livekit/eot-bench). Every silence of 200 ms or more inside a turn is a chance to
+cut the speaker off, judged on its own with all that was said before it; the last silence is the
+true end. A policy is scored by the share of pauses in which it would have ended the turn and by its
+delay at true ends, and a family of policies by its best ones. Real models run on recorded speech,
+without a server. The time that a judgement takes is not in the delays, as long as it fits between
+asking and ending.
 
     python -m bench.turns [FOLDER ...]   # of turns as 16-bit mono WAV at 16 kHz; ours by default
 """
@@ -38,7 +39,7 @@ from serve_app.vad.smart_turn import SmartTurn
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 READING = (("0870", "0880", "0890"), ("0920", "0930"))
-"""Consecutive parts of one recording: joined, they have the reader's own pauses."""
+"""Consecutive parts of one recording. Joined, they have the reader's own pauses."""
 SHORTEST_PAUSE_MS = 200
 LONGEST_WAIT_MS = 3000
 JUDGE_SILENCES_MS = (64, 128, 192, 256)
@@ -51,18 +52,19 @@ SWEEP = [
 SILENCE_SWEEP = [SilenceOnly(ms) for ms in range(200, 2001, 100)]
 CUTOFF_BUDGETS = (0.05, 0.10)
 DELAY_BUDGETS_MS = (300, 600)
-"""The operating points of eot-bench; there, too, the delay is a mean."""
+"""The operating points of eot-bench, where the delay is a mean too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a policy does over all turns."""
+    """How a policy does over all turns."""
 
     policy: str
     cutoffs: float
     """Share of the pauses in which it ends the turn, 0 to 1."""
     mean_ms: int
-    """Delay from the true end of speech, by level, to the decision; so are the next two."""
+    """Mean delay from the true end of speech, by its level, to the decision. The next two are
+    percentiles of the same."""
     p50_ms: int
     p95_ms: int
 
@@ -93,7 +95,7 @@ class Ears:
         return Turn(name, tuple(long), last if is_finished else None, end_lag_ms)
 
     def _silences(self, heard: Samples) -> Iterator[Silence]:
-        """Those after each stretch of speech."""
+        """The silences after each stretch of speech."""
         frames = heard[: len(heard) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
         (answer,) = self._vad.detect([VadJob(new_row(), frames)])
         voice, voiced = VoiceTracker(TurnSettings()), []
@@ -119,8 +121,8 @@ class Ears:
 
 
 def speech_end(clip: Samples) -> int:
-    """Sample after the speech, by level, as serve_app.client.speech.trim finds it; relative to
-    the last 2 s, since a knock early in a long clip is louder than all the speech."""
+    """The sample after the speech, by its level, as serve_app.client.speech.trim finds it. Only the
+    last 2 s count, because a knock early in a long clip is louder than all the speech."""
     window = SAMPLE_RATE_HZ // 100
     count = min(len(clip) // window, 200)
     start = len(clip) - count * window
@@ -129,7 +131,7 @@ def speech_end(clip: Samples) -> int:
 
 
 def room_tone(clip: Samples) -> Samples:
-    """The clip's quietest 200 ms, to and fro, for longer than any policy waits."""
+    """The clip's quietest 200 ms, forwards and backwards, for longer than any policy waits."""
     size = samples(200)
     starts = range(0, len(clip) - size, size // 4)
     quietest = min(starts, key=lambda start: float(np.square(clip[start : start + size]).sum()))
@@ -139,7 +141,7 @@ def room_tone(clip: Samples) -> Samples:
 
 
 def clips(folders: Iterable[Path]) -> Iterator[tuple[str, Samples, bool]]:
-    """Name, samples and whether the speaker had finished at the end."""
+    """Name, samples, and whether the speaker has finished at the end."""
     if paths := [path for folder in folders for path in sorted(folder.glob("*.wav"))]:
         yield from ((path.stem, read_wav(path), True) for path in paths)
         return
@@ -166,7 +168,7 @@ def score(policy: Policy, turns: list[Turn]) -> Score:
 
 
 def operating_points(scores: list[Score]) -> dict[str, Score | None]:
-    """The best policy within each budget, if one keeps it."""
+    """The best policy within each budget, if any keeps it."""
     points: dict[str, Score | None] = {}
     for budget in CUTOFF_BUDGETS:
         kept = [s for s in scores if s.cutoffs <= budget]
@@ -182,7 +184,7 @@ def operating_points(scores: list[Score]) -> dict[str, Score | None]:
 
 
 def frontier(scores: list[Score]) -> list[Score]:
-    """Those that no other one beats both in cut-offs and in delay, the fastest first."""
+    """The policies that no other one beats in both cut-offs and delay, the fastest first."""
     best: list[Score] = []
     for candidate in sorted(scores, key=lambda s: (s.mean_ms, s.cutoffs)):
         if not best or candidate.cutoffs < best[-1].cutoffs:

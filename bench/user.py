@@ -1,4 +1,4 @@
-"""The user of a benchmark: speaks recordings, listens, and notes when what came."""
+"""The user of a benchmark: plays recordings, listens, and notes what arrived when."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from serve_app.protocol.messages import EVENTS
 from tests.speech import clip, transcript, word_error_rate
 
 _PAUSE_S = 0.3
-"""A user's, between the end of a reply and the next words."""
+"""The user's pause between the end of a reply and the next words."""
 _AGENT_TALKS_S = 0.7
 """From the first audio of a reply to the barge-in."""
 _ANSWER_WITHIN_S = 20.0
 _SAID_WITHIN_S = 10.0
-"""On top of the clip: later the connection is gone."""
+"""On top of the clip's own length; after that the connection counts as lost."""
 _KINDS = ("audio", "error", "metrics", "state", "transcript")
 
 
@@ -37,15 +37,15 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What came of one clip."""
+    """What followed one clip."""
 
     first_audio_ms: float | None
-    """End of the clip to the first audio after it, by the client's clock; None if none came."""
+    """End of the clip to the first audio after it, by the client's clock; None without audio."""
     parts: Parts | None
     is_cut_off: bool
     """Whether audio came before the end of the clip."""
     is_split: bool
-    """Whether the words came as more than one of the user's messages, heard or not."""
+    """Whether the words were taken for more than one message of the user."""
     error_rate: float
     """Word errors per word of the clip."""
     errors: int
@@ -54,7 +54,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class BargeIn:
-    """Times since the first voiced sample of the user's words."""
+    """Times from the first voiced sample of the user's words."""
 
     interrupt_ms: float
     last_chunk_ms: float
@@ -62,7 +62,7 @@ class BargeIn:
 
 
 class User:
-    """One session's user. Raises TimeoutError when the connection is gone."""
+    """The user of one session. Raises TimeoutError when the connection is lost."""
 
     def __init__(self, session: EchoSession) -> None:
         self._session = session
@@ -72,7 +72,7 @@ class User:
         await self._session.open(prompt, EVENTS)
 
     async def hear_greeting(self) -> None:
-        """Until it has been played."""
+        """Waits until the greeting has been played."""
         await self._messages_until_waiting()
 
     async def turn(self, name: str, pause_s: float = _PAUSE_S) -> Turn:
@@ -83,7 +83,7 @@ class User:
         return _turn(name, self._silent_since_s, messages)
 
     async def barge_in(self, name: str) -> BargeIn | None:
-        """Says a clip while the agent talks; None when the agent talks on."""
+        """Says a clip while the agent talks; None if the agent is not interrupted."""
         await self._hear_agent()
         await asyncio.sleep(_AGENT_TALKS_S)
         token = self._session.playback.token
@@ -104,7 +104,7 @@ class User:
         return start_s
 
     async def _messages_until_waiting(self) -> list[Received]:
-        """What came since the last call; less than all of a turn when there is no answer."""
+        """What arrived since the last call; less than a whole turn if there is no answer."""
         messages: list[Received] = []
         try:
             while not (messages and self._ends_turn(messages[-1])):
@@ -118,7 +118,7 @@ class User:
         return is_waiting and message.at_s > self._silent_since_s
 
     async def _hear_agent(self) -> None:
-        """Until the first audio that the user does not talk over."""
+        """Waits for the first audio during which the user is silent."""
         while True:
             audio = await self._session.next("audio", timeout_s=_ANSWER_WITHIN_S)
             is_alive = audio.token == self._session.playback.token

@@ -23,7 +23,7 @@ Report = Callable[[str], None]
 
 SPEECH = Path(__file__).parents[2] / "tests" / "data" / "speech"
 """LibriVox and CMU recordings; their texts and licences are in the folder. The reader of
-librivox_0880 pauses in the middle of a sentence, and is waited for."""
+librivox_0880 pauses in the middle of a sentence, so the server waits."""
 TURNS = ("go_forward", "librivox_0880", "librivox_0930", "librivox_0890", "librivox_0920")
 BARGE_IN = "librivox_0870"
 PROMPT = "You are a helpful voice assistant. Answer briefly."
@@ -33,7 +33,7 @@ _PAUSE_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class TurnReport:
-    """One exchange. The first time is the client's own, the other four are the server's."""
+    """One exchange. The first time is measured by the client, the other four by the server."""
 
     transcript: str
     reply: str
@@ -60,7 +60,7 @@ class DemoReport:
 
 
 def demo(config: Path, wav: Path, report: Report) -> int:
-    """Starts the server, converses, stops everything. Raises ConfigError and EngineError."""
+    """Starts the server, converses and stops everything. Raises ConfigError and EngineError."""
     if not SPEECH.is_dir():
         raise ConfigError(f"the recordings are missing: {SPEECH}; run the demo in a checkout")
     url = f"ws://localhost:{read_file(config).port}/conversation"
@@ -81,7 +81,7 @@ async def _converse(url: str, voice: AudioFormat, wav: Path, report: Report) -> 
         turns = [await user.exchange(name) for name in TURNS]
         interrupt_ms = await user.barge_in(TURNS[-1], BARGE_IN)
         playback = session.playback
-        playback.settle(time.monotonic())
+        playback.advance(time.monotonic())
     write_wav(wav, bytes(playback.heard), voice.rate_hz)
     return DemoReport(
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
@@ -94,7 +94,7 @@ async def _converse(url: str, voice: AudioFormat, wav: Path, report: Report) -> 
 
 
 class _User:
-    """Holds the user's side of the conversation and prints both."""
+    """Plays the user's part of the conversation and prints both."""
 
     def __init__(self, session: EchoSession, report: Report) -> None:
         self._session = session
@@ -117,7 +117,7 @@ class _User:
         return turn
 
     async def barge_in(self, opening: str, interruption: str) -> float:
-        """Speaks while the agent does. Returns the delay of the interrupt in ms."""
+        """Speaks while the agent does. Returns how long the interrupt took, in ms."""
         await asyncio.sleep(_PAUSE_S)
         await self._session.say(_clip(opening))
         await self._transcript()

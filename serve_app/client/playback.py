@@ -1,4 +1,4 @@
-"""The client's speaker: what the server sent, and what of it was played when."""
+"""The client's loudspeaker: what the server sent, and how much of it was played when."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from serve_app.protocol.messages import TOKEN_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message from the server and when it came."""
+    """A message from the server, and when it arrived."""
 
     at_s: float
     """time.monotonic()."""
@@ -27,18 +27,18 @@ class Received:
 
 @dataclass(slots=True)
 class Playback:
-    """The speaker: what was played, when, and what of it was dead already."""
+    """What was played, when, and how much audio arrived too late to be played."""
 
     format: AudioFormat
     token: str = ""
     heard: bytearray = field(default_factory=bytearray)
     stale_chunks: int = 0
-    """Audio that came after an `interrupt` under an older token: a server bug."""
+    """Audio that arrived after an `interrupt` under an older token: a bug of the server."""
     ends_at_s: float = 0.0
     played_token: str = ""
-    """Of the reply that was played last."""
+    """The token of the reply that was played last."""
     _played_bytes: int = 0
-    """Of that reply."""
+    """How much of that reply was played."""
     _queue: list[tuple[float, str, bytes]] = field(default_factory=list)
 
     def take(self, message: Received) -> None:
@@ -64,7 +64,7 @@ class Playback:
         self._drop_unplayed(time.monotonic())
 
     def _drop_unplayed(self, now_s: float) -> None:
-        self.settle(now_s)
+        self.advance(now_s)
         self._queue.clear()
         self.ends_at_s = now_s
 
@@ -72,7 +72,7 @@ class Playback:
         """Playing time of what is in the queue."""
         return self.ends_at_s - time.monotonic()
 
-    def settle(self, now_s: float) -> None:
+    def advance(self, now_s: float) -> None:
         """Moves what has been played by now from the queue to `heard`."""
         while self._queue and self._queue[0][0] <= now_s:
             start, token, audio = self._queue.pop(0)
@@ -91,5 +91,5 @@ class Playback:
 
     @property
     def played_ms(self) -> float:
-        """Of the reply with `played_token`, as far as it is settled."""
+        """How much of the reply with `played_token` had been played at the last `advance`."""
         return self.format.seconds(self._played_bytes) * 1000

@@ -1,4 +1,4 @@
-"""What a client needs to come back to its conversation at another socket."""
+"""What a client needs to go on with its conversation at another socket."""
 
 import asyncio
 from typing import Any
@@ -11,24 +11,25 @@ _USER_SPEAKS = ("listening", "transcribing")
 
 
 class Resumption:
-    """Learns it from the server's messages."""
+    """Learns from the server's messages how to come back."""
 
     events = frozenset({"goaway", "state"})
-    """What the server has to send for it."""
+    """The events that it needs."""
 
     def __init__(self) -> None:
         self.count = 0
         """How often the client has come back."""
         self.recent = RecentAudio()
         self.may_begin = asyncio.Event()
-        """Not after `goaway`: a turn that is typed then may meet a socket that is being closed."""
+        """Whether a typed turn may be sent. Not after `goaway`: the socket may be closing."""
         self.may_begin.set()
         self._token = ""
         self._window_s = 0.0
         self._backoff: Backoff | None = None
 
     def take(self, message: Received) -> bytes | None:
-        """Of a `session` message, the audio to say again; empty for the first one."""
+        """For a `session` message: the audio to send again, which is empty the first time. None
+        for all others."""
         match message.kind:
             case "session":
                 return self._take_session(message.fields)
@@ -48,7 +49,8 @@ class Resumption:
         return self.recent.unheard(fields["heard_samples"])
 
     def next_pause_s(self, close_code: int | None) -> float | None:
-        """Before the next try, after a connection that ended so; None when there is none."""
+        """Pause before the next try, after a connection that ended with this code; None when
+        there is no next try."""
         if not self._token or not may_retry(close_code):
             return None
         self._backoff = self._backoff or Backoff(self._window_s)

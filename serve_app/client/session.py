@@ -1,7 +1,7 @@
-"""A client of the Echo protocol that behaves like a real one: it plays in real time.
+"""A client of the Echo protocol that plays in real time, as a real one does.
 
-It sends `waiting` when its playback queue runs dry and drops its queue at `interrupt`, as
-Echo's own client does, but keeps the audio instead of giving it to a sound card.
+Like Echo's own client it sends `waiting` when its playback queue runs dry and drops the queue at
+`interrupt`; but it keeps the audio instead of giving it to a sound card.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from serve_app.protocol.messages import Samples
 MIC_SAMPLES = 512
 """32 ms a message; Echo recommends 30 to 250 ms."""
 _PING_S = 5.0
-"""A server that does not answer for so long is gone: a pulled cable says nothing."""
+"""A server that does not answer for this long is gone: a pulled cable sends no close frame."""
 _CLOSE_S = 2.0
 _AGAIN_BYTES = 4 * SAMPLE_RATE_HZ
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
@@ -35,7 +35,7 @@ class EchoSession:
     """One conversation from the client's side. Made by `converse`.
 
     With `resume`, it goes on at another socket when this one is lost. What the user was saying is
-    said again there, all other messages wait.
+    sent again there; all other messages wait until the new socket is open.
     """
 
     def __init__(
@@ -94,37 +94,37 @@ class EchoSession:
 
     @property
     def resumes(self) -> int:
-        """How often it has come back."""
+        """How often the client has come back."""
         return self._resumption.count if self._resumption else 0
 
     @property
     def close_code(self) -> int | None:
-        """Of the last connection; None while it is open."""
+        """The last connection's close code; None while it is open."""
         return self._socket.close_code
 
     async def lose_connection(self) -> None:
-        """As when the cable is pulled: without a close frame."""
+        """Drops the connection without a close frame, as a crash would."""
         self._socket.transport.abort()
         await self._socket.wait_closed()
 
     async def hang_up(self) -> None:
-        """Closes the socket, whatever the conversation."""
+        """Closes the socket without ending the conversation first."""
         await self._socket.close()
 
     def stop_microphone(self) -> None:
-        """Sends no more audio by itself: the caller does."""
+        """From now on only the caller sends audio."""
         self.microphone.cancel()
 
     async def say(self, samples: Samples) -> tuple[float, float]:
-        """Speaks into the open microphone. Returns when the first and the last sample were
-        spoken (time.monotonic()), once that is past."""
+        """Speaks into the open microphone. Returns, after the last sample, when the first and the
+        last one were spoken (time.monotonic())."""
         spoken: asyncio.Future[tuple[float, float]] = asyncio.get_running_loop().create_future()
         self._speech.append((samples, spoken))
         return await spoken
 
     async def next(self, *kinds: str, timeout_s: float = 90.0) -> Received:
-        """The next message of these kinds that was not returned yet. Raises TimeoutError, and
-        ConnectionError when the conversation is over."""
+        """The next message of these kinds; messages before it are skipped. Raises TimeoutError,
+        and ConnectionError when the conversation is over."""
         async with asyncio.timeout(timeout_s), self._news:
             while True:
                 while self._seen < len(self.received):
@@ -138,7 +138,7 @@ class EchoSession:
                 await self._news.wait()
 
     async def listen(self) -> None:
-        """Takes messages and plays them until the conversation is over."""
+        """Receives messages and plays audio until the conversation is over."""
         player = asyncio.create_task(self._say_when_dry())
         try:
             await self._listen_here()
@@ -174,7 +174,7 @@ class EchoSession:
             self._news.notify_all()
 
     async def _go_on_here(self, resumption: Resumption, audio: bytes) -> None:
-        """What waits is sent after the audio that is said again."""
+        """Sends audio again; what is waiting follows it."""
         with suppress(ConnectionClosed):
             for at in range(0, len(audio), _AGAIN_BYTES):
                 fields = {"type": "audio", "audio": audio[at : at + _AGAIN_BYTES]}
@@ -183,7 +183,7 @@ class EchoSession:
         resumption.may_begin.set()
 
     async def _come_back(self) -> bool:
-        """At a new connection; False when the conversation is over."""
+        """Opens a new connection; False when the conversation is over."""
         self._is_connected.clear()
         self.playback.stop()
         resumption, code = self._resumption, self._socket.close_code
@@ -196,7 +196,7 @@ class EchoSession:
         return False
 
     async def keep_microphone_open(self) -> None:
-        """Sends what is said, and silence in between, in real time."""
+        """Sends speech, and silence in between, in real time."""
         due = time.monotonic()
         while True:
             if self._speech:
@@ -224,19 +224,19 @@ class EchoSession:
             await self.send({"type": "state", "state": "waiting"})
 
     async def _play_to_the_end(self) -> None:
-        """More audio may come, or an interrupt, while this waits."""
+        """More audio, or an interrupt, may arrive while this waits."""
         while (left_s := self.playback.left_s()) > 0:  # noqa: ASYNC110 - it is a clock
             await asyncio.sleep(left_s)
-        self.playback.settle(time.monotonic())
+        self.playback.advance(time.monotonic())
 
 
 @asynccontextmanager
 async def converse(
     url: str, audio_format: AudioFormat, resume: bool = False
 ) -> AsyncIterator[EchoSession]:
-    """A connected session; closes the conversation and the socket on the way out.
+    """A connected session; ends the conversation and closes the socket on the way out.
 
-    With `resume`, a connection that is lost is made again, and the conversation goes on.
+    With `resume`, a lost connection is replaced by a new one, and the conversation goes on.
     """
     async with await _connected(url) as socket:
         session = EchoSession(socket, audio_format, url, resume)

@@ -1,4 +1,4 @@
-"""Recorded speech: WAV files in and out."""
+"""Recorded speech: reads and writes WAV files."""
 
 import wave
 from pathlib import Path
@@ -9,7 +9,7 @@ from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.messages import Samples
 
 _VOICED_SHARE = 0.1
-"""A 10 ms window belongs to the speech when it has this share of the clip's loudest level."""
+"""A 10 ms window belongs to the speech when it reaches this share of the clip's loudest level."""
 
 
 def read_wav(path: Path) -> Samples:
@@ -35,7 +35,7 @@ def write_wav(path: Path, pcm: bytes, rate_hz: int) -> None:
 
 
 def trim(samples: Samples) -> Samples:
-    """Without the silence around the speech, so that its end is where the user falls silent."""
+    """The clip without the silence around the speech, so that it ends when the speech does."""
     window = SAMPLE_RATE_HZ // 100
     whole = samples[: len(samples) // window * window].reshape(-1, window)
     level = np.sqrt((whole**2).mean(axis=1))

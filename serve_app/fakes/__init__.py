@@ -1,4 +1,4 @@
-"""Local servers that stand in for the providers, with delays and faults by script.
+"""Local servers that stand in for the providers, with scripted delays and faults.
 
-For everyone who develops against Echo Serve: `python -m serve_app.fakes.elevenlabs --help`.
+For tests, and for everyone who develops against Echo Serve without keys.
 """

@@ -1,4 +1,4 @@
-"""A server that speaks ElevenLabs' WebSockets, and fails in the ways that theirs does.
+"""A server that speaks ElevenLabs' WebSockets, and fails as theirs does.
 
 `python -m serve_app.fakes.elevenlabs --port 8790 --first-audio-ms 120` runs one; give its
 address to Echo Serve as ELEVEN_LABS_API_URL, and any ELEVEN_LABS_API_KEY.
@@ -98,13 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--first-audio-ms", type=float, default=0, help="delay of each reply's first audio")
     add("--chunk-ms", type=float, default=0, help="delay of each further message")
     add("--status", type=int, default=101, help="refuse with 401, 429, 500, ...")
-    add("--stall-after", type=int, metavar="CLAUSES", help="then send nothing any more")
+    add("--stall-after", type=int, metavar="CLAUSES", help="then send nothing more")
     add("--cut-after", type=int, metavar="CLAUSES", help="then lose the connection mid-sentence")
     add("--fail-after", type=int, metavar="CLAUSES", help="then send --error and close with 1008")
     add("--error", default="quota_exceeded", help="the error's code")
-    add("--faulty-connections", type=int, default=1_000_000, help="only the first so many fail")
+    add("--faulty-connections", type=int, default=1_000_000, help="how many connections fail")
     add("--max-contexts", type=int, default=5, help="one more closes the connection with 1008")
-    add("--late-audio", action="store_true", help="closed contexts go on sending")
+    add("--late-audio", action="store_true", help="closed contexts keep sending")
     return parser
 
 

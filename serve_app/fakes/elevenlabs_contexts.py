@@ -1,4 +1,4 @@
-"""`multi-stream-input`: several replies, the contexts, on one connection."""
+"""`multi-stream-input`: several replies on one connection, each in a context."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from serve_app.fakes.elevenlabs_stream import answers, audio_message, chunks, st
 
 
 async def converse(script: Script, socket: ServerConnection, connection: Connection) -> None:
-    """Until the client closes the connection, or a fault."""
+    """Until the client closes the connection, or until a fault."""
     voices: dict[str, _Voice] = {}
     inactivity_s = script.inactivity_s or float(connection.query.get("inactivity_timeout", 20))
     try:
@@ -33,7 +33,7 @@ async def converse(script: Script, socket: ServerConnection, connection: Connect
 
 
 class _Voice:
-    """Speaks one context, in a task of its own."""
+    """Speaks one context in its own task."""
 
     def __init__(
         self, id: str, script: Script, socket: ServerConnection, connection: Connection
@@ -49,7 +49,7 @@ class _Voice:
     async def say(self, text: str) -> None:
         self.context.texts.append(text)
         if self._connection.is_faulty and self._script.has_fault:
-            await self._texts.join()  # a fault comes after the audio before it
+            await self._texts.join()  # a fault comes after the audio of the clauses before it
         if await answers(self._script, self._socket, self._connection, **self._named):
             self._texts.put_nowait(text)
 
@@ -57,7 +57,7 @@ class _Voice:
         self._is_flushed = True
 
     def close(self) -> None:
-        """What was flushed is said to its end, everything else is cut off."""
+        """Says what was flushed to its end, and cuts off everything else."""
         self.context.closed_at_s = self._clock()
         self.context.closed.set()
         if stalls(self._script, self._connection):
@@ -98,7 +98,7 @@ async def _obey(
     id, text = message["context_id"], message.get("text", "")
     voice = voices.get(id)
     if voice is None or voice.context.closed.is_set():
-        if text != " ":  # opens a context that cannot be set up any more
+        if text != " ":  # it would open a context whose settings can no longer be sent
             return await _refuse(socket, "the first message of a context is one space")
         if connection.unfinished >= script.max_contexts:
             return await _refuse(socket, "too many contexts", "max_active_conversations")

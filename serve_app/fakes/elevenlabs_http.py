@@ -10,7 +10,7 @@ from serve_app.fakes.tone import spoken
 
 
 class FakeElevenLabsHttp(HttpFake):
-    """One clause a request. Of the script's faults: status, stall_after and cut_after."""
+    """One clause a request. Of the script's faults it has status, stall_after and cut_after."""
 
     def __init__(self, script: Script | None = None, port: int = 0) -> None:
         super().__init__(port)

@@ -10,45 +10,45 @@ class Script:
     """How connections are answered."""
 
     status: int = 101
-    """Anything else refuses the handshake."""
+    """Any other status than 101 refuses the handshake."""
     location: str = ""
-    """Where a refusal with status 3xx points."""
+    """Where a refusal with status 3xx points to."""
     chunk_bytes: int = 4096
     """Size of a message's audio; may be odd."""
     extra_bytes: int = 0
-    """Added to the audio of each clause; an odd number makes its size odd."""
+    """Appended to the audio of each clause; an odd number makes its size odd."""
     has_alignment: bool = True
     stall_after: int | None = None
-    """After this many clauses their audio and everything else is withheld."""
+    """From this clause on nothing more is sent."""
     cut_after: int | None = None
-    """In the middle of this clause's audio the connection is gone, without a closing frame."""
+    """In the middle of this clause's audio the connection is lost, without a close frame."""
     fail_after: int | None = None
-    """After this many clauses `error` and `close_code` are sent in place of audio."""
+    """From this clause on `error` and `close_code` are sent in place of audio."""
     error: dict[str, Any] | str = ""
-    """Sent as JSON; a string is sent as it is, an empty one not at all."""
+    """Sent as JSON. A string is sent unchanged, an empty one not at all."""
     close_code: int = 1008
     close_reason: str = ""
     faulty_connections: int = 1_000_000
-    """Only the first so many connections stall, are cut or fail."""
+    """How many connections stall, are cut or fail, from the first on."""
     sends_final: bool = True
-    """Whether `isFinal` comes before the connection, or when the context, is closed."""
+    """Whether `isFinal` is sent before a connection closes, and when a context is closed."""
     chunk_delay_s: float = 0.0
     """Pause before each message with audio."""
     first_audio_delay_s: float = 0.0
-    """Pause before the first one of a connection or context, when it is the longer one."""
+    """Pause before the first one of a connection or context, if it is longer than that."""
     max_contexts: int = 5
-    """One more context that is not final yet, and the connection is closed with 1008."""
+    """With one more context that is not final yet, the connection is closed with 1008."""
     inactivity_s: float | None = None
-    """A connection with contexts is closed after so long without a message; None is what its
+    """A connection with contexts is closed after this long without a message; None means what its
     query says."""
     late_audio: bool = False
-    """Whether a context that was closed before its end goes on sending, as if it were late."""
+    """Whether a context that is closed before its end keeps sending, as if its audio were late."""
     id_key: Literal["contextId", "context_id", ""] = "contextId"
-    """How messages name their context; with an empty key they do not."""
+    """The key under which messages name their context; if it is empty they do not."""
 
     @property
     def has_fault(self) -> bool:
-        """Whether some clause is answered with a fault."""
+        """Whether any clause is answered with a fault."""
         return (self.stall_after, self.cut_after, self.fail_after) != (None, None, None)
 
 
@@ -61,11 +61,11 @@ class Context:
     first_audio_at_s: float = 0.0
     """When its first audio was sent, in the event loop's time."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the client's close_context."""
+    """Set when the client sends close_context."""
     closed_at_s: float = 0.0
-    """When that came."""
+    """When that arrived, in the event loop's time."""
     final: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the client was sent isFinal."""
+    """Set when isFinal is sent to the client."""
 
 
 @dataclass(slots=True)
@@ -83,10 +83,10 @@ class Connection:
 
     @property
     def texts(self) -> list[str]:
-        """The clauses, without what opens, keeps and closes."""
+        """The clauses, without the messages that open, keep alive and close."""
         return [m["text"] for m in self.messages if m.get("text", "").strip()]
 
     @property
     def unfinished(self) -> int:
-        """Contexts that count against the limit."""
+        """Number of contexts that count against the limit."""
         return sum(not context.final.is_set() for context in self.contexts.values())

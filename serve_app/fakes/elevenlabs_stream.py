@@ -1,4 +1,4 @@
-"""`stream-input`: one reply on one connection; also what both kinds of WebSocket send."""
+"""`stream-input`: one reply on one connection. Also what both kinds of WebSocket have in common."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from serve_app.fakes.tone import SECONDS_PER_CHAR, Chunk, spoken
 
 
 async def converse(script: Script, socket: ServerConnection, connection: Connection) -> None:
-    """Until the client has said that its text is complete, or a fault."""
+    """Until the client says that its text is complete, or until a fault."""
     async for raw in socket:
         message = json.loads(raw)
         connection.messages.append(message)
@@ -29,7 +29,7 @@ async def converse(script: Script, socket: ServerConnection, connection: Connect
 async def answers(
     script: Script, socket: ServerConnection, connection: Connection, **named: str
 ) -> bool:
-    """Whether the clause that just came is to be spoken; if not, its fault has happened."""
+    """Whether the clause that just arrived is to be spoken; if not, its fault has happened."""
     connection.clause_arrived.set()
     clauses = len(connection.texts)
     if not connection.is_faulty:
@@ -44,13 +44,13 @@ async def answers(
 
 
 def stalls(script: Script, connection: Connection) -> bool:
-    """Whether nothing is sent any more."""
+    """Whether nothing more is sent."""
     after = script.stall_after
     return connection.is_faulty and after is not None and len(connection.texts) >= after
 
 
 def audio_message(script: Script, chunk: Chunk, **named: str) -> str:
-    """As ElevenLabs sends it; `named` says whose it is."""
+    """As ElevenLabs sends it; `named` names the context."""
     alignment = _alignment(chunk.chars) if script.has_alignment else None
     audio = base64.b64encode(chunk.audio).decode()
     rest = {"isFinal": None, "alignment": alignment, "normalizedAlignment": None}
@@ -58,13 +58,13 @@ def audio_message(script: Script, chunk: Chunk, **named: str) -> str:
 
 
 def chunks(script: Script, connection: Connection, text: str) -> list[Chunk]:
-    """A clause as audio."""
+    """The audio of a clause."""
     format = connection.query["output_format"]
     return list(spoken(text, format, script.chunk_bytes, script.extra_bytes))
 
 
 async def _speak(script: Script, socket: ServerConnection, connection: Connection) -> None:
-    """Says the last clause."""
+    """Speaks the last clause."""
     text, is_first = connection.texts[-1], len(connection.texts) == 1
     delay_s = max(script.first_audio_delay_s if is_first else 0.0, script.chunk_delay_s)
     for chunk in chunks(script, connection, text):
@@ -87,7 +87,7 @@ async def _cut(
     all_chunks = chunks(script, connection, connection.texts[-1])
     for chunk in all_chunks[: len(all_chunks) // 2]:
         await socket.send(audio_message(script, chunk, **named))
-    socket.transport.close()  # what was written is sent, a closing frame is not
+    socket.transport.close()  # what was written is sent, a close frame is not
 
 
 def _alignment(chars: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 of the stand-ins: small, and able to break off anywhere."""
+"""HTTP/1.1 for the stand-ins: small, and able to break off anywhere."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ class Request:
     """What a client sent."""
 
     connection: int
-    """Which connection it came on, counted from 0."""
+    """Number of the connection that it came on, counted from 0."""
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
@@ -24,7 +24,7 @@ class Request:
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client closes the connection before the answer is complete."""
     disconnected_at_s: float = 0.0
-    """When that happened."""
+    """When that happened, in the event loop's time."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the answer is complete."""
 
@@ -47,7 +47,7 @@ class HttpFake(ABC):
         """Writes the answer; False closes the connection after it."""
 
     async def reached(self, count: int) -> None:
-        """Returns when so many requests have come."""
+        """Returns when this many requests have arrived."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.requests) >= count)
 
@@ -58,7 +58,7 @@ class HttpFake(ABC):
 
     @property
     def answering(self) -> int:
-        """Requests whose answer has not ended."""
+        """Number of requests whose answer has not ended."""
         return self._answering
 
     async def __aenter__(self) -> Self:
@@ -102,9 +102,9 @@ class HttpFake(ABC):
     async def _answer_unless_gone(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """False when the connection is of no more use."""
+        """False when the connection cannot be used again."""
         answer = asyncio.create_task(self.answer(request, writer))
-        # A client that waits for its answer sends nothing: reading ends when it hangs up.
+        # A client that waits for its answer sends nothing, so this read ends when it hangs up.
         hang_up = asyncio.create_task(reader.read(1))
         try:
             await asyncio.wait({answer, hang_up}, return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +134,7 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Reques
 
 
 async def write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """`data` as it is."""
+    """Writes `data` unchanged."""
     writer.write(data)
     await writer.drain()
 
@@ -168,7 +168,7 @@ def stream_head(content_type: str) -> bytes:
 
 
 def response(status: int, body: bytes, retry_after_s: int | None = None) -> bytes:
-    """A whole answer in JSON."""
+    """A complete answer in JSON."""
     head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n"
     if retry_after_s is not None:
         head += f"retry-after: {retry_after_s}\r\n"

@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's chat completions and speech, and fails in the ways of real ones.
+"""A server that speaks OpenAI's chat completions and speech, and fails as real ones do.
 
 `python -m serve_app.fakes.openai --port 8780 --first-token-ms 150` runs one; give its address
 to Echo Serve as TEXT_GENERATION_API_URL or TEXT_TO_SPEECH_API_URL.
@@ -30,12 +30,12 @@ Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "b
 """What follows the last piece of text:
 
 done       finish_reason and [DONE]
-stall      nothing more, the connection stays open
+stall      nothing, and the connection stays open
 no_finish  a clean end of the body, without finish_reason and [DONE]
-cut        the connection is gone in the middle of the body
-bad_json   an event that is no JSON
-bad_utf8   an event that is no text
-bad_shape  an event that is JSON, but no chunk of a reply
+cut        the connection is lost in the middle of the body
+bad_json   an event that is not JSON
+bad_utf8   an event that is not text
+bad_shape  an event that is JSON, but not a chunk of a reply
 error      an event with an error, as providers send when they fail half way
 """
 
@@ -49,25 +49,25 @@ class Script:
     piece_delay_s: float = 0.0
     """Pause before each piece."""
     keep_alive_s: float = 0.0
-    """While stalling, a comment and an event without choices are sent this often."""
+    """While stalling, a comment and an event without choices are sent at this interval."""
     status: int = 200
-    """Anything else is answered with an error whose message quotes the request."""
+    """With any other status than 200 the answer is an error whose message quotes the request."""
     error_code: str | None = None
     retry_after_s: int | None = None
-    """What an error tells the client to wait."""
+    """How long an error tells the client to wait."""
     drop_first: int = 0
-    """Requests whose connection is closed without an answer."""
+    """How many requests, from the first on, lose their connection without an answer."""
     first_token_delay_s: float = 0.0
-    """Pause before the first piece, when it is the longer one."""
+    """Pause before the first piece, if it is longer than `piece_delay_s`."""
     pieces_by_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """In place of `pieces`, for a chat whose first message is the key."""
+    """Replaces `pieces` for a chat whose first message is the key."""
     is_mute: bool = False
-    """Requests are read and not answered."""
+    """Requests are read but not answered."""
     tool_rounds: Sequence[Sequence[Mapping[str, Any]]] = ()
-    """Raw deltas, in place of `pieces`: the first for a request that declares tools, the next for
-    one that holds the results of that, and so on."""
+    """Raw deltas that replace `pieces`: the first for a request that declares tools, the next for
+    one with the results of the first, and so on."""
     tool_finish: str = "tool_calls"
-    """How these end: some servers say `stop`."""
+    """The finish_reason of these: some servers say `stop`."""
     heeds_tool_choice: bool = True
     """Whether `tool_choice: none` is obeyed."""
 
@@ -122,7 +122,7 @@ def _pieces(script: Script, request: Request) -> Sequence[Mapping[str, Any]]:
 
 
 def _tool_round(script: Script, request: Request) -> Sequence[Mapping[str, Any]]:
-    """What is asked of tools, if anything."""
+    """The deltas that ask for tools, if any do."""
     rounds_so_far = sum("tool_calls" in message for message in request.body["messages"])
     is_allowed = request.body.get("tool_choice") != "none" or not script.heeds_tool_choice
     if "tools" not in request.body or not is_allowed or rounds_so_far >= len(script.tool_rounds):

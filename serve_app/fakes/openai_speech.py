@@ -16,16 +16,16 @@ class SpeechScript:
 
     chunk_bytes: int = 4096
     extra_bytes: int = 0
-    """Added to the audio of each request; an odd number makes its size odd."""
+    """Appended to the audio of each request; an odd number makes its size odd."""
     first_audio_delay_s: float = 0.0
     chunk_delay_s: float = 0.0
     """Pause before each further piece."""
     ending: AudioEnding = "done"
-    """Others come after half of the audio: of nothing more, or of the connection's end."""
+    """Any other ending comes after half of the audio: silence, or the end of the connection."""
     ending_from: int = 1
-    """The first request that has it, counted from 1."""
+    """The first request that ends like this, counted from 1."""
     status: int = 200
-    """Anything else is answered with an error whose message quotes the request."""
+    """With any other status than 200 the answer is an error whose message quotes the request."""
     error_code: str | None = None
     retry_after_s: int | None = None
     content_type: str = "audio/pcm"
@@ -34,7 +34,7 @@ class SpeechScript:
 async def answer_speech(
     script: SpeechScript, request: Request, number: int, writer: asyncio.StreamWriter
 ) -> bool:
-    """Speaks the `number`th request; False when the connection is of no more use."""
+    """Speaks the text of request `number`; False when the connection cannot be used again."""
     if script.status != 200:
         error = {"message": json.dumps(request.body), "code": script.error_code}
         body = json.dumps({"error": error}).encode()

@@ -1,4 +1,4 @@
-"""The voice of the stand-ins: a tone, as long as the text would take to say."""
+"""The voice of the stand-ins: a tone that lasts as long as the text would take to say."""
 
 import math
 from array import array
@@ -12,14 +12,14 @@ SECONDS_PER_CHAR = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of audio and the characters that it says."""
+    """A part of the audio and the characters that it says."""
 
     audio: bytes
     chars: str
 
 
 def spoken(text: str, format: str, chunk_bytes: int, extra_bytes: int = 0) -> Iterator[Chunk]:
-    """`text` in pieces of `chunk_bytes`, with `extra_bytes` of zeros at the end."""
+    """The audio of `text` in parts of `chunk_bytes`, with `extra_bytes` of zeros at the end."""
     audio = tone(len(text) * SECONDS_PER_CHAR, format) + bytes(extra_bytes)
     for start in range(0, len(audio), chunk_bytes):
         end = min(start + chunk_bytes, len(audio))
@@ -29,7 +29,7 @@ def spoken(text: str, format: str, chunk_bytes: int, extra_bytes: int = 0) -> It
 
 @lru_cache(maxsize=64)
 def tone(seconds: float, format: str) -> bytes:
-    """A sine for pcm; for other codecs as many bytes as their bit rate makes of it."""
+    """A sine for pcm; for other codecs, as many bytes as their bit rate gives."""
     codec, *numbers = format.split("_")
     rate_hz = int(numbers[0])
     if codec == "pcm":

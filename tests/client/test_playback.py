@@ -1,4 +1,4 @@
-"""The speaker of the client, which knows what of each reply it has played."""
+"""The client's loudspeaker, which knows how much of each reply it has played."""
 
 import pytest
 
@@ -26,27 +26,27 @@ def audio(at_s: float, name: str, seconds: int) -> Received:
 
 def test_what_was_played_of_a_reply_is_known_while_it_plays() -> None:
     speaker = playback(token(0, "token001"), audio(1, "token001", 2), audio(1.5, "token001", 2))
-    speaker.settle(3.5)
+    speaker.advance(3.5)
     assert (speaker.played_token, speaker.played_ms) == ("token001", pytest.approx(2500))
 
 
 def test_each_reply_is_counted_by_itself() -> None:
-    """The next one's token comes while the one before still plays."""
+    """The next token arrives while the reply before it is still playing."""
     speaker = playback(
         token(0, "token001"),
         audio(0, "token001", 2),
         token(1, "token002"),
         audio(1, "token002", 2),
     )
-    speaker.settle(1.5)
+    speaker.advance(1.5)
     assert (speaker.played_token, speaker.played_ms) == ("token001", pytest.approx(1500))
-    speaker.settle(2.5)
+    speaker.advance(2.5)
     assert (speaker.played_token, speaker.played_ms) == ("token002", pytest.approx(500))
 
 
 def test_what_an_interrupt_drops_was_not_played() -> None:
     interrupt = Received(1, "interrupt", {"token": "token002"})
     speaker = playback(token(0, "token001"), audio(0, "token001", 3), interrupt)
-    speaker.settle(5)
+    speaker.advance(5)
     assert (speaker.played_token, speaker.played_ms) == ("token001", pytest.approx(1000))
     assert len(speaker.heard) == len(SECOND)

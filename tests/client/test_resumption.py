@@ -34,7 +34,7 @@ def test_it_opens_with_the_newest_token_and_what_was_played() -> None:
     playback = Playback(parse_format("pcm_16000"))
     playback.take(Received(0.0, "token", {"token": "token001"}))
     playback.take(Received(0.0, "audio", {"audio": b"token001" + bytes(32_000)}))
-    playback.settle(0.5)
+    playback.advance(0.5)
     assert resumption.opening(playback) == {
         "type": "open",
         "resume_token": "two",

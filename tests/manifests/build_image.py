@@ -1,10 +1,10 @@
 """Carries out the Dockerfile's steps without a container engine: `python -m
 tests.manifests.build_image DIRECTORY [--build-arg NAME=VALUE ...] [--serve]`.
 
-Every absolute path of the image is moved below the directory, and the commands run with nothing of
-this shell's environment but what the network needs. Commands for the system's packages are shown
-and left out: they need root. With --serve the image's own command is started and its own health
-check asked.
+Every absolute path of the image is moved below the directory, and the commands see nothing of this
+shell's environment but what the network needs. Commands for the system's packages need root, so
+they are only shown. With --serve the image's own command is started and its own health check is
+run.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _SHARED = ("/opt/echo", "/models")
-"""Copied between stages as they are, and a virtual environment cannot be moved: one for all."""
+"""Shared by all stages, because they are copied unchanged and a virtual environment cannot move."""
 _PASSED_ON = re.compile(r"(?i)^(pip_.*|.*_proxy|ssl_cert.*|requests_ca_bundle|lang)$")
 _HEALTHY_WITHIN_S = 180.0
 _STOPS_WITHIN_S = 60.0
@@ -113,7 +113,7 @@ def run(command: str, stage: Stage) -> None:
 
 
 def copy(sources: list[str], destination: Path) -> None:
-    """What .dockerignore lets through: the tests hold that every source is named in it."""
+    """What .dockerignore lets through; a test checks that it names every source."""
     ignored = shutil.ignore_patterns("__pycache__")
     for source in sources:
         if (ROOT / source).is_dir():
@@ -128,7 +128,7 @@ def eval_list(text: str) -> list[str]:
 
 
 def serve(stage: Stage) -> None:
-    """Starts the image's command and waits for its health check; then SIGTERM, as docker stop."""
+    """Starts the image's command, waits for its health check, and stops it as docker stop does."""
     server = subprocess.Popen(stage.command, cwd=stage.here(), env=stage.env)
     try:
         deadline = time.monotonic() + _HEALTHY_WITHIN_S

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 
 def validator(crd: Path, version: str = "v1") -> Draft202012Validator:
-    """Of the CRD in this file; it refuses keys that the API server would drop."""
+    """A validator for the CRD in this file. It refuses keys that the API server would drop."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a RayService's CRD has 1 MB
     definition = yaml.load(crd.read_text(), Loader=loader)
     (schema,) = (

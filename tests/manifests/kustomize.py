@@ -1,5 +1,5 @@
 """The part of kustomize that k8s/ uses, for machines without it: resources, components, JSON 6902
-patches and images. Anything else is refused. Where kubectl is there, a test compares the two."""
+patches and images. Anything else is refused. Where there is a kubectl, a test compares the two."""
 
 import json
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ def _apply(folder: Path, objects: list[Any]) -> list[Any]:
 
 
 def _documents(path: Path) -> list[Any]:
-    """A patch of one group must not change another, so what YAML's anchors share is copied."""
+    """Copies what YAML's anchors share, so that a patch of one group does not change another."""
     return [json.loads(json.dumps(d)) for d in yaml.safe_load_all(path.read_text())]
 
 
@@ -80,7 +80,7 @@ def _operate(document: Any, operation: dict[str, Any]) -> None:
 
 
 def _set_image(node: Any, image: dict[str, str]) -> None:
-    """In every list of containers, wherever it is, as kustomize does."""
+    """Changes every list of containers, wherever it is, as kustomize does."""
     if isinstance(node, list):
         for item in node:
             _set_image(item, image)

@@ -61,13 +61,13 @@ class Objects:
 
     @property
     def config(self) -> AppConfig:
-        """As it is resolved on this cluster."""
+        """The settings, resolved for this cluster."""
         (application,) = self.serve["applications"]
         gpus = sum(gpus_of(group) for group in self.workers)
         return resolve(load(application["args"], KEYS), KEYS, gpus)
 
     def pod_templates(self) -> Iterator[Any]:
-        """Of everything that makes pods."""
+        """The templates of everything that makes pods."""
         yield from (group["template"] for group in self.groups)
         for kind in ("StatefulSet", "Job"):
             yield from (o["spec"]["template"] for o in self.of(kind))
@@ -78,7 +78,7 @@ def name_of(group: Any) -> str:
 
 
 def container(group: Any) -> Any:
-    """Ray's own, which has to be the first."""
+    """Ray's own container, which has to be the first."""
     return group["template"]["spec"]["containers"][0]
 
 
@@ -99,7 +99,7 @@ def gpus_of(group: Any) -> int:
 
 
 def cpus_of(group: Any) -> float:
-    """What Ray counts, by the start parameter or the limit."""
+    """What Ray counts, from the start parameter or the limit."""
     limit = str(container(group)["resources"]["limits"]["cpu"])
     by_limit = float(limit[:-1]) / 1000 if limit.endswith("m") else float(limit)
     return float(group["rayStartParams"].get("num-cpus", by_limit))

@@ -17,10 +17,10 @@ from tests.manifests.objects import (
 from tests.manifests.operator_rules import Rule
 
 _DIRECT_INGRESS_BUFFER_S = 5
-"""Serve makes an ingress deployment's graceful_shutdown_timeout_s at least the draining period and
-this (RAY_SERVE_DIRECT_INGRESS_SHUTDOWN_BUFFER_S of Ray 2.60)."""
+"""Serve raises an ingress deployment's graceful_shutdown_timeout_s to at least the draining period
+plus this (RAY_SERVE_DIRECT_INGRESS_SHUTDOWN_BUFFER_S of Ray 2.60)."""
 _START_S = 30
-"""For new replicas elsewhere before old ones are told to stop."""
+"""Time for new replicas to start elsewhere before old ones are told to stop."""
 
 
 def one_image_and_one_ray(objects: Objects) -> list[str]:
@@ -80,9 +80,9 @@ def gpu_nodes_are_for_transcribers_only(objects: Objects) -> list[str]:
 
 
 def the_cpu_workers_have_room(objects: Objects) -> list[str]:
-    """For everything but transcribers with a GPU; and when the group has grown, for all that pools
-    may grow to twice: in a rolling update all new replicas run before the first old one has
-    drained."""
+    """For everything but transcribers with a GPU. A group that has grown has room for all that the
+    pools may grow to, twice: in a rolling update all new replicas run before the first old one
+    has drained."""
     groups = [group for group in objects.workers if not gpus_of(group)]
     always, grown = (sum(cpus_of(g) * g[n] for g in groups) for n in ("minReplicas", "maxReplicas"))
     at_least, at_most = _cpus_wanted(objects.config)
@@ -91,7 +91,7 @@ def the_cpu_workers_have_room(objects: Objects) -> list[str]:
 
 
 def _cpus_wanted(config: AppConfig) -> tuple[float, float]:
-    """With as few replicas as may be, and with as many."""
+    """With as few replicas as possible, and with as many as possible."""
     pools = [config.ingress] + ([] if config.stt.num_gpus else [config.stt])
     fixed = [config.vad, config.agent]
     cpus = sum(stage.replicas * stage.num_cpus for stage in fixed)
@@ -102,7 +102,7 @@ def _cpus_wanted(config: AppConfig) -> tuple[float, float]:
 
 
 def a_grown_ingress_has_nodes_and_time(objects: Objects) -> list[str]:
-    """New nodes when there are more sessions; and one replica drains after the other."""
+    """There are new nodes when there are more sessions, and replicas drain one after the other."""
     ingress = objects.config.ingress
     if ingress.max_replicas <= ingress.replicas:
         return []
@@ -114,13 +114,13 @@ def a_grown_ingress_has_nodes_and_time(objects: Objects) -> list[str]:
 
 
 def _drain_s(group: Any) -> float:
-    """How long an ingress replica takes to go."""
+    """How long an ingress replica takes to stop."""
     return float(env(group).get("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", 30))
 
 
 def calls_may_end_before_their_process(objects: Objects) -> list[str]:
     """Deletion delay >= draining period; what Serve needs to drain < what Ray waits < what the
-    kubelet waits; and haproxy's old process outlives all of it."""
+    kubelet waits; and HAProxy's old process outlives all of that."""
     found = []
     delay_s = objects.spec.get("rayClusterDeletionDelaySeconds", 60)
     for group in objects.workers:

@@ -1,4 +1,4 @@
-"""Each rule holds for the manifests, and each one catches a mistake that is made on purpose."""
+"""Each rule is kept by the manifests, and catches a mistake that is made on purpose."""
 
 import copy
 from collections.abc import Callable

@@ -1,5 +1,6 @@
-"""Every object is what its API takes: Kubernetes' own kinds by the schemas of kubernetes-validate,
-custom resources by the CRD in a file that a variable names (they are large and not ours)."""
+"""Every object is what its API takes. Kubernetes' own kinds are checked by the schemas of
+kubernetes-validate, custom resources by a CRD in a file that a variable names: they are large, and
+not ours."""
 
 import copy
 import os
@@ -92,7 +93,7 @@ def test_kustomize_renders_the_same_with_the_volume(tmp_path: Path) -> None:
     commented = "  # - ../../components/model-volume"
     assert commented in plan.read_text()
     plan.write_text(plan.read_text().replace(commented, commented.replace("# ", "")))
-    # The overlay's image is set last, in the component's Job as well.
+    # The overlay's image is set last, so the component's Job has it too.
     expected = by_identity(render(plan.parent))
     assert by_identity(kubectl(plan.parent)) == expected
     assert set(expected) == set(by_identity(render(GPU, [VOLUME])))

