@@ -81,6 +81,9 @@ KNOWN: dict[str, How] = {
     "echo-serve replay logs/SESSION.jsonl": Covered(
         "tests/ingress/test_event_log.py", 'main(["replay", str(log)])'
     ),
+    "python -m serve_app.protocol.close_codes": Run(
+        (_PYTHON, "-m", "serve_app.protocol.close_codes"), "| 1000 |"
+    ),
     "python -m serve_app.conversation.diagram": Run(
         (_PYTHON, "-m", "serve_app.conversation.diagram"), "stateDiagram-v2"
     ),
