@@ -72,7 +72,7 @@ class Ingress:
         """One session on one socket, from the handshake to the close frame."""
         await socket.accept()
         if self._is_draining:
-            await socket.close(CloseCode.STOPPING, "the server is going to stop: connect again")
+            await socket.close(CloseCode.STOPPING, "the server is about to stop: connect again")
             return
         if self._live_sessions >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
@@ -123,7 +123,7 @@ class Ingress:
             self._loops = [_task_of_its_own(loop) for loop in work]
 
     async def _watch_for_the_end(self) -> None:
-        """Tells the sessions that the replica is going to stop, then again shortly before that."""
+        """Tells the sessions that the replica is about to stop, then again shortly before that."""
         while not is_draining():  # noqa: ASYNC110 - Serve has no event for this
             await asyncio.sleep(CHECK_S)
         self._is_draining = True

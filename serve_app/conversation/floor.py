@@ -21,10 +21,9 @@ from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.conversation.states import ECHO_NAMES, Mode, State
 from serve_app.conversation.turn import Turn
+from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import ErrorNotice, ServerMessage, StateChanged, Transcript
 
-GONE = 1001
-STOPPING = 1012
 _STALL_S = 2.0
 """A speaking client whose audio pauses for this long has stopped sending."""
 
@@ -209,13 +208,13 @@ class Floor:
     def leave(self) -> State:
         """Nobody is there to answer."""
         self.do(Cancel(self.generation))
-        return self.end(GONE, "the client is gone")
+        return self.end(CloseCode.GONE, "the client is gone")
 
     def stop(self) -> State:
         """The server will not go on."""
-        return self.end(STOPPING, "the server is going to stop: connect again")
+        return self.end(CloseCode.STOPPING, "the server is about to stop: connect again")
 
-    def end(self, code: int, reason: str) -> State:
+    def end(self, code: CloseCode, reason: str) -> State:
         """Closes the socket."""
         self.do(CloseSocket(code, reason))
         return State.ENDED

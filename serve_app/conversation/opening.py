@@ -11,12 +11,9 @@ from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.settings import with_client_settings
 from serve_app.conversation.states import REPLYING, Mode, State
 from serve_app.conversation.transcribing import end_turn
+from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import GoAway
 
-CLOSED = 1000
-BAD_OPTION = 4400
-NOT_OPENED = 4408
-IDLE = 4410
 LAST_TURN_S = 10.0
 """Time that a draining server leaves for the turn that is going on."""
 
@@ -28,7 +25,7 @@ def begin(floor: Floor, event: ev.Opened) -> State:
     try:
         settings = with_client_settings(floor.settings, event.turn)
     except ValueError as error:
-        return floor.end(BAD_OPTION, f"open: turn: {error}")
+        return floor.end(CloseCode.BAD_MESSAGE, f"open: turn: {error}")
     floor.wanted = event.events
     floor.seat(settings, event.language, event.sound)
     floor.times = TurnTimes.from_text(floor.now_s)
@@ -78,7 +75,7 @@ def _speak_or_wait(floor: Floor) -> State:
 
 
 def open_is_late(floor: Floor, event: ev.Expired) -> State:
-    return floor.end(NOT_OPENED, "no 'open' message arrived in time")
+    return floor.end(CloseCode.NOT_OPENED, "no 'open' message arrived in time")
 
 
 # --- the user is silent ---
@@ -93,7 +90,9 @@ def idle_too_long(floor: Floor, event: ev.Expired) -> State:
 
 def idle_much_too_long(floor: Floor, event: ev.Expired) -> State:
     floor.do(Cancel(floor.generation))
-    return floor.end(IDLE, f"nothing was said for {floor.settings.idle_close_ms / 1000:g} s")
+    return floor.end(
+        CloseCode.IDLE, f"nothing was said for {floor.settings.idle_close_ms / 1000:g} s"
+    )
 
 
 # --- the end ---
@@ -103,7 +102,7 @@ def close(floor: Floor, event: ev.CloseRequested) -> State:
     if floor.state in REPLYING:
         floor.end_reply()
     floor.do(Cancel(floor.generation))
-    return floor.end(CLOSED, "bye")
+    return floor.end(CloseCode.CLOSED, "bye")
 
 
 def lose_client(floor: Floor, event: ev.Disconnected) -> State:

@@ -41,7 +41,7 @@ class TurnSettings:
     speech_threshold: float = 0.5
     """Voice activity at or above this is speech (0 to 1)."""
     silence_threshold: float = 0.35
-    """Speech goes on until the voice activity is below this: hysteresis against flutter."""
+    """Speech goes on until the voice activity falls below this: hysteresis against flutter."""
     min_speech_ms: int = 96
     """Shorter bursts of voice activity do not open a turn."""
     pre_roll_ms: int = 320
@@ -49,63 +49,63 @@ class TurnSettings:
 
     # --- end of turn ---
     soft_end_ms: int = 64
-    """Silence after which an utterance is transcribed on suspicion: the transcript is ready when
-    the utterance does end, and is thrown away when speech goes on."""
+    """Silence after which an utterance is transcribed on the guess that it is over: the transcript
+    is ready if that is so, and is thrown away if speech goes on."""
     judge_silence_ms: int = 192
     """Silence after which the end-of-turn model is asked whether the turn is complete."""
     complete_threshold: float = 0.5
     """The model's answer (0 to 1) from which a turn counts as complete."""
     end_silence_ms: int = 512
-    """Silence after which a turn ends that the model calls complete. Without an answer the
-    silence has to be as long as the speaker's usual pause, but never shorter than this."""
+    """Silence that ends a turn which the model calls complete. Without an answer of the model, the
+    silence has to be as long as the speaker's usual pause, but not shorter than this."""
     max_silence_ms: int = 1600
-    """Silence after which any turn ends. One that the model calls incomplete gets twice the
+    """Silence that ends any turn. A turn that the model calls incomplete is given twice the
     speaker's usual pause, up to this."""
     max_utterance_ms: int = WHISPER_WINDOW_S * 1000
     """Whisper's window: a longer utterance is cut here and goes on as the next part."""
 
     # --- speculation ---
     partial_ms: int = 1000
-    """How often speech that goes on is transcribed so far: for clients that ask for `partial`, and
-    to have the final text sooner, which is checked against it. 0 is never."""
+    """How often speech is transcribed while it goes on, for clients that ask for `partial` and for
+    the transcriber, which checks the final text against it. 0 is never."""
     max_drafts: int = 3
-    """Replies that may be begun, and kept back, before a turn has ended; 0 is none."""
+    """How many replies may be drafted for a turn before it has ended; 0 is none."""
 
     # --- barge-in ---
     interruptions: bool = True
     """Whether the user can interrupt the agent by speaking."""
     interruptible_greeting: bool = True
-    """Whether that holds for the greeting, too."""
+    """Whether that is true of the greeting, too."""
     interrupt_speech_ms: int = 416
-    """Speech this long, while the agent talks, interrupts it whatever is said. Longer than a
-    backchannel; from the first voiced frame on, output is held back anyway."""
+    """Speech of this length interrupts the agent, whatever is said. It should be longer than a
+    backchannel; the output is held from the first voiced frame anyway."""
     interrupt_words: int = 1
-    """Shorter speech interrupts with this many words that are no backchannel. With 2 or more,
-    length alone does not interrupt before the hold is over."""
+    """Shorter speech interrupts when it has this many words that are not backchannels. If this is
+    2 or more, length alone does not interrupt until the hold is over."""
     hold_ms: int = 1500
-    """Output is held back for this long at most while it is open what the user wants."""
+    """The longest that output is held while it is unclear what the user wants."""
     backchannels: tuple[str, ...] = BACKCHANNELS
-    """What may be said while the agent talks without interrupting it."""
+    """What the user may say without interrupting the agent."""
 
     # --- output ---
     lead_ms: int = 1000
-    """How far output runs ahead of its playback: what a hold cannot take back, and the longest
-    network hiccup that is not heard."""
+    """How far the output runs ahead of its playback. A hold cannot take this back; a shorter
+    network hiccup is not heard."""
 
     # --- greeting, failure, silence ---
     greeting: str = "Hello!"
     """What the agent is told that the user said, so that it speaks first (as Echo does)."""
     continuation: str = "(You were cut off there. Go on with the very next word.)"
-    """What the agent is told that the user said, when a reply that is being spoken has to be
-    asked for anew: it needs a tool, or its agent died. Chat models want the last word to be the
-    user's."""
+    """What the agent is told that the user said, when the rest of a reply has to be asked for
+    again: because it needs a tool, or because its agent died. Chat models want the last word to be
+    the user's."""
     apology: str = "Sorry, something went wrong. Could you say that again?"
-    """Said when a reply fails; empty is nothing said. The `error` event comes in any case."""
+    """Said when a reply fails; if empty, nothing is. The `error` event is sent in either case."""
     idle_prompt_ms: int = 0
     """Time without a word after which the agent says `idle_prompt`, once; 0 is never."""
     idle_prompt: str = "Are you still there?"
     idle_close_ms: int = 0
-    """Time without a word of the user after which the session is closed; 0 is never."""
+    """Time without a word from the user after which the session is closed; 0 is never."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -149,11 +149,11 @@ CLIENT_SETTINGS: Final = frozenset(
         "idle_close_ms",
     }
 )
-"""What a client may set for its own session, in `open.turn`. The rest costs the server."""
+"""What a client may set for its own session, in `open.turn`. Other settings cost the server."""
 
 
 _LONGEST_TEXT: Final = 1000
-"""What a client may have said at the server's cost."""
+"""Characters that a client may have the server say."""
 
 
 def with_client_settings(settings: TurnSettings, changes: Mapping[str, Any]) -> TurnSettings:

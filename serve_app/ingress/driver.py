@@ -1,8 +1,12 @@
 """Carries out what a conversation asks for: the socket, the calls, the timers.
 
-socket ──events──▶ inbox ──▶ conversation ──effects──▶ socket
-                     ▲                         │
-                     └── calls and timers ◀────┘
+socket ──events──▶ take ──▶ conversation ──effects──▶ socket
+                    ▲                         │
+                    └── calls and timers ◀────┘
+
+Events are handled where they come about, one after the other: all of this runs in one event loop,
+and neither handling an event nor carrying out an effect waits for anything. So events need no
+queue.
 """
 
 import asyncio
@@ -19,7 +23,6 @@ from serve_app.conversation.settings import TurnSettings
 from serve_app.errors import VoiceError
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.event_log import EventLog
-from serve_app.ingress.inbox import ClientGone, Inbox
 from serve_app.ingress.socket import ClientSocket, event_of, opened
 from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
@@ -66,28 +69,27 @@ class Driver:
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
         self._event_log = event_log
-        self._inbox = Inbox()
-        self._socket = ClientSocket(socket, self._inbox)
-        self._timers = Timers(self._inbox)
-        self._work = Work(session, services.calls, self._inbox.put)
-        self._voice = VoiceStream(self._deliver_voice, self._inbox.fail)
+        self._socket = ClientSocket(socket, self.fail)
+        self._timers = Timers(self.take)
+        self._work = Work(session, services.calls, self.take)
+        self._voice = VoiceStream(self._take_voice, self.fail)
         self._lease: Lease | None = None
         self._has_opened = False
+        self._has_ended = asyncio.Event()
         self._closed_with: int = CloseCode.LOST
-        self.is_over = False
-        """Set before the close frame is sent: a client that sees it finds its place free."""
+        self._is_alone = False
+        """The client is gone, and nothing has to be finished for it."""
 
     async def run(self, open_timeout_s: float) -> None:
         """From the accepted socket to its end. No task, call or timer outlives it."""
         self._services.batcher.add(self._voice)
         self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
-        reader = asyncio.create_task(self._socket.read(self._event_of))
-        writer = asyncio.create_task(self._socket.write())
+        reader = asyncio.create_task(self._read())
+        writer = asyncio.create_task(self._write())
         try:
-            await self._converse()
-            await asyncio.wait({writer}, timeout=_GOODBYE_S)
-        except ClientGone:
-            pass
+            await self._has_ended.wait()
+            if not self._is_alone:
+                await asyncio.wait({writer}, timeout=_GOODBYE_S)
         finally:
             self._services.batcher.remove(self._voice)
             self._timers.disarm_all()
@@ -98,31 +100,66 @@ class Driver:
                 self._services.leases.remove(self._lease)
                 await self._lease.end(is_kept=may_come_back(self._closed_with))
 
-    def leave(self) -> None:
-        """Ends the session because its client is gone. Safe to repeat, and after the end."""
-        self._inbox.fail(ClientGone())
+    @property
+    def is_over(self) -> bool:
+        """True before the close frame is sent: a client that sees it finds its place free."""
+        return self._has_ended.is_set()
 
-    def drain(self, time_left_s: float) -> None:
-        """The server is going to stop. To be called again when little time is left."""
-        self._inbox.put_if_room(ev.Draining(time_left_s))
+    # --- what happens: nothing here waits, and all of it may happen after the end, too ---
 
-    async def _converse(self) -> None:
-        while True:
-            event = await self._inbox.get()
-            if isinstance(event, ClientGone):
-                if self._lease is None:
-                    raise event
-                event = ev.Disconnected()
-            if isinstance(event, VoiceError):
-                self._say_goodbye(event)
-                return
-            now_s = asyncio.get_running_loop().time()
+    def take(self, event: ev.Event) -> None:
+        """The conversation's next event: handles it and carries out what follows."""
+        if self.is_over:
+            return
+        now_s = asyncio.get_running_loop().time()
+        try:
             effects = self._conversation.handle(event, now_s)
             self._write_down(now_s, event, effects)
             for effect in effects:
                 self._carry_out(effect)
-                if isinstance(effect, ef.CloseSocket):
-                    return
+        except Exception:
+            # The caller may be a loop that serves all sessions, which must not end with this one.
+            log.exception("session %s failed", self._session)
+            self.fail(VoiceError("the server failed: connect again"))
+
+    def fail(self, error: VoiceError) -> None:
+        """Ends the session with the error's close code."""
+        if not self.is_over:
+            log.info("session %s closes with %s: %s", self._session, error.close_code, error)
+            self._close(error.close_code, str(error))
+
+    def leave(self) -> None:
+        """The client is gone. If it may come back, its last turn is still recorded."""
+        if self._lease is not None:
+            self.take(ev.Disconnected())
+        else:
+            self._is_alone = True
+            self._close(CloseCode.GONE, "the client is gone")
+
+    def drain(self, time_left_s: float) -> None:
+        """The server is about to stop. To be called again when little time is left."""
+        self.take(ev.Draining(time_left_s))
+
+    # --- the two tasks of the socket ---
+
+    async def _read(self) -> None:
+        try:
+            await self._socket.read(self._receive)
+            self.leave()
+        except VoiceError as error:
+            self.fail(error)
+
+    async def _write(self) -> None:
+        if not await self._socket.write():
+            self.leave()
+
+    async def _receive(self, message: ClientMessage) -> None:
+        """Raises VoiceError."""
+        self.take(await self._open(message) if isinstance(message, Open) else event_of(message))
+
+    def _take_voice(self, probabilities: list[float]) -> None:
+        for probability in probabilities:
+            self.take(ev.VoiceActivity(probability))
 
     def _write_down(self, now_s: float, event: ev.Event, effects: list[ef.Effect]) -> None:
         if self._event_log is None:
@@ -153,8 +190,7 @@ class Driver:
                 if self._lease is not None:
                     self._keep(self._lease, effect)
             case ef.CloseSocket(code, reason):
-                self._closes(code)
-                self._socket.close(code, reason)
+                self._close(code, reason)
 
     def _keep(self, lease: Lease, record: ef.Record) -> None:
         lease.keep(record)
@@ -163,25 +199,14 @@ class Driver:
         if record.reply is None:
             self._socket.barrier(lease.until_saved)
 
-    def _say_goodbye(self, error: VoiceError) -> None:
-        log.info("session %s closes with %s: %s", self._session, error.close_code, error)
-        self._closes(error.close_code)
-        self._socket.close_anyway(error.close_code, str(error))
+    def _close(self, code: int, reason: str) -> None:
+        """The first reason counts."""
+        if not self.is_over:
+            self._has_ended.set()
+            self._closed_with = code
+            self._socket.close(code, reason)
 
-    def _closes(self, code: int) -> None:
-        self.is_over = True
-        self._closed_with = code
-
-    # --- events ---
-
-    def _deliver_voice(self, probabilities: list[float]) -> None:
-        for probability in probabilities:
-            if not self._inbox.put_or_fail(ev.VoiceActivity(probability)):
-                return
-
-    async def _event_of(self, message: ClientMessage) -> ev.Event:
-        """Raises VoiceError."""
-        return await self._open(message) if isinstance(message, Open) else event_of(message)
+    # --- the beginning ---
 
     async def _open(self, message: Open) -> ev.Opened:
         """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
@@ -203,7 +228,7 @@ class Driver:
         log.info("session %s at socket %s", lease.session, self._session)
         self._lease = lease
         self._tokens.epoch = lease.entry.epoch
-        lease.start(self._inbox.fail)
+        lease.start(self.fail)
         self._services.leases.add(lease)
         # Not an effect: the secret must not get into an event log.
         self._socket.send(lease.notice(self._services.window_s))

@@ -1,6 +1,7 @@
-"""The socket of one session. Messages from the client become events; those to it wait in a queue.
+"""The socket of one session. Messages from the client are handed over as they come; those to it
+wait in a queue.
 
-socket ──▶ read ──event──▶ inbox
+socket ──▶ read ──message──▶ driver
 socket ◀── write ◀── outbox ◀── send, barrier, close
 """
 
@@ -13,7 +14,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from serve_app.conversation import events as ev
 from serve_app.conversation.sound import Sound
 from serve_app.errors import TooSlow, VoiceError
-from serve_app.ingress.inbox import ClientGone, Inbox
 from serve_app.protocol import codec
 from serve_app.protocol.messages import (
     Audio,
@@ -46,9 +46,11 @@ _Barrier = Callable[[], Awaitable[None]]
 class ClientSocket:
     """Reads and writes one accepted socket, in two tasks: `read` and `write`."""
 
-    def __init__(self, socket: WebSocket, inbox: Inbox) -> None:
+    def __init__(self, socket: WebSocket, fail: Callable[[VoiceError], None]) -> None:
+        """`fail` is told when the client does not read what it is sent."""
         self._socket = socket
-        self._inbox = inbox
+        self._fail = fail
+        self._is_closing = False
         self._outbox: asyncio.Queue[bytes | _Barrier | _CloseFrame] = asyncio.Queue(_MAX_MESSAGES)
 
     # --- to the client: these never wait; the session fails if the client does not read ---
@@ -61,37 +63,36 @@ class ClientSocket:
         self._put(until)
 
     def close(self, code: int, reason: str) -> None:
-        """Closes the socket after everything that was sent."""
-        self._put(_CloseFrame(code, reason))
-
-    def close_anyway(self, code: int, reason: str) -> None:
-        """As `close`, but the oldest messages are dropped if the client does not read them."""
+        """Closes the socket after everything that was sent; what is sent later is dropped. If the
+        client does not read, the oldest messages are dropped as well."""
+        if self._is_closing:
+            return
+        self._is_closing = True
         while self._outbox.full():
             self._outbox.get_nowait()
-        self.close(code, reason)
+        self._outbox.put_nowait(_CloseFrame(code, reason))
 
-    def _put(self, item: bytes | _Barrier | _CloseFrame) -> None:
-        try:
+    def _put(self, item: bytes | _Barrier) -> None:
+        if self._is_closing:
+            return
+        if self._outbox.full():
+            self._fail(TooSlow("the client does not read what it is sent"))
+        else:
             self._outbox.put_nowait(item)
-        except asyncio.QueueFull:
-            self._inbox.fail(TooSlow("the client does not read what it is sent"))
 
     # --- the two tasks ---
 
-    async def read(self, event_of: Callable[[ClientMessage], Awaitable[ev.Event]]) -> None:
-        """Until the client is gone or breaks the protocol; that is the last thing it puts into the
-        inbox. `event_of` may raise VoiceError."""
+    async def read(self, receive: Callable[[ClientMessage], Awaitable[None]]) -> None:
+        """Until the client is gone. Raises ProtocolViolation, and what `receive` raises."""
         try:
             while True:
-                message = codec.decode(await _frame(self._socket))
-                await self._inbox.put(await event_of(message))
-        except VoiceError as error:
-            self._inbox.fail(error)
+                await receive(codec.decode(await _frame(self._socket)))
+                await asyncio.sleep(0)  # many frames that are here already do not keep others out
         except (WebSocketDisconnect, RuntimeError):
-            await self._inbox.put(ClientGone())
+            return
 
-    async def write(self) -> None:
-        """Until the socket is closed, by `close` or by the client."""
+    async def write(self) -> bool:
+        """Until the socket is closed. Returns False if the client was gone before that."""
         try:
             while not isinstance(item := await self._outbox.get(), _CloseFrame):
                 if isinstance(item, bytes):
@@ -100,7 +101,8 @@ class ClientSocket:
                     await item()
             await self._socket.close(item.code, _fitting(item.reason))
         except (WebSocketDisconnect, RuntimeError):
-            await self._inbox.put(ClientGone())
+            return False
+        return True
 
 
 async def _frame(socket: WebSocket) -> bytes | str:

@@ -1,17 +1,18 @@
-"""The timers that a conversation asks for. One that expires puts an event into the inbox."""
+"""The timers that a conversation asks for. One that expires is an event."""
 
 import asyncio
+from collections.abc import Callable
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.ingress.inbox import Inbox
 
 
 class Timers:
     """At most one timer of each kind is armed."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+    def __init__(self, take: Callable[[ev.Event], None]) -> None:
+        """`take` is handed the events."""
+        self._take = take
         self._armed: dict[ev.Timer, asyncio.TimerHandle] = {}
 
     def arm(self, effect: ef.Arm) -> None:
@@ -32,4 +33,4 @@ class Timers:
 
     def _expire(self, event: ev.Expired) -> None:
         self._armed.pop(event.timer, None)
-        self._inbox.put_or_fail(event)
+        self._take(event)

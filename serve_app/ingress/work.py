@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from serve_app.agent.parts import Began
@@ -19,14 +19,12 @@ Key = tuple[type, int, int]
 
 
 class Work:
-    """Carries out the effects that ask a model. `put` takes the resulting events."""
+    """Carries out the effects that ask a model. `take` is handed the resulting events."""
 
-    def __init__(
-        self, session: str, calls: Calls, put: Callable[[ev.Event], Awaitable[None]]
-    ) -> None:
+    def __init__(self, session: str, calls: Calls, take: Callable[[ev.Event], None]) -> None:
         self._session = session
         self._calls = calls
-        self._put = put
+        self._take = take
         self._tasks: dict[Key, asyncio.Task[None]] = {}
 
     def start(
@@ -87,7 +85,7 @@ class Work:
         except EngineError as error:
             self._log("transcription", error)
             event = ev.TranscriptionFailed(generation, segment, error.message)
-        await self._put(event)
+        self._take(event)
 
     async def _transcribe_part(self, effect: ef.TranscribePart) -> None:
         text = ""
@@ -95,7 +93,7 @@ class Work:
             text = await self._calls.transcribe(self._request(effect, Urgency.PARTIAL))
         except EngineError as error:
             log.debug("session %s: no partial transcript: %s", self._session, error)
-        await self._put(ev.PartTranscribed(effect.generation, effect.segment, text))
+        self._take(ev.PartTranscribed(effect.generation, effect.segment, text))
 
     def _request(
         self, effect: ef.Transcribe | ef.TranscribePart, urgency: Urgency, due_in_s: float = 0.0
@@ -110,12 +108,12 @@ class Work:
             complete = await self._calls.judge(effect.samples)
         except EngineError as error:
             self._log("the end-of-turn model", error)
-        await self._put(ev.TurnJudged(effect.generation, effect.segment, complete))
+        self._take(ev.TurnJudged(effect.generation, effect.segment, complete))
 
     async def _reply(self, effect: ef.Reply) -> None:
         generation, reply = effect.generation, effect.reply
         if effect.is_draft and self._calls.is_busy:
-            await self._put(ev.DraftDeclined(generation, reply))
+            self._take(ev.DraftDeclined(generation, reply))
         else:
             call = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
             await self._deliver(generation, reply, call)
@@ -129,9 +127,9 @@ class Work:
         try:
             while (part := await call.next()) is not None:
                 if isinstance(part, Began):
-                    await self._put(ev.ReplyBegan(generation, reply))
+                    self._take(ev.ReplyBegan(generation, reply))
                 else:
-                    await self._put(ev.ReplyAudio(generation, reply, part))
+                    self._take(ev.ReplyAudio(generation, reply, part))
         except DraftDeclined:
             event = ev.DraftDeclined(generation, reply)
         except EngineError as error:
@@ -139,7 +137,7 @@ class Work:
             event = ev.ReplyFailed(generation, reply, error.stage, error.message)
         finally:
             call.cancel()
-        await self._put(event)
+        self._take(event)
 
     def _log(self, what: str, error: EngineError) -> None:
         log.warning("session %s: %s failed: %s", self._session, what, error)

@@ -31,7 +31,7 @@ class CloseCode(IntEnum):
     NOT_MSGPACK = 1007, "a frame that is not MessagePack", False
     TOO_BIG = 1009, "a message over 1 MiB", False
     FAILED = 1011, "a model is unavailable for longer than its deadline", True
-    STOPPING = 1012, "the server is going to stop: another one takes over at once", True
+    STOPPING = 1012, "the server is about to stop: another one takes over at once", True
     AT_CAPACITY = 1013, "all sessions are taken: try again later", True
     BAD_MESSAGE = (
         4400,

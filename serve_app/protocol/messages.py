@@ -191,7 +191,7 @@ class SessionNotice:
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
-    """Extension `goaway`: the server is going to stop. The socket of a client that may come back is
+    """Extension `goaway`: the server is about to stop. The socket of a client that may come back is
     closed (1012) at the end of the current turn. Other clients talk on until little time is left,
     and are then sent this again."""
 

@@ -186,7 +186,7 @@ def test_a_reply_that_was_heard_to_its_end_is_only_recorded() -> None:
     assert score.last_record.reply is None
 
 
-# --- the server is going to stop ---
+# --- the server is about to stop ---
 
 
 def test_a_turn_is_finished_before_the_server_stops() -> None:

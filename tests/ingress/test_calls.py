@@ -189,7 +189,7 @@ async def test_an_ingress_is_busy_until_its_replies_have_ended() -> None:
 async def test_a_reply_that_is_cancelled_is_cancelled_over_there(kind: ef.Reply | ef.Say) -> None:
     response, events = Parts(Began()), asyncio.Queue[ev.Event]()
     calls = agent(response)
-    work = Work("s", calls, events.put)
+    work = Work("s", calls, events.put_nowait)
     work.start(kind)
     async with asyncio.timeout(5):
         assert await events.get() == ev.ReplyBegan(1, 1)
@@ -201,7 +201,7 @@ async def test_a_reply_that_is_cancelled_is_cancelled_over_there(kind: ef.Reply 
 @pytest.mark.parametrize("kind", [ef.Reply(1, 1, ()), ef.Say(1, 1, "Hm.")])
 async def test_a_reply_that_is_cancelled_at_once_is_not_asked_for(kind: ef.Reply | ef.Say) -> None:
     calls = agent(Parts())
-    work = Work("s", calls, AsyncMock())
+    work = Work("s", calls, Mock())
     work.start(kind)
     work.cancel(ef.CancelReply(1, 1))
     await asyncio.gather(*work.tasks, return_exceptions=True)

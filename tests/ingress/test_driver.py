@@ -141,3 +141,23 @@ async def test_an_owner_that_is_superseded_leaves_the_session_to_the_new_one(
         assert await first.close_code() == 4409
         await first.session
         assert replica.kept == ["a"]
+
+
+async def test_a_mistake_of_ours_ends_one_session_and_no_other(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event comes from the loop of the VAD, which serves all sessions."""
+
+    def break_down(event: object, now_s: float) -> list[Any]:
+        raise ZeroDivisionError
+
+    async with replica.client("a") as broken, replica.client("b") as whole:
+        for client in (broken, whole):
+            client.send(OPEN)
+            assert (await client.next())["type"] == "session"
+        monkeypatch.setattr(broken.driver._conversation, "handle", break_down)
+        broken.send(AUDIO)
+        assert await broken.close_code() == 1011
+        whole.send(AUDIO)
+        whole.send({"type": "close"})
+        assert await whole.close_code() == 1000

@@ -63,7 +63,7 @@ def test_a_conversation_that_was_resumed_is_replayed(tmp_path: Path) -> None:
         record=Record(history, 2, 3, reply, 512), played=ev.Played("token001", 700),
     )  # fmt: skip
     piece = Piece(b"\0\1" * 50, "three.", 0.4)
-    events = [opened, ev.ReplyBegan(3, 1), ev.ReplyAudio(3, 1, piece), ev.Expired(ev.Timer.HOLD, 3)]
+    events = [opened, ev.ReplyBegan(3, 1), ev.ReplyAudio(3, 1, piece), ev.Expired(3, ev.Timer.HOLD)]
     tokens = iter(f"token{number:03}" for number in range(4, 99))
     machine = Conversation(TurnSettings(), lambda: next(tokens))
     log = EventLog(tmp_path / "resumed.jsonl", TurnSettings(), has_audio=False)

@@ -1,4 +1,4 @@
-"""The socket of a session and its inbox: order, bounds and the close frame."""
+"""The socket of a session: order, bounds and the close frame."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,8 +10,7 @@ import pytest
 from starlette.websockets import WebSocket
 
 from serve_app.conversation import events as ev
-from serve_app.errors import ProtocolViolation, TooSlow
-from serve_app.ingress.inbox import ClientGone, Inbox
+from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
 from serve_app.ingress.socket import ClientSocket, event_of
 from serve_app.protocol.messages import ClientMessage, Token
 
@@ -25,17 +24,13 @@ class Client:
     def __init__(self) -> None:
         self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.inbox = Inbox()
+        self.errors: list[VoiceError] = []
         self.socket: ClientSocket
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(DEADLINE_S):
             message = await self.got.get()
         return message if "bytes" not in message else msgpack.unpackb(message["bytes"])
-
-    async def event(self) -> object:
-        async with asyncio.timeout(DEADLINE_S):
-            return await self.inbox.get()
 
 
 @asynccontextmanager
@@ -45,12 +40,8 @@ async def accepted() -> AsyncIterator[Client]:
     client.sends.put_nowait({"type": "websocket.connect"})
     await socket.accept()
     await client.next()
-    client.socket = ClientSocket(socket, client.inbox)
+    client.socket = ClientSocket(socket, client.errors.append)
     yield client
-
-
-async def plain_event(message: ClientMessage) -> ev.Event:
-    return event_of(message)
 
 
 async def test_what_is_sent_after_a_barrier_waits_for_it_and_the_close_frame_is_last() -> None:
@@ -78,37 +69,27 @@ async def test_a_client_that_reads_nothing_is_told_so_at_the_end() -> None:
     async with accepted() as client:
         for _ in range(2000):
             client.socket.send(Token("token001"))
-        assert isinstance(await client.event(), TooSlow)
-        client.socket.close_anyway(4508, "x" * 200)
+        assert client.errors and all(isinstance(error, TooSlow) for error in client.errors)
+        client.socket.close(4508, "x" * 200)
+        client.socket.send(Token("token002"))  # too late
         await client.socket.write()
         *_, last = [client.got.get_nowait() for _ in range(client.got.qsize())]
         assert last == {"type": "websocket.close", "code": 4508, "reason": "x" * 123}
 
 
-@pytest.mark.parametrize(
-    ("frame", "end"),
-    [
-        ({"type": "websocket.disconnect", "code": 1001}, ClientGone),
-        ({"type": "websocket.receive", "text": "hello"}, ProtocolViolation),
-    ],
-)
-async def test_frames_become_events_until_the_client_is_gone_or_wrong(
-    frame: dict[str, Any], end: type[Exception]
-) -> None:
+async def test_frames_become_events_until_the_client_is_gone_or_wrong() -> None:
+    events: list[ev.Event] = []
+
+    async def receive(message: ClientMessage) -> None:
+        events.append(event_of(message))
+
     async with accepted() as client:
         typed = msgpack.packb({"type": "text", "text": "Hello."})
         client.sends.put_nowait({"type": "websocket.receive", "bytes": typed})
-        client.sends.put_nowait(frame)
-        await client.socket.read(plain_event)
-        assert await client.event() == ev.TextReceived("Hello.")
-        assert isinstance(await client.event(), end)
-
-
-async def test_a_full_inbox_ends_the_session() -> None:
-    inbox = Inbox()
-    while inbox.put_if_room(ev.VoiceActivity(0.5)):
-        pass
-    assert not inbox.put_or_fail(ev.VoiceActivity(0.5))
-    while not isinstance(end := await inbox.get(), TooSlow):
-        assert end == ev.VoiceActivity(0.5)
-    assert str(end) == "events of the session pile up"
+        client.sends.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await client.socket.read(receive)
+    assert events == [ev.TextReceived("Hello.")]
+    async with accepted() as client:
+        client.sends.put_nowait({"type": "websocket.receive", "text": "hello"})
+        with pytest.raises(ProtocolViolation):
+            await client.socket.read(receive)

@@ -92,7 +92,7 @@ async def session(
         deployment = serve.deployment(Agent).bind(config.agent)
         handle = serve.run(deployment, _local_testing_mode=True)
         events: asyncio.Queue[ev.Event] = asyncio.Queue()
-        work = Work("s", Calls(config, handle, handle, handle), events.put)
+        work = Work("s", Calls(config, handle, handle, handle), events.put_nowait)
         yield Session(work, events, weather, openai)
         for task in work.tasks:
             task.cancel()
