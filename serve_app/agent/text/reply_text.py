@@ -16,7 +16,8 @@ class ReplyText:
     """Takes what an LLM writes, as it is written, and keeps it as clauses that can be spoken.
 
     All clauses are kept until the reply is over, so that another voice can go on in the middle.
-    MAX_REPLY_CHARS bounds their memory, whichever LLM writes. The LLM never waits for the voice.
+    MAX_REPLY_CHARS and one piece bound their memory, whichever LLM writes. The LLM never waits for
+    the voice.
     """
 
     def __init__(self, splitter: ClauseSplitter | None = None) -> None:
@@ -43,10 +44,13 @@ class ReplyText:
         return self._is_complete and not self._clauses
 
     def write(self, text: str) -> None:
-        """The next piece of any size. Raises EngineError (stage `llm`) when it is too much."""
-        self._size += len(text)
-        if self._size > MAX_REPLY_CHARS:
+        """The next piece. It may have any size, since a client's greeting comes in one piece.
+
+        Raises EngineError (stage `llm`) when MAX_REPLY_CHARS or more were written before it.
+        """
+        if self._size >= MAX_REPLY_CHARS:
             raise EngineError("llm", f"the reply exceeds {MAX_REPLY_CHARS} characters")
+        self._size += len(text)
         self._add(self._splitter.push(self._speakable.push(text)))
 
     def end(self, failure: Exception | None = None) -> None:
