@@ -20,28 +20,27 @@ one passes all its arguments to `Exception.__init__`: pickle makes it again from
 """
 
 from serve_app.protocol.close_codes import CloseCode
+from serve_app.protocol.violation import ProtocolViolation, VoiceError
 
-
-class VoiceError(Exception):
-    """Base of the tree. `close_code` is what the client sees when it ends the session."""
-
-    close_code = CloseCode.FAILED
+__all__ = [
+    "ConfigError",
+    "DraftDeclined",
+    "EngineError",
+    "EngineRefused",
+    "EngineTimeout",
+    "EngineUnavailable",
+    "ProtocolViolation",
+    "SessionTaken",
+    "SessionUnknown",
+    "SessionsUnavailable",
+    "TooSlow",
+    "ToolFailed",
+    "VoiceError",
+]
 
 
 class ConfigError(VoiceError):
     """A setting is wrong or missing. The message is one line and names the setting."""
-
-
-class ProtocolViolation(VoiceError):
-    """The client broke the protocol; the socket is closed with `close_code` and `reason`."""
-
-    def __init__(self, reason: str, close_code: CloseCode = CloseCode.BAD_MESSAGE) -> None:
-        super().__init__(reason, close_code)
-        self.reason = reason
-        self.close_code = close_code
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 class SessionUnknown(VoiceError):

@@ -44,10 +44,10 @@ does not need hundreds of megabytes and seconds for them."""
 CODES = "protocol.close_codes"
 ARROWS: Arrows = {
     CODES: {},
-    "errors": {CODES: "an error closes a socket with its code"},
-    "protocol": {
-        CODES: "a bad message has one",
-        "errors": "a bad message is a ProtocolViolation",
+    "protocol": {CODES: "a bad message has one"},
+    "errors": {
+        CODES: "an error closes a socket with its code",
+        "protocol.violation": "a bad message is one of them",
     },
     "conversation": {
         CODES: "it closes the socket",

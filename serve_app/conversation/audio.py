@@ -21,13 +21,13 @@ class AudioBuffer:
         return self._end
 
     def append(self, samples: Samples) -> None:
-        held = self._end - self._start
-        if held + len(samples) > len(self._store):
+        kept = self._end - self._start
+        if kept + len(samples) > len(self._store):
             # Doubling, so that a long utterance is not copied at every chunk.
-            grown = np.empty(2 * (held + len(samples)), dtype=np.float32)
-            grown[:held] = self._store[:held]
+            grown = np.empty(2 * (kept + len(samples)), dtype=np.float32)
+            grown[:kept] = self._store[:kept]
             self._store = grown
-        self._store[held : held + len(samples)] = samples
+        self._store[kept : kept + len(samples)] = samples
         self._end += len(samples)
 
     def take_frames(self) -> Samples:
@@ -45,6 +45,6 @@ class AudioBuffer:
     def forget_before(self, sample: int) -> None:
         """Frees what is older. Samples that were not cut into frames yet are always kept."""
         first = max(self._start, min(sample, self._framed))
-        held = self._end - first
-        self._store[:held] = self._store[first - self._start : self._end - self._start]
+        kept = self._end - first
+        self._store[:kept] = self._store[first - self._start : self._end - self._start]
         self._start = first

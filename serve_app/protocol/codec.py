@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgpack
 import numpy as np
 
-from serve_app.errors import ProtocolViolation
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import (
     EVENTS,
@@ -33,6 +32,7 @@ from serve_app.protocol.messages import (
     Token,
     Transcript,
 )
+from serve_app.protocol.violation import ProtocolViolation
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
 """16 s of audio; Echo's client sends 8 KiB. It limits the memory that one client can take."""
