@@ -33,8 +33,8 @@ from serve_app.agent.parts import ReplyPart
 from serve_app.agent.speaker import Speaker
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
+from serve_app.settings.agent import AgentSettings
 from serve_app.settings.resolve import client_format
-from serve_app.settings.schema import AgentSettings
 
 _REST_S = 5.0
 """What is not closed after this time counts as left open."""

@@ -22,7 +22,7 @@ from serve_app.agent.text.clauses import ClauseLengths, ClauseSplitter, ReplyLen
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import AgentSettings, TtsSettings
+from serve_app.settings.agent import AgentSettings, TtsSettings
 
 REPLIES = {
     "short": "Yes, of course. What time suits you best?",

@@ -12,8 +12,8 @@ from serve_app.agent.speaker import Speaker
 from serve_app.agent.tools.factory import build_toolbox, with_tools
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
+from serve_app.settings.agent import AgentSettings
 from serve_app.settings.resolve import client_format
-from serve_app.settings.schema import AgentSettings
 
 
 class Agent:

@@ -19,9 +19,10 @@ from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
 from serve_app.agent.tools.factory import check_tools
 from serve_app.sessions.handles import actor_name
+from serve_app.settings.base import Pool, Replicas
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
-from serve_app.settings.schema import AppConfig, Pool, Replicas, SttSettings
+from serve_app.settings.schema import AppConfig, SttSettings
 
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 10}
 _THREADS = {"GOMP_SPINCOUNT": "20000"}

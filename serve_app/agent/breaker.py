@@ -1,6 +1,6 @@
 """A circuit breaker: decides whether an engine that failed is asked again. Has no clock."""
 
-from serve_app.settings.schema import BreakerSettings
+from serve_app.settings.agent import BreakerSettings
 
 
 class Breaker:

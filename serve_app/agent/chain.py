@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from serve_app.agent.breaker import Breaker
 from serve_app.agent.engines import LlmEngine, TtsEngine
 from serve_app.errors import EngineError, EngineRefused
-from serve_app.settings.schema import BreakerSettings
+from serve_app.settings.agent import BreakerSettings
 
 E = TypeVar("E", bound=LlmEngine | TtsEngine)
 

@@ -13,7 +13,7 @@ from serve_app.protocol.formats import (
     AudioFormat,
     parse_format,
 )
-from serve_app.settings.schema import AgentSettings, BreakerSettings, LlmSettings, TtsSettings
+from serve_app.settings.agent import AgentSettings, BreakerSettings, LlmSettings, TtsSettings
 
 
 def build_llm_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> LlmChain:

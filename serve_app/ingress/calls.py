@@ -13,7 +13,8 @@ from serve_app.errors import EngineTimeout
 from serve_app.ingress.handle_calls import ask_within, engine_error, hedged
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
-from serve_app.settings.schema import AgentSettings, AppConfig
+from serve_app.settings.agent import AgentSettings
+from serve_app.settings.schema import AppConfig
 from serve_app.stt.job import Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 

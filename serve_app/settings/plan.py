@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from serve_app.errors import ProtocolViolation
 from serve_app.protocol.messages import Open
+from serve_app.settings.agent import LlmSettings, TtsSettings
+from serve_app.settings.base import PACKAGED
 from serve_app.settings.resolve import client_format
-from serve_app.settings.schema import PACKAGED, AppConfig, LlmSettings, TtsSettings
+from serve_app.settings.schema import AppConfig
 
 _Engine = tuple[str, str, str]
 """Engine, model and device, as they are shown."""

@@ -12,14 +12,9 @@ from serve_app.protocol.formats import (
     AudioFormat,
     parse_format,
 )
-from serve_app.settings.schema import (
-    PACKAGED,
-    AgentSettings,
-    AppConfig,
-    LlmSettings,
-    SttSettings,
-    TtsSettings,
-)
+from serve_app.settings.agent import AgentSettings, LlmSettings, TtsSettings
+from serve_app.settings.base import PACKAGED
+from serve_app.settings.schema import AppConfig, SttSettings
 
 OPENAI_MODEL = "gpt-4.1-mini"
 """The default has no reasoning phase, which would be silence in a conversation."""

@@ -12,7 +12,7 @@ from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.chain import TtsChain
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import BreakerSettings
+from serve_app.settings.agent import BreakerSettings
 
 FORMAT = parse_format("pcm_44100")
 DOWN = "http://127.0.0.1:9/v1"

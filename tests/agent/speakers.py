@@ -12,7 +12,7 @@ from serve_app.fakes.elevenlabs import Script as VoiceScript
 from serve_app.fakes.openai import FakeOpenAi
 from serve_app.fakes.openai import Script as ChatScript
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import LlmSettings, TtsSettings
+from serve_app.settings.agent import LlmSettings, TtsSettings
 from tests.agent.chains import FORMAT, Clock, Known, voice_chain
 
 CHAT = [ChatMessage("user", "Hello!")]

@@ -3,7 +3,7 @@
 import pytest
 
 from serve_app.agent.breaker import Breaker
-from serve_app.settings.schema import BreakerSettings
+from serve_app.settings.agent import BreakerSettings
 
 
 @pytest.fixture

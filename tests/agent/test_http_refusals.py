@@ -16,7 +16,7 @@ from serve_app.fakes.elevenlabs import Script as VoiceScript
 from serve_app.fakes.elevenlabs_http import FakeElevenLabsHttp
 from serve_app.fakes.openai import FakeOpenAi, SpeechScript
 from serve_app.fakes.openai import Script as ChatScript
-from serve_app.settings.schema import LlmSettings, TtsSettings
+from serve_app.settings.agent import LlmSettings, TtsSettings
 from tests.agent.tts.eleven import say
 
 STATUSES = {

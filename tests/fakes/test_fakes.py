@@ -12,7 +12,7 @@ from serve_app.agent.engines import TtsEngine
 from serve_app.agent.factory import build_llm, build_tts
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError
-from serve_app.settings.schema import LlmSettings, TtsSettings
+from serve_app.settings.agent import LlmSettings, TtsSettings
 from tests.agent.tts.eleven import audio, collect, joined, say
 
 START_S = 30.0

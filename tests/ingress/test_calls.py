@@ -18,7 +18,8 @@ from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUn
 from serve_app.ingress.calls import Calls, _longest_silence_s
 from serve_app.ingress.handle_calls import ask_within, engine_error
 from serve_app.ingress.work import Work
-from serve_app.settings.schema import AgentSettings, AppConfig
+from serve_app.settings.agent import AgentSettings
+from serve_app.settings.schema import AppConfig
 
 
 def cancelled() -> "asyncio.Future[str]":

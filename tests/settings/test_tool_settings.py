@@ -8,9 +8,10 @@ from serve_app.agent.factory import build_llm
 from serve_app.agent.tools.factory import build_toolbox, check_tools, with_tools
 from serve_app.agent.tools.tool_user import ToolUser
 from serve_app.errors import ConfigError
+from serve_app.settings.agent import AgentSettings, LlmSettings
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
-from serve_app.settings.schema import AgentSettings, AppConfig, LlmSettings
+from serve_app.settings.schema import AppConfig
 
 ENV = {"OPENAI_API_KEY": "k"}
 WEATHER = {

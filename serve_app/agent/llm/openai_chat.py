@@ -23,7 +23,7 @@ from serve_app.agent.openai_errors import engine_errors
 from serve_app.agent.text.reply_text import MAX_REPLY_CHARS
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineTimeout
-from serve_app.settings.schema import LlmSettings
+from serve_app.settings.agent import LlmSettings
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from serve_app.agent.tools.python_tool import PythonTool, load_function
 from serve_app.agent.tools.tool_user import ToolUser
 from serve_app.agent.tools.toolbox import Toolbox
 from serve_app.errors import ConfigError
-from serve_app.settings.schema import AgentSettings, ToolSettings
+from serve_app.settings.agent import AgentSettings, ToolSettings
 
 _NO_TOOLS = (
     "args.agent.tools: the local chat model cannot use tools; choose a provider"

@@ -16,7 +16,7 @@ from mcp.types import CallToolResult, TextContent, Tool
 from serve_app.agent.llm.tool_calls import ToolSpec
 from serve_app.agent.tools.base import ToolSource
 from serve_app.errors import ToolFailed
-from serve_app.settings.schema import McpServerSettings
+from serve_app.settings.agent import McpServerSettings
 from serve_app.settings.tool_schema import checked_schema
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolLlm
 from serve_app.agent.tools.toolbox import Toolbox
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import DraftDeclined, EngineError
-from serve_app.settings.schema import ToolUseSettings
+from serve_app.settings.agent import ToolUseSettings
 
 _PARAGRAPH = "\n"
 """Completes a clause that waits for its next word, so that it is spoken while the tools work."""

@@ -10,7 +10,7 @@ from serve_app.agent.llm.tool_calls import ToolCall, ToolSpec
 from serve_app.agent.tools.base import ToolSource
 from serve_app.agent.tools.schema import complaint
 from serve_app.errors import ToolFailed
-from serve_app.settings.schema import ToolUseSettings
+from serve_app.settings.agent import ToolUseSettings
 
 log = logging.getLogger(__name__)
 

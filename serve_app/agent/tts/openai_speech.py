@@ -12,7 +12,7 @@ from serve_app.agent.openai_errors import engine_errors
 from serve_app.agent.tts.clause_requests import speak_by_clause
 from serve_app.errors import EngineError
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0

@@ -21,7 +21,8 @@ from serve_app.devices import (
 )
 from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
-from serve_app.settings.schema import PACKAGED, SttSettings
+from serve_app.settings.base import PACKAGED
+from serve_app.settings.schema import SttSettings
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.decode import GreedyDecoder
 from serve_app.stt.whisper.guards import is_doubled, is_said

@@ -16,7 +16,7 @@ from serve_app.agent.tools.toolbox import Toolbox
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.fakes.openai import FakeOpenAi, Script
-from serve_app.settings.schema import LlmSettings, ToolUseSettings
+from serve_app.settings.agent import LlmSettings, ToolUseSettings
 from tests.agent.chains import DOWN, Clock, Known, chat_chain
 from tests.agent.tools.local import spec
 

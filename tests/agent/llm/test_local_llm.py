@@ -11,7 +11,7 @@ from serve_app.agent.llm.local.chat import LocalLlm
 from serve_app.agent.llm.local.prefixes import PrefixMemory
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
-from serve_app.settings.schema import LlmSettings
+from serve_app.settings.agent import LlmSettings
 
 pytestmark = pytest.mark.models
 

@@ -11,7 +11,7 @@ from serve_app.agent.llm.openai_chat import OpenAiChat
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from serve_app.fakes.openai import FakeOpenAi, Script
-from serve_app.settings.schema import LlmSettings
+from serve_app.settings.agent import LlmSettings
 
 CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "My secret is 4711.")]
 KEY = "sk-hush"

@@ -11,7 +11,7 @@ import uvicorn
 from serve_app.agent.llm.tool_calls import ToolCall, ToolSpec
 from serve_app.agent.tools.base import ToolSource
 from serve_app.agent.tools.toolbox import Toolbox
-from serve_app.settings.schema import ToolUseSettings
+from serve_app.settings.agent import ToolUseSettings
 
 CITY: dict[str, Any] = {
     "type": "object",

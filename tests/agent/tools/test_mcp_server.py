@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_app.agent.llm.tool_calls import ToolCall
 from serve_app.agent.tools.mcp_server import McpServer
 from serve_app.agent.tools.toolbox import Toolbox
-from serve_app.settings.schema import McpServerSettings
+from serve_app.settings.agent import McpServerSettings
 from tests.agent.tools import mcp_weather
 from tests.agent.tools.local import DEADLINE_S, no_task_is_left, rome, serving, toolbox
 

@@ -10,7 +10,7 @@ from serve_app.agent.tts.elevenlabs.sockets import Limits
 from serve_app.agent.tts.elevenlabs.stream_input import StreamInputVoice
 from serve_app.fakes.elevenlabs import SECONDS_PER_CHAR
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 
 CLAUSES = ["Sure,", " I can help 😀", "!?", " What is it?\n"]
 SENT = ["Sure, ", "I can help 😀 ", "What is it? "]

@@ -16,7 +16,7 @@ from serve_app.fakes.elevenlabs import FakeElevenLabs, Script
 from serve_app.fakes.openai import FakeOpenAi, SpeechScript
 from serve_app.fakes.tone import SECONDS_PER_CHAR
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 from tests.agent.chains import DOWN, FORMAT, Clock, Known, speak, voice_chain
 from tests.agent.tts.eleven import audio, collect, joined, say
 

@@ -21,7 +21,7 @@ from serve_app.fakes.http import HttpFake, Request
 from serve_app.fakes.openai import FakeOpenAi, SpeechScript
 from serve_app.fakes.tone import SECONDS_PER_CHAR
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 from tests.agent.tts.eleven import (
     CLAUSES,
     DEADLINE_S,

@@ -12,7 +12,7 @@ from serve_app.agent.engines import Speech
 from serve_app.agent.tts.piper.phonemes import Phonemes
 from serve_app.agent.tts.piper.voice import PiperVoice
 from serve_app.errors import ConfigError, EngineTimeout
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 
 CLAUSES = ["Sure,", " the capital of France is Paris.", " 😀 ", "Shall we go there?\n"]
 

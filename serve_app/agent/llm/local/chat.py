@@ -19,7 +19,8 @@ from serve_app.conversation.history import ChatMessage
 from serve_app.devices import can_halve_weights, halve_weights, resolve_device, use_threads
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.models import fetch as models
-from serve_app.settings.schema import PACKAGED, LlmSettings
+from serve_app.settings.agent import LlmSettings
+from serve_app.settings.base import PACKAGED
 
 A = TypeVar("A")
 T = TypeVar("T")

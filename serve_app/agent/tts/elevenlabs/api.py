@@ -23,7 +23,7 @@ from serve_app.errors import (
     EngineUnavailable,
 )
 from serve_app.protocol.formats import AudioFormat
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 
 API_URL = "wss://api.elevenlabs.io"
 INACTIVITY_S = 180

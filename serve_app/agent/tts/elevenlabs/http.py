@@ -15,7 +15,7 @@ from serve_app.agent.tts.clause_requests import speak_by_clause
 from serve_app.agent.tts.elevenlabs.api import API_URL, key_variable
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 

@@ -10,7 +10,7 @@ from serve_app.agent.tts.elevenlabs.sockets import ContextSocket, Limits
 from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 
 
 class MultiContextVoice(TtsEngine):

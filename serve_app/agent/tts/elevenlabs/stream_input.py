@@ -21,7 +21,7 @@ from serve_app.agent.tts.elevenlabs.api import (
 )
 from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
 from serve_app.protocol.formats import AudioFormat
-from serve_app.settings.schema import TtsSettings
+from serve_app.settings.agent import TtsSettings
 
 
 class StreamInputVoice(TtsEngine):

@@ -16,7 +16,8 @@ from serve_app.agent.tts.piper.phonemes import Phonemes
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.models import fetch as models
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.schema import PACKAGED, TtsSettings
+from serve_app.settings.agent import TtsSettings
+from serve_app.settings.base import PACKAGED
 
 _PACKAGED_VOICE = ("piper-en-us-joe", "en_US-joe-medium.onnx")
 _PAD, _START, _END = "_", "^", "$"
