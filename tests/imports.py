@@ -1,5 +1,9 @@
 """What the modules under a root import, read from their source, and rules about it. A rule returns
-its complaints; none is good."""
+its complaints; none is good.
+
+Not import-linter, which does not tell imports that run when a module is loaded from those inside
+functions. Here the difference is the point: engines load their libraries when they are chosen.
+"""
 
 import ast
 import sys
