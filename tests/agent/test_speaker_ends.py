@@ -160,45 +160,30 @@ def is_of_a_reply(task: "asyncio.Task[object]") -> bool:
     return is_of_agent and not coroutine.__qualname__.startswith("ContextSocket.")
 
 
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[round(share * len(values)) - 1]
-
-
-async def test_eight_replies_at_once_are_heard_and_interrupted_without_delay() -> None:
-    """Both delays are measured at the providers."""
+async def test_eight_replies_at_once_are_heard_and_interrupted() -> None:
+    """At the providers, too. How soon is what `make bench-agent` measures."""
     chat = ChatScript(["Once upon a time, ", *["and on "] * 500], piece_delay_s=0.01)
     voice = VoiceScript(first_audio_delay_s=0.05, chunk_bytes=2_000, chunk_delay_s=0.02)
-    clock = asyncio.get_running_loop().time
-    to_audio_s: list[float] = []
-    to_free_s: list[float] = []
 
-    async def until_audio(parts: AsyncGenerator[ReplyPart, None]) -> float:
+    async def until_audio(parts: AsyncGenerator[ReplyPart, None]) -> None:
         async for part in parts:
             if isinstance(part, Piece) and part.audio:
-                return clock()
+                return
         raise AssertionError("the reply ended without audio")
 
     async with speaking(chat, voice) as (speaker, openai, elevenlabs):
         for _ in range(4):
             openai.requests.clear()
             replies = [speaker.reply(CHAT) for _ in range(8)]
-            heard_s = await asyncio.gather(*map(until_audio, replies))
+            await asyncio.gather(*map(until_audio, replies))
             contexts = [
                 context
                 for connection in elevenlabs.connections
                 for context in connection.contexts.values()
                 if not context.closed.is_set()
             ]
-            sent_s = [context.first_audio_at_s for context in contexts]
-            # Which context belongs to which reply is unknown; this order has the least sum.
-            to_audio_s += [h - s for h, s in zip(sorted(heard_s), sorted(sent_s), strict=True)]
-            started_s = clock()
             await asyncio.gather(*(reply.aclose() for reply in replies))
             async with asyncio.timeout(5):
                 for request, context in zip(openai.requests, contexts, strict=True):
                     await request.disconnected.wait()
                     await context.closed.wait()
-            to_free_s += [r.disconnected_at_s - started_s for r in openai.requests]
-            to_free_s += [c.closed_at_s - started_s for c in contexts]
-    assert percentile(to_free_s, 0.95) < 0.1
-    assert percentile(to_audio_s, 0.5) < 0.03

@@ -7,8 +7,8 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from serve_app.agent.llm.tool_calls import ToolCall, ToolSpec
+from serve_app.agent.tools.arguments import complaint
 from serve_app.agent.tools.base import ToolSource
-from serve_app.agent.tools.schema import complaint
 from serve_app.errors import ToolFailed
 from serve_app.settings.agent import ToolUseSettings
 
