@@ -7,13 +7,15 @@ from serve_app.protocol.messages import Samples
 
 _QUIET_SAMPLES = SAMPLE_RATE_HZ // 5
 """200 ms, so that the closure of a "p" or "t" within a word does not count as quiet."""
+_SHORTEST_STORE = SAMPLE_RATE_HZ
+"""In samples: what a session has that waits for speech. After a long utterance it is so again."""
 
 
 class AudioBuffer:
     """Keeps what may still be transcribed, and cuts what arrives into frames for the VAD."""
 
     def __init__(self) -> None:
-        self._store: Samples = np.empty(SAMPLE_RATE_HZ, dtype=np.float32)
+        self._store: Samples = np.empty(_SHORTEST_STORE, dtype=np.float32)
         self._start = 0
         self._end = 0
         self._framed = 0
@@ -57,5 +59,8 @@ class AudioBuffer:
         """Frees what is older. Samples that were not cut into frames yet are always kept."""
         first = max(self._start, min(sample, self._framed))
         kept = self._end - first
-        self._store[:kept] = self._store[first - self._start : self._end - self._start]
+        left = self._store[first - self._start : self._end - self._start]
+        if len(self._store) > max(_SHORTEST_STORE, 4 * kept):
+            self._store = np.empty(max(_SHORTEST_STORE, 2 * kept), dtype=np.float32)
+        self._store[:kept] = left
         self._start = first

@@ -1,9 +1,11 @@
 """What was said, in the shape that chat models take."""
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.settings import LONGEST_MESSAGE
 
 Role = Literal["system", "user", "assistant"]
 
@@ -36,13 +38,17 @@ def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessa
     """The system prompt, and the newest turns that fit into `max_chars` together with it. The last
     message always stays; if it is too long, its beginning is cut off."""
     prompt, turns = history[:1], history[1:]
+    if not turns:
+        return prompt
     room = max_chars - sum(len(message.content) for message in prompt)
-    while len(turns) > 1 and sum(len(message.content) for message in turns) > room:
-        kept = next((i for i, m in enumerate(turns) if i and m.role == "user"), len(turns) - 1)
-        turns = turns[kept:]
-    if len(turns) == 1 and len(turns[0].content) > room:
-        turns = (replace(turns[0], content=turns[0].content[-max(1, room) :]),)
-    return prompt + turns
+    last = len(turns) - 1
+    starts = (i for i, message in enumerate(turns) if i == 0 or message.role == "user")
+    sizes = accumulate(len(message.content) for message in reversed(turns))
+    rests = list(sizes)[::-1]  # characters from each message to the end
+    kept = turns[next((start for start in starts if rests[start] <= room), last) :]
+    if rests[last] > room:
+        kept = (replace(turns[last], content=turns[last].content[-max(1, room) :]),)
+    return prompt + kept
 
 
 class History:
@@ -80,10 +86,12 @@ class History:
         self._messages = list(self._with("assistant", text))
 
     def _with(self, role: Role, text: str) -> tuple[ChatMessage, ...]:
+        """Joined texts are as long as one message may be: their beginning is cut off."""
         last = self._messages[-1]
         if last.role != role:
-            return (*self._messages, ChatMessage(role, text))
-        return (*self._messages[:-1], replace(last, content=f"{last.content} {text}"))
+            return (*self._messages, ChatMessage(role, text[-LONGEST_MESSAGE:]))
+        joined = f"{last.content} {text}"[-LONGEST_MESSAGE:]
+        return (*self._messages[:-1], replace(last, content=joined))
 
     @property
     def awaits_reply(self) -> bool:

@@ -152,8 +152,14 @@ CLIENT_SETTINGS: Final = frozenset(
 """What a client may set for its own session, in `open.turn`. Other settings cost the server."""
 
 
-_LONGEST_TEXT: Final = 1000
-"""Characters that a client may have the server say."""
+LONGEST_MESSAGE: Final = 65_536
+"""Characters of one message in the history. A user who types on and on, and never waits for an
+answer, adds to one message."""
+LONGEST_TEXT: Final = 1000
+"""Characters that a client may have the server say when it likes."""
+MOST_BACKCHANNELS: Final = 64
+LONGEST_BACKCHANNEL: Final = 40
+"""Characters. All backchannels are looked for in each transcript of an overlap."""
 
 
 def with_client_settings(settings: TurnSettings, changes: Mapping[str, Any]) -> TurnSettings:
@@ -169,12 +175,20 @@ def with_client_settings(settings: TurnSettings, changes: Mapping[str, Any]) -> 
 
 def _as(kind: type, name: str, value: Any) -> Any:
     if kind is tuple and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
+        return _phrases(name, value)
     if kind is float and type(value) is int:
         return float(value)
-    if kind is str and isinstance(value, str) and len(value) > _LONGEST_TEXT:
-        raise ValueError(f"{name} must have at most {_LONGEST_TEXT} characters")
+    if kind is str and isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise ValueError(f"{name} must have at most {LONGEST_TEXT} characters")
     if type(value) is not kind:
         wanted = {tuple: "a list of strings", str: "a string", bool: "true or false"}
         raise ValueError(f"{name} must be {wanted.get(kind, 'a number')}")
     return value
+
+
+def _phrases(name: str, phrases: list[str]) -> tuple[str, ...]:
+    if len(phrases) > MOST_BACKCHANNELS:
+        raise ValueError(f"{name} must have at most {MOST_BACKCHANNELS} phrases")
+    if max(map(len, phrases), default=0) > LONGEST_BACKCHANNEL:
+        raise ValueError(f"{name} must have at most {LONGEST_BACKCHANNEL} characters each")
+    return tuple(phrases)

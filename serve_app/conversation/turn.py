@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serve_app.conversation.partial import PartialText
 from serve_app.conversation.piece import Piece
+from serve_app.conversation.settings import LONGEST_MESSAGE
 from serve_app.conversation.words import words
 
 
@@ -62,6 +63,7 @@ class Turn:
         """Adds a segment that the user typed."""
         self._issued += 1
         self._texts[self._issued] = text.strip()
+        self._forget_the_oldest()
 
     def reopen_segment(self) -> int:
         """The last segment goes on after all: its number is dead, and returned."""
@@ -80,7 +82,17 @@ class Turn:
         if segment not in self._texts:
             return False
         self._texts[segment] = text.strip() if words(text) else ""
+        self._forget_the_oldest()
         return True
+
+    def _forget_the_oldest(self) -> None:
+        """So that a turn without an end does not grow without one. The last segment that was
+        spoken stays, since it may be reopened."""
+        while len(self.text) > LONGEST_MESSAGE:
+            known = (s for s, text in self._texts.items() if text and s != self.segment)
+            if (oldest := next(known, None)) is None:
+                return
+            del self._texts[oldest]
 
     def give_up(self) -> None:
         """Segments without a transcript are taken to say nothing."""

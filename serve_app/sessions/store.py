@@ -87,7 +87,7 @@ class SessionStore:
     def renew(self, epochs: Mapping[str, int], now_s: float) -> Renewal:
         """The owners of these sessions, with these epochs, are alive."""
         known = {session: epoch for session, epoch in epochs.items() if self._epoch(session)}
-        mine = [session for session, epoch in known.items() if epoch >= self._epoch(session)]
+        mine = {session for session, epoch in known.items() if epoch >= self._epoch(session)}
         self._expires_at_s |= dict.fromkeys(mine, now_s + self._window_s)
         self.sweep(now_s)
         return Renewal(

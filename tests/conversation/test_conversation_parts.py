@@ -8,16 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.conversation.audio import AudioBuffer
+from serve_app.conversation.history import History
 from serve_app.conversation.ledger import HeardLedger
 from serve_app.conversation.patience import Patience
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import (
     BACKCHANNELS,
+    CLIENT_SETTINGS,
     FRAME_SAMPLES,
+    LONGEST_BACKCHANNEL,
+    LONGEST_MESSAGE,
+    MOST_BACKCHANNELS,
+    SAMPLE_RATE_HZ,
     TurnSettings,
     with_client_settings,
 )
+from serve_app.conversation.turn import Turn
 from serve_app.conversation.voice import VoiceTracker
 from serve_app.conversation.words import floor_words, same_words
 
@@ -72,6 +79,18 @@ def test_a_cut_of_what_is_not_there_is_empty() -> None:
     buffer.append(np.ones(100, dtype=np.float32))
     assert len(buffer.cut(200, 300)) == 0
     assert len(buffer.cut(80, 40)) == 0
+
+
+def test_the_buffer_is_small_again_after_a_long_utterance() -> None:
+    buffer = AudioBuffer()
+    at_first = len(buffer._store)
+    for _ in range(60):
+        buffer.append(np.ones(SAMPLE_RATE_HZ, dtype=np.float32))
+        buffer.take_frames()
+    assert len(buffer._store) >= 60 * SAMPLE_RATE_HZ
+    buffer.forget_before(buffer.end - 100)
+    assert len(buffer._store) == at_first
+    assert np.array_equal(buffer.cut(buffer.end - 100, buffer.end), np.ones(100))
 
 
 # --- the heard ledger ---
@@ -191,6 +210,29 @@ def test_what_asks_for_the_floor(text: str, left: list[str]) -> None:
     assert floor_words(text, BACKCHANNELS) == left
 
 
+# --- what is kept of texts without an end ---
+
+
+def test_a_message_that_is_joined_again_and_again_keeps_its_end() -> None:
+    history = History()
+    history.begin("Be kind.", "")
+    for number in range(100):
+        history.add_user(f"{number:02} " + "x" * 10_000)
+    prompt, message = history.chat
+    assert prompt.content == "Be kind." and len(message.content) == LONGEST_MESSAGE
+    assert message.content.endswith("99 " + "x" * 10_000)
+
+
+def test_a_turn_that_does_not_end_keeps_its_end() -> None:
+    turn = Turn(1, 0)
+    for number in range(100):
+        turn.take_transcript(turn.add_segment(), f"{number:02} spoken")
+        turn.add_text(f"{number:02} " + "x" * 10_000)
+    assert len(turn.text) <= LONGEST_MESSAGE
+    assert turn.text.endswith("99 spoken 99 " + "x" * 10_000)
+    assert turn.reopen_segment() == turn.segment, "the last segment may go on"
+
+
 # --- patience ---
 
 
@@ -228,6 +270,9 @@ def test_settings_out_of_range_are_refused() -> None:
         ({"end_silence_ms": True}, "end_silence_ms must be a number"),
         ({"interruptions": 1}, "interruptions must be true or false"),
         ({"backchannels": "yes"}, "backchannels must be a list of strings"),
+        ({"backchannels": ["ja"] * 65}, "backchannels must have at most 64 phrases"),
+        ({"backchannels": ["x" * 41]}, "backchannels must have at most 40 characters each"),
+        ({"complete_threshold": float("nan")}, "complete_threshold must be 0 to 1, not nan"),
         ({"idle_prompt": "x" * 1001}, "idle_prompt must have at most 1000 characters"),
         ({"end_silence_ms": 1}, "end_silence_ms must be 32 to 10000, not 1"),
     ],
@@ -235,6 +280,28 @@ def test_settings_out_of_range_are_refused() -> None:
 def test_what_a_client_cannot_set(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         with_client_settings(TurnSettings(), changes)
+
+
+def test_the_most_that_a_client_can_set() -> None:
+    phrases = ["x" * LONGEST_BACKCHANNEL] * MOST_BACKCHANNELS
+    changes = {"backchannels": phrases, "idle_prompt": "x" * 1000}
+    assert with_client_settings(TurnSettings(), changes).backchannels == tuple(phrases)
+
+
+TOO_MUCH: dict[type, object] = {
+    int: 1 << 60,
+    float: 1e300,
+    str: "x" * 900_000,
+    tuple: ["x" * 900_000],
+    bool: "x" * 900_000,
+}
+
+
+@pytest.mark.parametrize("name", sorted(CLIENT_SETTINGS))
+def test_every_turn_option_has_a_bound(name: str) -> None:
+    kind = type(getattr(TurnSettings(), name))
+    with pytest.raises(ValueError, match=f"{name} must "):
+        with_client_settings(TurnSettings(), {name: TOO_MUCH[kind]})
 
 
 def test_what_a_client_can_set() -> None:

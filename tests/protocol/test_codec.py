@@ -1,6 +1,7 @@
 """The wire, byte by byte: what Echo's clients send and receive."""
 
 from contextlib import suppress
+from dataclasses import fields
 
 import msgpack
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.errors import ProtocolViolation
-from serve_app.protocol.codec import MAX_MESSAGE_BYTES, decode, encode
+from serve_app.protocol.codec import MAX_MESSAGE_BYTES, MAX_TEXT_BYTES, decode, encode
 from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
@@ -89,8 +90,8 @@ def test_server_messages(message: ServerMessage, frame: bytes) -> None:
 
 
 def test_metrics_are_named_as_in_the_code() -> None:
-    fields = msgpack.unpackb(encode(Metrics(3, 416.0, 90.0, 250.0, 100.0)))
-    assert fields == {
+    metrics = msgpack.unpackb(encode(Metrics(3, 416.0, 90.0, 250.0, 100.0)))
+    assert metrics == {
         "type": "metrics", "turn": 3, "endpoint_ms": 416.0,
         "stt_ms": 90.0, "llm_ms": 250.0, "tts_ms": 100.0,
     }  # fmt: skip
@@ -151,6 +152,27 @@ def test_bad_input(frame: bytes | str, code: int, reason: str) -> None:
     assert caught.value.close_code == code
     assert reason in caught.value.reason
     assert len(caught.value.reason.encode()) <= 123, "RFC 6455: the limit of a close reason"
+
+
+TOO_MUCH: dict[str, object] = {
+    "prompt": "x" * (MAX_TEXT_BYTES + 1),
+    "events": ["x" * 900_000],
+    "greeting": "x" * (MAX_TEXT_BYTES + 1),
+    "language": "x" * 129,
+    "voice": "x" * 129,
+    "sample_rate_hz": 1 << 60,
+    "turn": {str(number): 0 for number in range(65)},
+    "resume": "x" * 900_000,
+    "resume_token": "x" * 129,
+    "played": {"token": "x" * 129, "played_ms": 0},
+}
+"""More than each option of `open` may have. What `turn` may contain is for the conversation."""
+
+
+@pytest.mark.parametrize("option", [field.name for field in fields(Open)])
+def test_every_option_of_open_has_a_bound(option: str) -> None:
+    with pytest.raises(ProtocolViolation):
+        decode(pack(type="open", **{option: TOO_MUCH[option]}))
 
 
 @pytest.mark.parametrize(

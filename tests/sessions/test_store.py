@@ -140,3 +140,45 @@ def test_trimming(prompt: str, texts: list[str]) -> None:
     assert [m.role for m in kept[-1:]] == [m.role for m in history[-1:]]
     assert all(one.role != other.role for one, other in pairwise(kept))
     assert trimmed(kept, 60) == kept
+
+
+# --- sizes ---
+
+
+class Counted(str):
+    """Counts how often it is measured or compared."""
+
+    times = 0
+
+    def __len__(self) -> int:
+        Counted.times += 1
+        return super().__len__()
+
+    def __eq__(self, other: object) -> bool:
+        Counted.times += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+@pytest.fixture
+def counted() -> type[Counted]:
+    Counted.times = 0
+    return Counted
+
+
+def test_trimming_looks_at_each_message_but_a_few_times(counted: type[Counted]) -> None:
+    texts = [ChatMessage("user", counted("question")), ChatMessage("assistant", counted("answer"))]
+    kept = trimmed((ChatMessage("system", "p"), *texts * 3000), 1000)
+    assert len(kept) > 100 and counted.times <= 3 * 6000
+
+
+def test_renewing_looks_at_each_session_but_a_few_times(counted: type[Counted]) -> None:
+    store = SessionStore(WINDOW_S)
+    sessions = [counted(f"session {number}") for number in range(3000)]
+    for session in sessions:
+        store.save(session, entry("hello"), 0.0)
+    counted.times = 0
+    renewal = store.renew(dict.fromkeys(sessions, 1), 1.0)
+    assert (renewal.taken, renewal.unknown) == ([], [])
+    assert counted.times <= 3 * 3000
