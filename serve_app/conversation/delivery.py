@@ -54,11 +54,13 @@ class Delivery:
 
     def say(self, generation: int, text: str) -> None:
         """Asks the voice for a reply whose words are known."""
-        self._do(Say(generation, self._new_reply().number, text, self._sound))
+        reply = self._new_reply()
+        reply.is_scripted = True
+        self._do(Say(generation, reply.number, text, self._sound))
 
     def apologise(self, generation: int, reply: Playout, text: str) -> None:
         """The reply failed and goes on with an apology."""
-        reply.is_apology = True
+        reply.is_apology = reply.is_scripted = True
         self._do(Say(generation, reply.number, text, self._sound))
 
     def go_on(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
@@ -68,12 +70,12 @@ class Delivery:
         self.reply.number = self._replies
         self._do(Reply(generation, self.reply.number, chat, self._sound))
 
-    def repeat(self, pieces: Sequence[Piece], now_s: float) -> None:
+    def repeat(self, pieces: Sequence[Piece], is_all: bool, now_s: float) -> None:
         """Goes on with a reply that was interrupted by mere noise."""
         reply = self._new_reply()
         for piece in pieces:
             reply.add(piece, now_s)
-        reply.is_written = True
+        reply.is_written = is_all
 
     def commit(self) -> None:
         """The reply is given: its token is announced, unless `interrupt` has done so."""

@@ -139,6 +139,15 @@ class Floor:
         self.agent.ask(self.generation, chat or self.history.chat)
         return self.give_reply()
 
+    def ask_for_the_rest(self) -> None:
+        """Has the agent write what comes after all that there is of the reply."""
+        chat, said = self.history.chat, self.reply.text
+        if said:
+            chat = self.history.after_words(said, self.settings.continuation)
+        elif not self.history.awaits_reply:
+            chat = self.history.with_user(self.settings.continuation)
+        self.agent.go_on(self.generation, chat)
+
     def say(self, text: str) -> State:
         """The agent speaks these words."""
         self.agent.say(self.generation, text)
