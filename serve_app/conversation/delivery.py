@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from serve_app.conversation.budget import newest_within
 from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Reply, Say, Send
 from serve_app.conversation.events import Timer
 from serve_app.conversation.history import ChatMessage
@@ -30,6 +31,7 @@ class Delivery:
         do: Callable[[Effect], None],
     ) -> None:
         self._lead_s = settings.lead_ms / 1000
+        self._history_tokens = settings.history_tokens
         self._sound = sound
         self._new_token = new_token
         self._do = do
@@ -44,13 +46,12 @@ class Delivery:
     def ask(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
         """Asks the agent for a reply."""
         self.drop(generation)
-        self._do(Reply(generation, self._new_reply().number, chat, self._sound))
+        self._ask(generation, self._new_reply(), chat)
 
     def draft(self, generation: int, chat: tuple[ChatMessage, ...], answers: str) -> None:
         """Asks the agent for a reply to `answers`, which may not be all of the turn."""
         self.drop(generation)
-        reply = self._new_reply(answers)
-        self._do(Reply(generation, reply.number, chat, self._sound, is_draft=True))
+        self._ask(generation, self._new_reply(answers), chat, is_draft=True)
 
     def say(self, generation: int, text: str) -> None:
         """Asks the voice for a reply whose words are known."""
@@ -68,7 +69,7 @@ class Delivery:
         assert self.reply is not None
         self._replies += 1
         self.reply.number = self._replies
-        self._do(Reply(generation, self.reply.number, chat, self._sound))
+        self._ask(generation, self.reply, chat)
 
     def repeat(self, pieces: Sequence[Piece], is_all: bool, now_s: float) -> None:
         """Goes on with a reply that was interrupted by mere noise."""
@@ -149,6 +150,16 @@ class Delivery:
         self._do(Disarm(Timer.OUTPUT))
         self._do(Disarm(Timer.PLAYBACK))
         return reply
+
+    def _ask(
+        self,
+        generation: int,
+        reply: Playout,
+        chat: tuple[ChatMessage, ...],
+        is_draft: bool = False,
+    ) -> None:
+        chat = newest_within(chat, self._history_tokens)
+        self._do(Reply(generation, reply.number, chat, self._sound, is_draft))
 
     def _new_reply(self, answers: str = "") -> Playout:
         self._replies += 1
