@@ -5,6 +5,9 @@ import numpy as np
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from serve_app.protocol.messages import Samples
 
+_QUIET_SAMPLES = SAMPLE_RATE_HZ // 5
+"""200 ms, so that the closure of a "p" or "t" within a word does not count as quiet."""
+
 
 class AudioBuffer:
     """Keeps what may still be transcribed, and cuts what arrives into frames for the VAD."""
@@ -41,6 +44,14 @@ class AudioBuffer:
         """A copy of samples `start` to `end`, as far as they are here."""
         first, last = max(start, self._start), min(end, self._end)
         return self._store[first - self._start : max(first, last) - self._start].copy()
+
+    def quietest(self, start: int, end: int) -> int:
+        """The sample between `start` and `end` around which there is least sound."""
+        sound = np.square(self.cut(start, end)).cumsum(dtype=np.float64)
+        if len(sound) <= _QUIET_SAMPLES:
+            return end
+        levels = sound[_QUIET_SAMPLES:] - sound[:-_QUIET_SAMPLES]
+        return start + int(levels.argmin()) + _QUIET_SAMPLES // 2
 
     def forget_before(self, sample: int) -> None:
         """Frees what is older. Samples that were not cut into frames yet are always kept."""

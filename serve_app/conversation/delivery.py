@@ -63,10 +63,12 @@ class Delivery:
         """The reply failed and goes on with an apology."""
         reply.is_apology = reply.is_scripted = True
         self._do(Say(generation, reply.number, text, self._sound))
+        reply.begin_text()
 
     def go_on(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
         """Asks the agent for the rest of a reply that it has begun. What was said stays."""
         assert self.reply is not None
+        self.reply.begin_text()
         self._replies += 1
         self.reply.number = self._replies
         self._ask(generation, self.reply, chat)

@@ -30,6 +30,9 @@ from serve_app.protocol.messages import Samples
 _TAIL_MS = 160
 """How much after the last voiced frame is transcribed: a final consonant may outlast the VAD's
 judgement that there is speech."""
+_CUT_WITHIN = 6
+"""A very long utterance is cut within the last sixth of what a segment may have: within 5 s of 30
+there is a pause between words."""
 
 
 class Listener:
@@ -125,7 +128,7 @@ class Listener:
         """After each frame of the open turn: asks for its transcript, or takes that back."""
         if self._voice.is_voiced:
             self.reopen(turn)
-            self._cut_if_long(turn)
+            self._cut_if_long(turn, self._voice.judged_at)
         elif self.is_silent and not turn.is_soft_ended and self._is_enough(turn):
             self._soft_end(turn)
 
@@ -169,18 +172,23 @@ class Listener:
             self._soft_end(turn)
 
     def _soft_end(self, turn: Turn) -> None:
-        tail_end = self._voice.speech_end_at + samples(_TAIL_MS)
+        speech_end = self._voice.speech_end_at
+        self._cut_if_long(turn, speech_end)
+        tail_end = min(speech_end + samples(_TAIL_MS), turn.start + self._longest)
         due_ms = max(0, self._settings.end_silence_ms - self._voice.silence_ms)
         self._transcribe(turn, min(tail_end, self._voice.judged_at), due_ms)
         turn.is_soft_ended = True
 
-    def _cut_if_long(self, turn: Turn) -> None:
-        end = self._voice.judged_at
-        if end - turn.start >= samples(self._settings.max_utterance_ms):
-            self._transcribe(turn, end)
-            turn.start = end
-            turn.partial.begin(end)
-            self._audio.forget_before(end)
+    def _cut_if_long(self, turn: Turn, end: int) -> None:
+        """Has the beginning transcribed until what is left before `end` fits into one segment. The
+        cut is where the user is quietest, which is between two words if it can be."""
+        while end - turn.start > self._longest:
+            last = turn.start + self._longest
+            cut = self._audio.quietest(last - self._longest // _CUT_WITHIN, last)
+            self._transcribe(turn, cut)
+            turn.start = cut
+            turn.partial.begin(cut)
+            self._audio.forget_before(cut)
 
     def _transcribe(self, turn: Turn, end: int, due_ms: int = 0) -> None:
         audio = self._audio.cut(turn.start, end)
@@ -192,6 +200,11 @@ class Listener:
         onset = self._voice.onset_at
         start = self._voice.judged_at if onset is None else onset
         return max(0, start - samples(self._settings.pre_roll_ms))
+
+    @property
+    def _longest(self) -> int:
+        """Samples of a segment: the transcriber takes no more at once."""
+        return samples(self._settings.max_utterance_ms)
 
     @property
     def _soft_end_ms(self) -> int:

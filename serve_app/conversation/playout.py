@@ -1,6 +1,7 @@
 """One reply on its way to the client."""
 
 from collections import deque
+from dataclasses import replace
 
 from serve_app.conversation.ledger import HeardLedger
 from serve_app.conversation.open_reply import OpenReply
@@ -11,6 +12,9 @@ _MAX_WAITING_S = 600.0
 
 _SOON_S = 0.001
 """Sooner than this is now, since sums of fractions of a second are not exact."""
+
+_CLINGS = ",.;:!?)…"
+"""No space goes before these."""
 
 
 class Playout:
@@ -40,13 +44,31 @@ class Playout:
         self._ledger = HeardLedger()
         self._recorded_s = 0.0
         self._is_recorded_whole = False
+        self._is_cut = False
+        self._begins_anew = False
 
     def add(self, piece: Piece, now_s: float) -> None:
+        """Takes the next piece. Once one was too much, all that follow are dropped: a reply may
+        end early, but has no hole."""
         if self.audio_at_s is None and piece.audio:
             self.audio_at_s = now_s
-        if self._waiting_s < _MAX_WAITING_S:
-            self._waiting.append(piece)
-            self._waiting_s += piece.duration_s
+        self._is_cut = self._is_cut or self._waiting_s >= _MAX_WAITING_S
+        if self._is_cut:
+            return
+        if self._begins_anew and piece.text:
+            piece = replace(piece, text=_gap(self._last_text, piece.text) + piece.text)
+            self._begins_anew = False
+        self._waiting.append(piece)
+        self._waiting_s += piece.duration_s
+
+    def begin_text(self) -> None:
+        """The next piece begins a text of its own, which what is said so far knows nothing of."""
+        self._begins_anew = True
+
+    @property
+    def _last_text(self) -> str:
+        pieces = (*self._ledger.pieces, *self._waiting)
+        return next((piece.text for piece in reversed(pieces) if piece.text), "")
 
     @property
     def text(self) -> str:
@@ -115,3 +137,9 @@ class Playout:
     def unheard(self, now_s: float) -> list[Piece]:
         """All that is known of the reply and was not played yet."""
         return [*self._ledger.unheard(now_s), *self._waiting]
+
+
+def _gap(before: str, after: str) -> str:
+    """What goes between two texts."""
+    has_gap = not before or before[-1].isspace() or after[0].isspace() or after[0] in _CLINGS
+    return "" if has_gap else " "

@@ -39,27 +39,20 @@ class _Batch:
         return min(job.urgency_at(now_s) for job in self.jobs)
 
     def step(self) -> bool:
-        """Runs to the next `yield`. True at the end, when every job has its text or its error."""
+        """Runs to the next `yield`. True at the end, when every job has its text.
+
+        Raises what the engine raises.
+        """
         if not any(job.is_wanted for job in self.jobs):
             self._steps.close()
             return True
         try:
             next(self._steps)
         except StopIteration as done:
-            for job, text in zip(self.jobs, done.value, strict=True):
+            for job, text in list(zip(self.jobs, done.value, strict=True)):
                 job.text.set_result(text)
             return True
-        except Exception as error:
-            self.fail(error)
-            return True
         return False
-
-    def fail(self, error: Exception) -> None:
-        log.warning("a batch of %d transcriptions failed: %r", len(self.jobs), error)
-        if not isinstance(error, EngineError):
-            error = EngineError("stt", type(error).__name__)
-        for job in self.jobs:
-            job.text.set_exception(error)
 
 
 class TranscriptionWorker:
@@ -142,17 +135,36 @@ class TranscriptionWorker:
 
     def _run(self) -> None:
         while self._next():
-            batch = self._put_aside[-1]
             started_s = self._clock()
-            is_done = batch.step()
+            self._step(self._put_aside[-1])
             self._busy_s += self._clock() - started_s
-            if is_done:
-                self._put_aside.pop()
-                for job in batch.jobs:
-                    self._forget(job)
         gone = EngineUnavailable("stt", "the transcriber is shut down")
         for job in list(self._jobs.values()):
             job.text.set_exception(gone)
+
+    def _step(self, batch: _Batch) -> None:
+        try:
+            if not batch.step():
+                return
+        except Exception as error:
+            self._put_aside.pop()
+            self._fail(batch.jobs, error)
+        else:
+            self._put_aside.pop()
+            for job in batch.jobs:
+                self._forget(job)
+
+    def _fail(self, jobs: list[Job], error: Exception) -> None:
+        """Tries the jobs one by one: a job that cannot be done must not cost the others their
+        text, which other users wait for."""
+        log.warning("a batch of %d transcriptions failed: %r", len(jobs), error)
+        if len(jobs) > 1:
+            self._put_aside += [_Batch([job], self._transcribe) for job in reversed(jobs)]
+            return
+        is_known = isinstance(error, EngineError)
+        for job in jobs:
+            job.text.set_exception(error if is_known else EngineError("stt", type(error).__name__))
+            self._forget(job)
 
     def _next(self) -> bool:
         """Makes sure that the most urgent batch is the one to run; waits while there is none. False

@@ -148,6 +148,17 @@ def test_a_piece_longer_than_the_lead_waits_for_silence() -> None:
     assert len(playout.take(2.0, lead_s=1.0)) == 1
 
 
+def test_a_reply_that_is_too_long_ends_early_and_has_no_hole() -> None:
+    playout = Playout(1)
+    for minute in range(12):
+        playout.add(Piece(b"\1\0", f"{minute} ", 60.0), now_s=0.0)
+    said = [piece.text for piece in playout.take(0.0, lead_s=120.0)]
+    playout.add(Piece(b"\1\0", "late ", 60.0), now_s=0.0)
+    for now_s in range(60, 900, 60):
+        said += [piece.text for piece in playout.take(float(now_s), lead_s=120.0)]
+    assert said == [f"{minute} " for minute in range(10)]
+
+
 # --- words ---
 
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.settings import samples
+from serve_app.conversation.settings import FRAME_SAMPLES, samples
 from serve_app.conversation.states import REPLYING, State
 from serve_app.protocol.messages import ErrorNotice
 from tests.conversation.talk import SETTINGS, Talk
@@ -139,9 +140,41 @@ def test_a_very_long_utterance_is_cut_without_losing_a_sample() -> None:
     assert talk.machine.state is State.LISTENING
     talk.silence(480)
     parts = talk.all(ef.Transcribe)
-    assert all(len(part.samples) <= samples(3200 + 32) for part in parts)
+    assert all(len(part.samples) <= samples(3200) for part in parts)
     joined = np.concatenate([part.samples for part in parts])
     assert np.all(np.diff(joined) >= 0) and np.all(np.diff(joined) <= 1)
     for part in reversed(parts[1:]):
         talk.do(ev.Transcribed(part.generation, part.segment, f"part{part.segment}"))
     assert talk.chat()[-1] == ("user", " ".join(["one", *(f"part{p.segment}" for p in parts[1:])]))
+
+
+@pytest.mark.parametrize("pause_ms", [32, 64, 96, 192, 1568])
+@pytest.mark.parametrize("speech_ms", range(2560, 3200, 64))
+def test_no_segment_is_longer_than_the_transcriber_takes(speech_ms: int, pause_ms: int) -> None:
+    """Wherever it ends: in speech, in a pause, or in silence that belongs to it."""
+    longest_ms = 3000
+    talk = Talk(replace(SETTINGS, max_utterance_ms=longest_ms))
+    talk.greet()
+    talk.speech(speech_ms)
+    talk.silence(pause_ms)
+    talk.speech(960)
+    talk.silence(1600)
+    kept = {effect.segment: effect.samples for effect in talk.all(ef.Transcribe)}
+    for cancelled in talk.all(ef.CancelSegment):
+        kept.pop(cancelled.segment, None)
+    assert max(map(len, kept.values())) <= samples(longest_ms)
+    joined = np.concatenate(list(kept.values()))
+    assert set(np.diff(joined)) <= {0, 1}, "no sample is lost"
+
+
+def test_a_very_long_utterance_is_cut_where_the_user_is_quiet() -> None:
+    talk = Talk(replace(SETTINGS, max_utterance_ms=3200))
+    talk.greet()
+    loud, quiet = (np.full(FRAME_SAMPLES, level, dtype=np.float32) for level in (0.5, 0.01))
+    for frame in range(250):
+        talk.do(ev.AudioReceived(quiet if frame % 16 < 8 else loud))
+        talk.do(ev.VoiceActivity(0.9))
+    parts = talk.all(ef.Transcribe)
+    assert len(parts) >= 2
+    for part in parts:
+        assert np.all(part.samples[-samples(64) :] == quiet[0]), "in the middle of a pause"

@@ -6,7 +6,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.states import REPLYING, State
-from serve_app.protocol.messages import AgentAudio, ErrorNotice, Metrics, Token
+from serve_app.protocol.messages import AgentAudio, ErrorNotice, Metrics, Token, Transcript
 from tests.conversation.talk import Talk
 
 
@@ -117,3 +117,38 @@ def test_every_reply_has_its_own_token(talk: Talk) -> None:
     tokens = [audio.token for audio in talk.sent(AgentAudio)]
     assert tokens == ["token001", "token001", "token002", "token002"]
     assert talk.sent(Token) == [Token("token001"), Token("token002")]
+
+
+# --- texts that meet in one reply ---
+
+
+def heard_in_all(talk: Talk) -> list[str]:
+    """What the client is told that it heard of the agent, once everything was played."""
+    talk.reply_ends()
+    talk.silence(9600)
+    return [message.text for message in talk.sent(Transcript) if message.role == "agent"]
+
+
+def test_an_apology_does_not_stick_to_what_was_said_before(talk: Talk) -> None:
+    talk.open()
+    talk.says("The answer is", 1.0)
+    talk.do(ev.ReplyFailed(*talk.reply, "llm", "it died"))
+    talk.says("Sorry, something went wrong.", 1.0)
+    assert heard_in_all(talk) == ["The answer is Sorry, something went wrong."]
+
+
+def test_the_rest_of_a_declined_draft_does_not_stick_to_its_beginning(talk: Talk) -> None:
+    talk.open()
+    talk.says("Let me check that.", 1.0)
+    talk.do(ev.DraftDeclined(*talk.reply))
+    talk.says("It is five.", 1.0)
+    assert heard_in_all(talk) == ["Let me check that. It is five."]
+
+
+@pytest.mark.parametrize(("said", "rest"), [("Well ", "then."), ("Well", " then."), ("Well", ".")])
+def test_texts_that_fit_stay_as_they_are(talk: Talk, said: str, rest: str) -> None:
+    talk.open()
+    talk.says(said, 1.0)
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "it died"))
+    talk.says(rest, 1.0)
+    assert heard_in_all(talk) == [said + rest]

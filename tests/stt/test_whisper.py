@@ -79,6 +79,14 @@ def test_a_full_window_of_thirty_seconds(engine: WhisperEngine) -> None:
     assert word_error_rate(expected, texts_of(engine, whole)[0]) <= 0.15
 
 
+def test_the_beginning_of_a_phrase_is_not_left_out(engine: WhisperEngine) -> None:
+    """Whisper with timestamps leaves it to the next window: 10 words here."""
+    first, *others = [name for name in TRANSCRIPTS if name.startswith("librivox")]
+    speech = np.concatenate([clip(name) for name in (first, *others, first)])
+    (text,) = texts_of(engine, speech[: round(28.66 * SAMPLE_RATE_HZ)])
+    assert text.endswith("then leisure to consider how"), text
+
+
 def test_a_runaway_is_decoded_again_in_the_full_window(exact: WhisperEngine) -> None:
     """Decoded in its own window only, this clip says `5` 24 times."""
     texts = texts_of(exact, clip("cards_003"), clip("cards_004"))

@@ -33,7 +33,7 @@ class Engine:
                 self.is_at_work.set()
                 while not self.may_go_on.is_set():
                     yield
-            if utterances[0].hint == "fails":
+            if any(utterance.hint == "fails" for utterance in utterances):
                 raise MemoryError
             yield
         except GeneratorExit:
@@ -154,6 +154,19 @@ def test_an_engine_that_fails_fails_its_batch_only(
     error = ask(worker, "bad", hint="fails").text.exception(WITHIN_S)
     assert isinstance(error, EngineError) and str(error) == "stt: MemoryError"
     assert text_of(ask(worker, "good")) == "good"
+
+
+def test_a_job_that_cannot_be_done_fails_alone_in_its_batch(
+    worker: TranscriptionWorker, engine: Engine
+) -> None:
+    begin(worker, engine, FINAL)
+    good, bad = ask(worker, "good"), ask(worker, "bad", hint="fails")
+    engine.may_go_on.set()
+    assert text_of(good) == "good"
+    assert str(bad.text.exception(WITHIN_S)) == "stt: MemoryError"
+    begun = [line for line in engine.log if line.startswith("begin")]
+    assert begun == ["begin slow", "begin good+bad", "begin good", "begin bad"]
+    assert text_of(ask(worker, "bad")) == "bad", "it may be asked for again"
 
 
 def test_closing_fails_what_is_left(engine: Engine) -> None:

@@ -33,6 +33,11 @@ class Transcript:
         return not self.ended and len(self.written) >= self._limit
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether the model has left out the end of the speech."""
+        return False
+
+    @property
     def done(self) -> bool:
         return self.ended or self.capped or self._abandoned.is_set()
 
@@ -68,6 +73,14 @@ class TimedTranscript(Transcript):
         super().__init__(tokens, utterance, limit)
         self._stop_at_s = utterance.duration_s - _STOP_BEFORE_END_S
         self._last = tokens.first_timestamp
+
+    @property
+    def is_cut_short(self) -> bool:
+        """For a phrase that goes on after the window, Whisper was trained to write only where it
+        starts. It also does so for speech that ends in the middle of a phrase."""
+        first = self._tokens.first_timestamp
+        ends_with_start = len(self.written) > 2 and min(self.written[-3:-1]) >= first
+        return ends_with_start and self.written[-1] == self._tokens.end_of_text
 
     def restrict(self, logits: Tensor) -> None:
         """Timestamps never decrease, and come in pairs: end of a phrase, start of the next."""

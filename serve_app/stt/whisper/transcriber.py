@@ -115,14 +115,18 @@ class WhisperEngine:
         hint = self._hint(speech[0]) if len(speech) == 1 else []
         heard = yield from self._hear(speech, window_s)
         rows = yield from self._decoder.timed(heard, speech, hint)
-        runaways = [i for i, row in enumerate(rows) if row.capped or is_doubled(self._written(row))]
-        if runaways:
-            retried = [speech[i] for i in runaways]
+        wrong = [i for i, row in enumerate(rows) if self._is_wrong(row)]
+        if wrong:
+            retried = [speech[i] for i in wrong]
             heard = yield from self._hear(retried, WHISPER_WINDOW_S)
             again = yield from self._decoder.plain(heard, retried)
-            for i, row in zip(runaways, again, strict=True):
+            for i, row in zip(wrong, again, strict=True):
                 rows[i] = row
         return rows
+
+    def _is_wrong(self, row: Transcript) -> bool:
+        """Whether the transcript says more than was said, or less."""
+        return row.capped or row.is_cut_short or is_doubled(self._written(row))
 
     def _hint(self, utterance: Utterance) -> list[int]:
         if not utterance.hint:
