@@ -121,7 +121,8 @@ def _dismiss_overlap(floor: Floor) -> None:
 
 def _interrupt(floor: Floor) -> State:
     reply = _stop_reply(floor)
-    floor.turn.displaced = Interrupted(tuple(reply.unheard(floor.now_s)))
+    unheard = tuple(reply.unheard(floor.now_s))
+    floor.turn.displaced = Interrupted(unheard, is_all=reply.is_written or reply.is_scripted)
     return floor.listen_on()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from serve_app.conversation.budget import newest_within
 from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Reply, Say, Send
 from serve_app.conversation.events import Timer
 from serve_app.conversation.history import ChatMessage
@@ -30,6 +31,7 @@ class Delivery:
         do: Callable[[Effect], None],
     ) -> None:
         self._lead_s = settings.lead_ms / 1000
+        self._history_tokens = settings.history_tokens
         self._sound = sound
         self._new_token = new_token
         self._do = do
@@ -44,21 +46,22 @@ class Delivery:
     def ask(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
         """Asks the agent for a reply."""
         self.drop(generation)
-        self._do(Reply(generation, self._new_reply().number, chat, self._sound))
+        self._ask(generation, self._new_reply(), chat)
 
     def draft(self, generation: int, chat: tuple[ChatMessage, ...], answers: str) -> None:
         """Asks the agent for a reply to `answers`, which may not be all of the turn."""
         self.drop(generation)
-        reply = self._new_reply(answers)
-        self._do(Reply(generation, reply.number, chat, self._sound, is_draft=True))
+        self._ask(generation, self._new_reply(answers), chat, is_draft=True)
 
     def say(self, generation: int, text: str) -> None:
         """Asks the voice for a reply whose words are known."""
-        self._do(Say(generation, self._new_reply().number, text, self._sound))
+        reply = self._new_reply()
+        reply.is_scripted = True
+        self._do(Say(generation, reply.number, text, self._sound))
 
     def apologise(self, generation: int, reply: Playout, text: str) -> None:
         """The reply failed and goes on with an apology."""
-        reply.is_apology = True
+        reply.is_apology = reply.is_scripted = True
         self._do(Say(generation, reply.number, text, self._sound))
         reply.begin_text()
 
@@ -68,14 +71,14 @@ class Delivery:
         self.reply.begin_text()
         self._replies += 1
         self.reply.number = self._replies
-        self._do(Reply(generation, self.reply.number, chat, self._sound))
+        self._ask(generation, self.reply, chat)
 
-    def repeat(self, pieces: Sequence[Piece], now_s: float) -> None:
+    def repeat(self, pieces: Sequence[Piece], is_all: bool, now_s: float) -> None:
         """Goes on with a reply that was interrupted by mere noise."""
         reply = self._new_reply()
         for piece in pieces:
             reply.add(piece, now_s)
-        reply.is_written = True
+        reply.is_written = is_all
 
     def commit(self) -> None:
         """The reply is given: its token is announced, unless `interrupt` has done so."""
@@ -149,6 +152,16 @@ class Delivery:
         self._do(Disarm(Timer.OUTPUT))
         self._do(Disarm(Timer.PLAYBACK))
         return reply
+
+    def _ask(
+        self,
+        generation: int,
+        reply: Playout,
+        chat: tuple[ChatMessage, ...],
+        is_draft: bool = False,
+    ) -> None:
+        chat = newest_within(chat, self._history_tokens)
+        self._do(Reply(generation, reply.number, chat, self._sound, is_draft))
 
     def _new_reply(self, answers: str = "") -> Playout:
         self._replies += 1

@@ -10,6 +10,7 @@ the floor as their first argument. What gives the floor away returns the state t
 from collections.abc import Callable
 
 from serve_app.conversation import events as ev
+from serve_app.conversation.budget import newest_within
 from serve_app.conversation.delivery import Delivery
 from serve_app.conversation.effects import Arm, Cancel, CloseSocket, Disarm, Effect, Send
 from serve_app.conversation.events import Timer
@@ -129,6 +130,7 @@ class Floor:
     def commit_turn(self, text: str) -> None:
         """The user has said this."""
         self.history.add_user(text)
+        self.history.keep(newest_within(self.history.chat, self.settings.history_tokens))
         self.record()
         self.notify(Transcript(self.generation, "user", text), "transcript")
 
@@ -138,6 +140,15 @@ class Floor:
         """The agent answers what is in the history, or `chat`."""
         self.agent.ask(self.generation, chat or self.history.chat)
         return self.give_reply()
+
+    def ask_for_the_rest(self) -> None:
+        """Has the agent write what comes after all that there is of the reply."""
+        chat, said = self.history.chat, self.reply.text
+        if said:
+            chat = self.history.after_words(said, self.settings.continuation)
+        elif not self.history.awaits_reply:
+            chat = self.history.with_user(self.settings.continuation)
+        self.agent.go_on(self.generation, chat)
 
     def say(self, text: str) -> State:
         """The agent speaks these words."""

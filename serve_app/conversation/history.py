@@ -65,8 +65,8 @@ class History:
         if greeting:
             self._messages.append(ChatMessage("user", greeting))
 
-    def resume(self, messages: tuple[ChatMessage, ...]) -> None:
-        """Goes on with what was said before."""
+    def keep(self, messages: tuple[ChatMessage, ...]) -> None:
+        """Goes on with these, which are all or the newest of them, or what was said before."""
         self._messages = list(messages)
 
     def add_user(self, text: str) -> None:

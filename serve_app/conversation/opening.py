@@ -39,7 +39,7 @@ def _resume(floor: Floor, record: Record, played: ev.Played | None) -> State:
     """Goes on where the conversation was: a turn whose answer nobody heard is answered now."""
     floor.generation = record.generation + 1
     floor.agent.tokens_issued = record.tokens_issued
-    floor.history.resume(record.history)
+    floor.history.keep(record.history)
     reply = record.reply
     if reply is None:
         return _speak_or_wait(floor)

@@ -29,6 +29,8 @@ class Playout:
         self.is_idle_prompt = False
         """It asks the user whether they are still there."""
         self.is_apology = False
+        self.is_scripted = False
+        """Its words were not left to the agent: only the voice was asked for."""
         self.is_written = False
         """No more pieces will come."""
         self.text_at_s: float | None = None

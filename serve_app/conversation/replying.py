@@ -40,7 +40,7 @@ def reply_failed(floor: Floor, event: ev.ReplyFailed) -> State:
         return floor.state  # it has ended: nothing is missing
     if event.stage == "agent" and floor.history.awaits_reply and not reply.is_second_try:
         reply.is_second_try = True
-        _ask_for_the_rest(floor)
+        floor.ask_for_the_rest()
         return floor.state
     floor.tell_error(event.stage, event.message)
     apology = floor.settings.apology
@@ -54,15 +54,7 @@ def reply_failed(floor: Floor, event: ev.ReplyFailed) -> State:
 def declined_late(floor: Floor, event: ev.DraftDeclined) -> None:
     """The turn ended before the draft was declined. What it said may have been heard."""
     if not floor.reply.is_written:
-        _ask_for_the_rest(floor)
-
-
-def _ask_for_the_rest(floor: Floor) -> None:
-    """Has the rest of the reply written, after what there is of it."""
-    chat = floor.history.chat
-    if said := floor.reply.text:
-        chat = floor.history.after_words(said, floor.settings.continuation)
-    floor.agent.go_on(floor.generation, chat)
+        floor.ask_for_the_rest()
 
 
 # --- playback ---

@@ -92,6 +92,11 @@ class TurnSettings:
     """How far the output runs ahead of its playback. A hold cannot take this back; a shorter
     network hiccup is not heard."""
 
+    # --- what the agent is sent ---
+    history_tokens: int = 6000
+    """The most that a chat costs the LLM, by estimate (`conversation.budget`), with the system
+    prompt: the oldest exchanges are left out. Fits a context of 8,192 tokens with the reply."""
+
     # --- greeting, failure, silence ---
     greeting: str = "Hello!"
     """What the agent is told that the user said, so that it speaks first (as Echo does)."""
@@ -131,6 +136,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "interrupt_words": (1, 20),
     "hold_ms": (100, 10_000),
     "lead_ms": (100, 60_000),
+    "history_tokens": (200, 10_000_000),
     "idle_prompt_ms": (0, 3_600_000),
     "idle_close_ms": (0, 3_600_000),
 }

@@ -14,6 +14,8 @@ class Interrupted:
 
     unheard: tuple[Piece, ...]
     """The rest of that reply, which is said after all when the turn turns out to be noise."""
+    is_all: bool
+    """Whether the reply was complete. If not, the agent is asked for what comes after that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,43 @@ error      an event with an error, as providers send when they fail half way
 """
 
 
+TOO_LONG: Mapping[str, tuple[int, Mapping[str, Any]]] = {
+    "openai": (
+        400,
+        {
+            "message": "This model's maximum context length is 8192 tokens. However, your messages"
+            " resulted in 9000 tokens.",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": "context_length_exceeded",
+        },
+    ),
+    "vllm": (
+        400,
+        {
+            "message": "'max_tokens' or 'max_completion_tokens' is too large: 400. This model's"
+            " maximum context length is 8192 tokens and your request has 8000 input tokens.",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    "llama.cpp": (
+        400,
+        {
+            "message": "the request exceeds the available context size, try increasing it",
+            "type": "exceed_context_size_error",
+            "code": 400,
+        },
+    ),
+    "mistral": (
+        400,
+        {"message": "Prompt contains 9000 tokens, too large for model with 8192 maximum context"
+         " length", "type": "invalid_request_prompt", "code": "3051"},
+    ),
+}  # fmt: skip
+"""How servers say that a chat does not fit into the context of the model: status and error."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """How requests are answered."""
@@ -68,6 +105,9 @@ class Script:
     one with the results of the first, and so on."""
     tool_finish: str = "tool_calls"
     """The finish_reason of these: some servers say `stop`."""
+    longest_chat: int | None = None
+    """A chat of more messages is refused, by one of the names in TOO_LONG."""
+    refusal_of_long_chats: str = "openai"
     heeds_tool_choice: bool = True
     """Whether `tool_choice: none` is obeyed."""
 
@@ -99,6 +139,10 @@ class FakeOpenAi(HttpFake):
 async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter) -> bool:
     if script.is_mute:
         await asyncio.Event().wait()
+    if script.longest_chat is not None and len(request.body["messages"]) > script.longest_chat:
+        status, refusal = TOO_LONG[script.refusal_of_long_chats]
+        await write(writer, response(status, json.dumps({"error": refusal}).encode()))
+        return True
     if script.status != 200:
         error = {"message": json.dumps(request.body), "code": script.error_code}
         body = json.dumps({"error": error}).encode()

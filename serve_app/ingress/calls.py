@@ -9,8 +9,8 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.agent.parts import ReplyPart
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
-from serve_app.errors import EngineTimeout
-from serve_app.ingress.handle_calls import ask_within, engine_error, hedged
+from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.ingress.handle_calls import ask_within, engine_error, hedged, is_cancelled
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
 from serve_app.settings.agent import AgentSettings
@@ -104,6 +104,10 @@ class ReplyCall:
             return None
         except TimeoutError:
             raise EngineTimeout("agent", "the reply stopped coming") from None
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            raise EngineUnavailable("agent", "the call was cancelled") from None
         except Exception as error:
             raise engine_error("agent", error) from error
 

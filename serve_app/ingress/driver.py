@@ -12,6 +12,7 @@ queue.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from starlette.websockets import WebSocket
@@ -94,8 +95,7 @@ class Driver:
             self._services.batcher.remove(self._voice)
             self._timers.disarm_all()
             await _end([reader, writer, *self._work.tasks])
-            if self._event_log is not None:
-                self._event_log.close()
+            self._close_log()
             if self._lease is not None:
                 self._services.leases.remove(self._lease)
                 await self._lease.end(is_kept=may_come_back(self._closed_with))
@@ -119,8 +119,13 @@ class Driver:
                 self._carry_out(effect)
         except Exception:
             # The caller may be a loop that serves all sessions, which must not end with this one.
-            log.exception("session %s failed", self._session)
-            self.fail(VoiceError("the server failed: connect again"))
+            self._fail_unexpectedly()
+
+    def _fail_unexpectedly(self) -> None:
+        """To be called where an exception is handled. Without this, a session whose reader or
+        writer has ended would be deaf or mute and keep its place."""
+        log.exception("session %s failed", self._session)
+        self.fail(VoiceError("the server failed: connect again"))
 
     def fail(self, error: VoiceError) -> None:
         """Ends the session with the error's close code."""
@@ -148,10 +153,15 @@ class Driver:
             self.leave()
         except VoiceError as error:
             self.fail(error)
+        except Exception:
+            self._fail_unexpectedly()
 
     async def _write(self) -> None:
-        if not await self._socket.write():
-            self.leave()
+        try:
+            if not await self._socket.write():
+                self.leave()
+        except Exception:
+            self._fail_unexpectedly()
 
     async def _receive(self, message: ClientMessage) -> None:
         """Raises VoiceError."""
@@ -168,6 +178,13 @@ class Driver:
             self._event_log.write(now_s, event, effects)
         except OSError as error:
             log.warning("the event log of session %s ends here: %s", self._session, error)
+            self._close_log()
+
+    def _close_log(self) -> None:
+        """A full disk ends the log only: what it could not take yet fails again at the close."""
+        if self._event_log is not None:
+            with suppress(OSError):
+                self._event_log.close()
             self._event_log = None
 
     # --- effects ---

@@ -70,16 +70,22 @@ async def _first_success(tries: list[asyncio.Task[T]]) -> T:
 
 
 async def _cancelling(stage: str, response: Any) -> Any:
-    """Cancels the call together with its caller. Serve also cancels calls by itself, such as those
-    of a request that has ended. That is an error here: a cancellation would end the caller."""
+    """Cancels the call together with its caller. A call that Serve cancels by itself is an error
+    here: as a cancellation it would end the caller."""
     try:
         return await response
     except asyncio.CancelledError:
-        caller = asyncio.current_task()
-        if caller is not None and not caller.cancelling():
+        if not is_cancelled():
             raise EngineUnavailable(stage, "the call was cancelled") from None
         response.cancel()
         raise
+
+
+def is_cancelled() -> bool:
+    """Whether a CancelledError that was caught is meant for the task that runs here. Serve cancels
+    calls by itself, too, such as those of a request that has ended."""
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
 
 
 def _is_unavailable(error: Exception) -> bool:

@@ -6,8 +6,10 @@ frames a second and session.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 import numpy as np
 
@@ -16,8 +18,12 @@ from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.protocol.messages import Samples
 from serve_app.vad.jobs import VadAnswer, VadJob, new_row
 
+log = logging.getLogger(__name__)
+
 Detect = Callable[[list[VadJob]], Awaitable[list[VadAnswer]]]
 
+_RETRY_S = 0.25
+"""Between two calls, the first of which failed."""
 _MAX_WAITING_FRAMES = 640
 """20 s of one session: more means that the VAD has not answered for that long."""
 _FRAMES_PER_STREAM = 64
@@ -39,13 +45,20 @@ class VoiceStream:
     ) -> None:
         self.deliver = deliver
         self.fail = fail
-        self.row = new_row()
         self.waiting: deque[Samples] = deque()
+        self._row = new_row()
 
-    def take(self, most: int) -> VadJob:
-        """A job of at most `most` of the waiting frames, of which there must be one."""
-        count = min(len(self.waiting), most)
-        return VadJob(self.row, np.stack([self.waiting.popleft() for _ in range(count)]))
+    def job(self, most: int) -> VadJob:
+        """At most `most` of the waiting frames, of which there must be one. They go on waiting
+        until `take` has their answer."""
+        return VadJob(self._row, np.stack(list(islice(self.waiting, most))))
+
+    def take(self, answer: VadAnswer) -> None:
+        """The answer to the last job."""
+        self._row = answer.row
+        for _ in answer.probabilities:
+            self.waiting.popleft()
+        self.deliver([float(p) for p in answer.probabilities])
 
 
 class VoiceActivityBatcher:
@@ -55,6 +68,8 @@ class VoiceActivityBatcher:
         self._detect = detect
         self._streams: set[VoiceStream] = set()
         self._work = asyncio.Event()
+        self._is_away = False
+        """No VAD answered the last call."""
 
     def add(self, stream: VoiceStream) -> None:
         self._streams.add(stream)
@@ -86,13 +101,29 @@ class VoiceActivityBatcher:
 
     async def _call(self, streams: list[VoiceStream]) -> None:
         most = min(_FRAMES_PER_STREAM, _FRAMES_PER_CALL // len(streams))
-        jobs = [stream.take(most) for stream in streams]
         try:
-            answers = await self._detect(jobs)
+            answers = await self._detect([stream.job(most) for stream in streams])
         except EngineError as error:
-            for stream in streams:
-                stream.fail(error)
+            await self._failed(streams, error)
             return
+        if self._is_away:
+            log.warning("the VAD answers again")
+            self._is_away = False
         for stream, answer in zip(streams, answers, strict=True):
-            stream.row = answer.row
-            stream.deliver([float(p) for p in answer.probabilities])
+            stream.take(answer)
+
+    async def _failed(self, streams: list[VoiceStream], error: EngineError) -> None:
+        """A VAD that is away for a moment finds the frames waiting. A call that fails whenever it
+        is made fails for one session only."""
+        if error.retryable:
+            if not self._is_away:
+                log.warning("the frames of all sessions wait for a VAD: %s", error)
+            self._is_away = True
+            await asyncio.sleep(_RETRY_S)
+        elif len(streams) > 1:
+            for stream in streams:
+                await self._call([stream])
+        else:
+            (stream,) = streams
+            stream.fail(error)
+            stream.waiting.clear()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from serve_app.conversation import effects as ef
+from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.states import State
 from serve_app.protocol.messages import AgentAudio, Interrupt
 from tests.conversation.score import Models, Noise, Says, Score
@@ -140,3 +141,31 @@ def test_no_audio_of_a_dead_reply_is_sent() -> None:
     sounds = [Says(2.9 + i, 3.4 + i, "Stop it.") for i in range(0, 12, 2)]
     score = story(*sounds, models=slow, until_s=25)
     assert score.client.stale == 0
+
+
+def test_after_a_long_noise_the_agent_also_says_what_it_had_not_written_yet() -> None:
+    """What was made of the reply before it was cancelled is said again, and then the rest."""
+
+    def answer(chat: tuple[ChatMessage, ...]) -> str:
+        if chat[-1].content != SETTINGS.continuation:
+            return STORY
+        said = chat[-2].content
+        assert chat[-2].role == "assistant" and STORY.startswith(said)
+        return STORY.removeprefix(said)
+
+    slow = Models(seconds_per_second=0.9)
+    score = story(Noise(4.0, 5.2), until_s=20, models=slow, answer=answer)
+    assert len(score.sent(Interrupt)) == 1
+    said = " ".join(line.removeprefix("agent: ") for line in score.talk if "agent" in line)
+    assert said.split() == STORY.split()
+    assert SETTINGS.continuation not in [m.content for m in score.last_record.history]
+    assert score.machine.state is State.WAITING
+
+
+def test_a_greeting_that_noise_interrupts_is_not_continued_by_the_llm() -> None:
+    """Its words are the client's."""
+    slow = Models(seconds_per_second=0.9)
+    score = Score([Noise(1.0, 2.2)], greeting=STORY, models=slow, settings=SETTINGS).play(20)
+    assert len(score.sent(Interrupt)) == 1
+    assert not score.asked(ef.Reply)
+    assert score.machine.state is State.WAITING

@@ -120,7 +120,7 @@ async def test_no_answer_in_time_is_a_timeout() -> None:
 class Parts:
     """In the place of Serve's streaming response: what it gives, then an error or silence."""
 
-    def __init__(self, *parts: Began | Piece, ending: Exception | None = None) -> None:
+    def __init__(self, *parts: Began | Piece, ending: BaseException | None = None) -> None:
         self._parts, self._ending = list(parts), ending
         self.is_cancelled = False
 
@@ -157,11 +157,12 @@ DECLINED = RayTaskError("reply", "Traceback", DraftDeclined("the reply needs a t
         (ActorDiedError(), EngineUnavailable),
         (DECLINED.as_instanceof_cause(), DraftDeclined),
         (RuntimeError("Unexpected error"), EngineError),
+        (asyncio.CancelledError(), EngineUnavailable),
     ],
-    ids=["silence", "death", "declined", "unexpected"],
+    ids=["silence", "death", "declined", "unexpected", "cancelled by Serve"],
 )
 async def test_a_reply_gives_its_parts_and_then_its_error(
-    ending: Exception | None, raised: type[Exception]
+    ending: BaseException | None, raised: type[Exception]
 ) -> None:
     piece = Piece(b"", "Hm.", 0.0)
     call = agent(Parts(Began(), piece, ending=ending), 0.01).say("Hm.", ANY_SOUND)

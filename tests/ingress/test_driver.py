@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import msgpack
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from starlette.websockets import WebSocket
 
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
-from serve_app.errors import EngineUnavailable
+from serve_app.errors import EngineError
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import may_come_back
@@ -71,7 +71,7 @@ class Replica:
 
     async def _detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
         if self.vad_fails:
-            raise EngineUnavailable("vad", "no answer")
+            raise EngineError("vad", "ValueError")
         return [VadAnswer(job.row, job.frames[:, 0]) for job in jobs]
 
     @property
@@ -79,13 +79,13 @@ class Replica:
         return list(self.stores.stores[OWN].entries)
 
     @asynccontextmanager
-    async def client(self, name: str) -> AsyncIterator[Client]:
+    async def client(self, name: str, event_log: Any = None) -> AsyncIterator[Client]:
         client = Client()
         socket = WebSocket({"type": "websocket"}, client.sends.get, client.gets.put)
         client.sends.put_nowait({"type": "websocket.connect"})
         await socket.accept()
         await client.next()
-        client.driver = Driver(name, socket, self.services, TurnSettings())
+        client.driver = Driver(name, socket, self.services, TurnSettings(), event_log)
         client.session = asyncio.create_task(client.driver.run(open_timeout_s=30.0))
         yield client
         client.driver.leave()
@@ -161,3 +161,30 @@ async def test_a_mistake_of_ours_ends_one_session_and_no_other(
         whole.send(AUDIO)
         whole.send({"type": "close"})
         assert await whole.close_code() == 1000
+
+
+@pytest.mark.parametrize("task", ["read", "write"])
+async def test_a_session_without_its_reader_or_writer_ends(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """It would keep its place, deaf or mute."""
+    broken = AsyncMock(side_effect=ZeroDivisionError)
+    monkeypatch.setattr(f"serve_app.ingress.socket.ClientSocket.{task}", broken)
+    async with replica.client("a") as client:
+        async with asyncio.timeout(DEADLINE_S + 1):
+            await client.session
+        assert client.driver.is_over
+
+
+async def test_a_full_disk_under_the_event_log_ends_the_log_only(replica: Replica) -> None:
+    event_log = Mock()
+    event_log.write.side_effect = event_log.close.side_effect = OSError("no space left")
+    async with replica.client("a", event_log) as client:
+        client.send(OPEN)
+        assert (await client.next())["type"] == "session"
+        await replica.stores.has_saved.wait()
+        client.send({"type": "close"})
+        assert await client.close_code() == 1000
+        await client.session
+    assert event_log.write.call_count == event_log.close.call_count == 1
+    assert replica.kept == [], "the lease ended"

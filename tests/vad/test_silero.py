@@ -4,15 +4,13 @@ import asyncio
 
 import numpy as np
 import pytest
-from ray import cloudpickle
-from ray.serve._private.constants import RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH
 
 from serve_app.conversation.settings import FRAME_SAMPLES
-from serve_app.errors import EngineError, EngineTimeout
-from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
+from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.messages import Samples
 from serve_app.vad.jobs import VadAnswer, VadJob, new_row
 from serve_app.vad.silero import SileroVad
+from tests.ingress.streams import Listener
 from tests.speech import clip
 
 pytestmark = pytest.mark.models
@@ -56,26 +54,6 @@ def test_the_row_carries_a_session_from_call_to_call(vad: SileroVad) -> None:
     assert np.array_equal(np.concatenate(parts), alone(vad, clip("go_forward")))
 
 
-class Listener:
-    """Collects what the batcher delivers for one session."""
-
-    def __init__(self, expected: int) -> None:
-        self.probabilities: list[float] = []
-        self.failures: list[EngineError] = []
-        self.done = asyncio.Event()
-        self._expected = expected
-        self.stream = VoiceStream(self._deliver, self._fail)
-
-    def _deliver(self, probabilities: list[float]) -> None:
-        self.probabilities += probabilities
-        if len(self.probabilities) >= self._expected:
-            self.done.set()
-
-    def _fail(self, error: EngineError) -> None:
-        self.failures.append(error)
-        self.done.set()
-
-
 async def test_the_batcher_keeps_one_call_in_flight_and_every_session_in_order(
     vad: SileroVad,
 ) -> None:
@@ -107,55 +85,3 @@ async def test_the_batcher_keeps_one_call_in_flight_and_every_session_in_order(
         )
     assert most == 1
     running.cancel()
-
-
-async def test_a_failed_call_fails_its_sessions_and_no_others() -> None:
-    async def detect(jobs: list[VadJob]) -> list[VadAnswer]:
-        raise EngineTimeout("vad", "no answer")
-
-    batcher = VoiceActivityBatcher(detect)
-    running = asyncio.create_task(batcher.run())
-    waiting, silent = Listener(1), Listener(1)
-    for listener in (waiting, silent):
-        batcher.add(listener.stream)
-    batcher.push(waiting.stream, np.zeros(FRAME_SAMPLES, dtype=np.float32))
-    async with asyncio.timeout(5):
-        await waiting.done.wait()
-    assert [error.stage for error in waiting.failures] == ["vad"]
-    assert not silent.failures and not running.done()
-    running.cancel()
-
-
-@pytest.mark.parametrize("sessions", [1, 100, 600])
-async def test_all_sessions_catch_up_with_calls_that_serve_takes(sessions: int) -> None:
-    """100 sessions that are 2 s behind are 12 MiB; Serve's gRPC takes 4."""
-    sizes: list[int] = []
-
-    async def detect(jobs: list[VadJob]) -> list[VadAnswer]:
-        sizes.append(len(cloudpickle.dumps(jobs)))
-        return [VadAnswer(job.row, job.frames[:, 0]) for job in jobs]
-
-    behind = 64
-    batcher = VoiceActivityBatcher(detect)
-    listeners = [Listener(behind) for _ in range(sessions)]
-    order = np.arange(behind, dtype=np.float32)
-    for listener in listeners:
-        batcher.add(listener.stream)
-        batcher.push(listener.stream, np.repeat(order, FRAME_SAMPLES))
-    running = asyncio.create_task(batcher.run())
-    async with asyncio.timeout(20):
-        await asyncio.gather(*(listener.done.wait() for listener in listeners))
-    running.cancel()
-    assert all(listener.probabilities == order.tolist() for listener in listeners)
-    assert max(sizes) < RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH
-
-
-def test_a_session_too_far_behind_fails() -> None:
-    async def detect(jobs: list[VadJob]) -> list[VadAnswer]:
-        raise AssertionError("it is not running")
-
-    batcher, listener = VoiceActivityBatcher(detect), Listener(1)
-    batcher.add(listener.stream)
-    for _ in range(30):
-        batcher.push(listener.stream, np.zeros(64 * FRAME_SAMPLES, dtype=np.float32))
-    assert listener.failures and len(listener.stream.waiting) <= 704

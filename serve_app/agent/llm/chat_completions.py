@@ -1,9 +1,11 @@
 """Chats and tools in the form of OpenAI's chat completions."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from openai import APIStatusError
 from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolSpec, ToolStep, is_json
@@ -11,6 +13,9 @@ from serve_app.conversation.history import ChatMessage
 
 Arguments = dict[str, Any]
 """What the SDK's `create` is called with."""
+
+
+_TOO_LONG = re.compile(r"context.?(length|size|window)|prompt is too long", re.IGNORECASE)
 
 
 def arguments(
@@ -61,6 +66,13 @@ def _declaration(tool: ToolSpec) -> dict[str, Any]:
             "parameters": dict(tool.parameters),
         },
     }
+
+
+def is_too_long(error: APIStatusError) -> bool:
+    """Whether a refusal means that the chat does not fit into the context of the model. OpenAI has
+    a code for it; other servers say it in words (`serve_app/fakes/openai.py`, TOO_LONG)."""
+    is_about_request = error.status_code in (400, 413, 422)
+    return is_about_request and bool(_TOO_LONG.search(f"{error.code} {error.message}"))
 
 
 def new_parts(delta: ChoiceDelta, has_tools: bool) -> Iterator[str | ToolCallDelta]:

@@ -1,6 +1,7 @@
 """Chat models behind OpenAI's API, or any server that offers it (vLLM, llama.cpp, ...)."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -8,6 +9,7 @@ from typing import TypeVar
 from httpx2 import Timeout
 from openai import (
     APIConnectionError,
+    APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
     AsyncStream,
@@ -21,11 +23,14 @@ from serve_app.agent.llm.chat_completions import Arguments
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
 from serve_app.agent.openai_errors import engine_errors
 from serve_app.agent.text.reply_text import MAX_REPLY_CHARS
+from serve_app.conversation.budget import halved
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineTimeout
 from serve_app.settings.agent import LlmSettings
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0
@@ -66,10 +71,10 @@ class OpenAiChat(ToolLlm):
         Raises EngineTimeout, EngineUnavailable, or EngineError when the request is refused or
         the reply ends early. Everything that arrived before the error has been yielded by then.
         """
-        arguments = chat_completions.arguments(chat, tools, steps, may_call)
         deadline, size = _Deadline(self._first_timeout_s), 0
         with engine_errors("llm", self._key_variable):
-            async with await deadline.wait_for(self._open(arguments)) as events:
+            opening = self._open_fitting(chat, tools, steps, may_call)
+            async with await deadline.wait_for(opening) as events:
                 finished = False
                 while not finished:
                     chunk = await deadline.wait_for(anext(events, None))
@@ -86,6 +91,22 @@ class OpenAiChat(ToolLlm):
     async def aclose(self) -> None:
         """Close the pool of connections."""
         await self._client.close()
+
+    async def _open_fitting(
+        self,
+        chat: Sequence[ChatMessage],
+        tools: Sequence[ToolSpec],
+        steps: Sequence[ToolStep],
+        may_call: bool,
+    ) -> AsyncStream[ChatCompletionChunk]:
+        """If the model says that the chat is too long for it, half of the chat is sent instead."""
+        try:
+            return await self._open(chat_completions.arguments(chat, tools, steps, may_call))
+        except APIStatusError as error:
+            if not chat_completions.is_too_long(error):
+                raise
+        log.warning("the chat is too long for %s: lower args.turn.history_tokens", self._model)
+        return await self._open(chat_completions.arguments(halved(chat), tools, steps, may_call))
 
     async def _open(self, arguments: Arguments) -> AsyncStream[ChatCompletionChunk]:
         try:

@@ -10,7 +10,7 @@ import pytest
 from serve_app.agent.llm.openai_chat import OpenAiChat
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
-from serve_app.fakes.openai import FakeOpenAi, Script
+from serve_app.fakes.openai import TOO_LONG, FakeOpenAi, Script
 from serve_app.settings.agent import LlmSettings
 
 CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "My secret is 4711.")]
@@ -270,3 +270,24 @@ async def test_host_that_does_not_answer_is_a_timeout() -> None:
         with pytest.raises(EngineTimeout, match="no connection in time"):
             await collect(llm.stream(CHAT), [])
         await llm.aclose()
+
+
+@pytest.mark.parametrize("server_kind", TOO_LONG)
+async def test_a_chat_that_is_too_long_is_halved_and_asked_again(server_kind: str) -> None:
+    """Without this every later turn would end in the apology."""
+    chat = [CHAT[0], *(ChatMessage("user", "Hm?"), ChatMessage("assistant", "Yes.")) * 10, CHAT[1]]
+    script = Script(longest_chat=12, refusal_of_long_chats=server_kind)
+    async with FakeOpenAi(script) as server:
+        llm = chat_model(server.url)
+        pieces: list[str] = []
+        await collect(llm.stream(chat), pieces)
+        await llm.aclose()
+    assert pieces == ["Hello", " there", "."]
+    long, short = ([m["content"] for m in r.body["messages"]] for r in server.requests)
+    assert len(long) == 22 and short == [long[0], *long[-(len(short) - 1) :]]
+    assert 8 < len(short) <= 12
+
+
+async def test_a_chat_that_is_too_long_even_then_is_refused() -> None:
+    _, error = await fails(Script(longest_chat=1))
+    assert "context_length_exceeded" in str(error) and not error.retryable
