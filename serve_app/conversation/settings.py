@@ -95,7 +95,8 @@ class TurnSettings:
     # --- what the agent is sent ---
     history_tokens: int = 6000
     """The most that a chat costs the LLM, by estimate (`conversation.budget`), with the system
-    prompt: the oldest exchanges are left out. Fits a context of 8,192 tokens with the reply."""
+    prompt: the oldest exchanges are left out. In English this and a reply fit into a context of
+    8,192 tokens."""
 
     # --- greeting, failure, silence ---
     greeting: str = "Hello!"
