@@ -30,7 +30,7 @@ class CloseCode(IntEnum):
     LOST = 1006, "the connection was lost: there was no close frame", True
     NOT_MSGPACK = 1007, "a frame that is not MessagePack", False
     TOO_BIG = 1009, "a message over 1 MiB", False
-    FAILED = 1011, "a model is unavailable for longer than its deadline", True
+    FAILED = 1011, "the server failed, or no VAD has answered for 20 s", True
     STOPPING = 1012, "the server is about to stop: another one takes over at once", True
     AT_CAPACITY = 1013, "all sessions are taken: try again later", True
     BAD_MESSAGE = (
@@ -47,11 +47,7 @@ class CloseCode(IntEnum):
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
-    TOO_SLOW = (
-        4508,
-        "the client does not read what it is sent, or sends more than can be taken",
-        True,
-    )
+    TOO_SLOW = 4508, "the client does not read what it is sent", True
 
 
 _AFTER_THESE = frozenset(code for code in CloseCode if code.may_come_back)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.same_conversations import Walk
+from bench.random_walk import Walk
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import TRANSITIONS
