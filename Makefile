@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test redis lint types models lock clean chaos \
+.PHONY: run demo test test-web redis web lint types models lock clean chaos \
 	bench-turns bench-latency bench-stt bench-speech bench-agent bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
@@ -15,13 +15,22 @@ run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
-test: lint types models redis ## lint, types, and every test
+test: lint types models redis web ## lint, types, and every test
 	$(BIN)/python -m pytest
 
 redis:                  ## a redis-server for the tests, where it can be installed
 	@command -v redis-server >/dev/null \
 	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq redis-server; } \
 	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
+
+test-web: models web    ## the page in Chromium, the JavaScript client in Node; 5 minutes
+	$(BIN)/python -m pytest tests/web tests/ingress/test_page.py tests/protocol/test_golden.py
+
+web:                    ## Chromium and Node for the tests, where they can be installed
+	@command -v chromium >/dev/null && command -v node >/dev/null && command -v npm >/dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq \
+	--no-install-recommends chromium fonts-dejavu-core nodejs npm; } \
+	|| echo "tests of the page are skipped: apt-get install chromium fonts-dejavu-core nodejs npm"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

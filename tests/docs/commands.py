@@ -63,6 +63,7 @@ KNOWN: dict[str, How] = {
     "make demo": Covered("tests/serve/test_demo.py", '"serve_app.cli", "demo"'),
     "make chaos": Covered("tests/serve/test_chaos.py", '"bench.chaos", "--short"'),
     "make test": Covered(".ci/run", "make test"),
+    "make test-web": _make("test-web", "pytest tests/web"),
     "make lint": _make("lint", "ruff check"),
     "make types": _make("types", "mypy"),
     "make models": _make("models", "echo-serve fetch"),
