@@ -23,14 +23,19 @@ redis:                  ## a redis-server for the tests, where it can be install
 	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq redis-server; } \
 	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
 
-test-web: models web    ## the page in Chromium, the JavaScript client in Node; 5 minutes
+test-web: models web    ## the page in browsers, the JavaScript client in Node; 6 minutes
 	$(BIN)/python -m pytest tests/web tests/ingress/test_page.py tests/protocol/test_golden.py
 
-web:                    ## Chromium and Node for the tests, where they can be installed
-	@command -v chromium >/dev/null && command -v node >/dev/null && command -v npm >/dev/null \
-	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq \
-	--no-install-recommends chromium fonts-dejavu-core nodejs npm; } \
-	|| echo "tests of the page are skipped: apt-get install chromium fonts-dejavu-core nodejs npm"
+web:                    ## browsers and Node for the tests, where they can be installed
+	@$(call have,chromium=chromium node=nodejs npm=npm)
+	@$(call have,firefox-esr=firefox-esr pulseaudio=pulseaudio)
+
+# Commands, each with the package that has it.
+have = missing=; for need in $(1); do \
+	command -v $${need%=*} >/dev/null || missing="$$missing $${need\#*=}"; done; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && apt-get update -qq \
+	&& apt-get install -y -qq --no-install-recommends $$missing; } \
+	|| echo "some tests of the page are skipped: apt-get install$$missing"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from typing import Any
 from tests.web.chromium import Tab
 
 LOUD = 0.02
-_EARS = """
+EARS = """
 (() => {
   const taps = { out: [], mic: [] };
   const log = (window.ears = []);
@@ -66,7 +66,7 @@ class Heard:
 
 async def listen(tab: Tab) -> None:
     """Before the page is opened."""
-    await tab.before_scripts(_EARS)
+    await tab.before_scripts(EARS)
 
 
 async def heard(tab: Tab) -> Heard:

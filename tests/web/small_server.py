@@ -34,8 +34,10 @@ from serve_app.vad.jobs import VadAnswer, VadJob
 from serve_app.vad.silero import SileroVad
 from tests.serve.conftest import free_port
 from tests.sessions.stores import OWN, Stores
+from tests.web.echo_client import echo_client
 
 CHARS_PER_S = 15
+ECHOS_RATE_HZ = 44_100
 _TONE_HZ = 220
 
 
@@ -48,10 +50,13 @@ class Script:
         self.answers: deque[str] = deque()
         self.chats: list[Sequence[ChatMessage]] = []
         """What the agent was asked."""
+        self.microphone: list[Samples] = []
+        """All that was heard, at 16 kHz."""
         self.is_busy = False
         self._vad = SileroVad()
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
+        self.microphone += [job.frames.reshape(-1) for job in jobs]
         return self._vad.detect(jobs)
 
     async def judge(self, samples: Samples) -> float | None:
@@ -76,7 +81,7 @@ class _Reply:
     """A tone, as long as the text takes to say."""
 
     def __init__(self, text: str, sound: Sound) -> None:
-        self._parts = self._made(text, sound.sample_rate_hz)
+        self._parts = self._made(text, sound.sample_rate_hz or ECHOS_RATE_HZ)
 
     async def _made(self, text: str, rate_hz: int) -> AsyncIterator[ReplyPart]:
         await asyncio.sleep(0.12)
@@ -103,6 +108,8 @@ class SmallServer:
         self.is_full = False
         self.sockets = 0
         """How many were opened."""
+        self.live = 0
+        """How many conversations there are."""
         self._stores = Stores(OWN)
         actors = SessionActors(1, handles=self._stores)
         batcher = VoiceActivityBatcher(self.script.detect)
@@ -116,7 +123,12 @@ class SmallServer:
         return f"http://localhost:{self.port}/"
 
     async def start(self) -> None:
-        routes = [WebSocketRoute("/conversation", self._conversation), *page_routes()]
+        routes = [
+            WebSocketRoute("/conversation", self._conversation),
+            WebSocketRoute("/conversation/websocket", self._conversation),
+            *page_routes(),
+            echo_client,
+        ]
         config = uvicorn.Config(
             Starlette(routes=routes),
             host="127.0.0.1",
@@ -152,9 +164,11 @@ class SmallServer:
             await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")
             return
         driver = Driver(uuid.uuid4().hex, socket, self.services, TurnSettings())
+        self.live += 1
         try:
             await asyncio.shield(asyncio.ensure_future(driver.run(30.0)))
         finally:
+            self.live -= 1
             driver.leave()
 
 

@@ -116,6 +116,28 @@ async def test_a_typed_conversation_needs_no_microphone(tmp_path: Path) -> None:
         assert (await heard(tab)).seconds_loud() > 1
 
 
+async def test_a_typed_conversation_can_go_on_with_the_microphone(tmp_path: Path) -> None:
+    async with page(tmp_path, 2.0, "go_forward", 8.0) as (tab, server):
+        server.script.heard[0] = "Go forward ten meters."
+        await tab.click("#text")
+        await tab.type("Hello?")
+        await tab.press("Enter", "\r")
+        await tab.until(f"{WORDS}.includes('do for you?') && {PHASE} === 'listening'")
+        await tab.click("#add-microphone")
+        await tab.until(f"{WORDS}.includes('ten meters')")
+
+
+async def test_it_can_be_given_up_before_it_has_begun(tmp_path: Path) -> None:
+    async with page(tmp_path) as (tab, server):
+        await tab.evaluate(
+            "document.querySelector('#talk').click(), document.querySelector('#talk').click()"
+        )
+        await tab.until(f"{PHASE} === 'idle'")
+        await tab.click("#talk")
+        await tab.until(f"{PHASE} === 'speaking'")
+        assert server.live == 1
+
+
 async def test_escape_stops_the_agent(tmp_path: Path) -> None:
     async with page(tmp_path) as (tab, server):
         server.script.answers[0] = STORY

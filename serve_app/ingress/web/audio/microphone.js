@@ -1,5 +1,7 @@
 /** The microphone, as the server wants it. */
 
+import { isRunning } from "./speaker.js";
+
 const WANTED = {
   echoCancellation: true,
   noiseSuppression: true,
@@ -28,8 +30,10 @@ export class Microphone {
     // The device's own rate: Firefox refuses to connect a stream to a context with another one.
     const context = new AudioContext();
     await context.audioWorklet.addModule(new URL("capture.worklet.js", import.meta.url));
-    await context.resume();
-    return new Microphone(stream, context, take, lost);
+    const microphone = new Microphone(stream, context, take, lost);
+    if (await isRunning(context)) return microphone;
+    await microphone.close();
+    throw new MicrophoneError("busy");
   }
 
   constructor(stream, context, take, lost) {

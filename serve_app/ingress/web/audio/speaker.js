@@ -2,6 +2,7 @@
 
 /** What the server is asked for. Local voices have 22 or 24 kHz; more would be bytes for nothing. */
 export const VOICE_RATE_HZ = 24000;
+const START_MS = 3000;
 
 export class Speaker {
   isPlaying = false;
@@ -22,9 +23,9 @@ export class Speaker {
    *     told what is played; `at` is when, by performance.now() */
   static async open(listener) {
     const context = new AudioContext({ sampleRate: VOICE_RATE_HZ, latencyHint: "interactive" });
-    const resumed = context.resume();
+    const started = isRunning(context);
     await context.audioWorklet.addModule(new URL("playback.worklet.js", import.meta.url));
-    await resumed;
+    await started;
     return new Speaker(context, listener);
   }
 
@@ -71,6 +72,11 @@ export class Speaker {
     this.#node.port.postMessage(["release"]);
   }
 
+  /** Whether there is a loudspeaker that plays. */
+  get isThere() {
+    return this.#context.state === "running";
+  }
+
   get isHeld() {
     return this.#isHeld;
   }
@@ -85,11 +91,19 @@ export class Speaker {
     await this.#context.close();
   }
 
-  /** From the context's clock to that of the page, with the way to the loudspeaker. */
+  /** From the context's clock to that of the page, with the browser's own buffer. Not with the
+   * device's: where `outputLatency` is read, Firefox (153, PulseAudio) blocks the whole page. */
   #heardAt(contextTime) {
-    const late = (this.#context.currentTime - contextTime) * 1000;
-    return performance.now() - late + (this.#context.outputLatency || 0) * 1000;
+    const late = this.#context.currentTime - contextTime - this.#context.baseLatency;
+    return performance.now() - 1000 * late;
   }
+}
+
+/** Starts a context. Without a sound card Firefox never answers. */
+export async function isRunning(context) {
+  const late = new Promise((done) => setTimeout(done, START_MS));
+  await Promise.race([context.resume(), late]);
+  return context.state === "running";
 }
 
 export function rms(samples) {

@@ -9,6 +9,8 @@ import { connect } from "../client/echo-serve.js";
 const HOLD_AFTER_CHUNKS = 4;
 /** As long as the server holds its own output. */
 const HOLD_MS = 1500;
+/** How often the server is told how much was played. */
+const REPORT_MS = 250;
 
 export class Call {
   /** Loudness of the microphone and the loudspeaker, 0 to 1. */
@@ -23,15 +25,18 @@ export class Call {
   #serverState = "waiting";
   #isMuted = false;
   #isEnded = false;
+  #isGivenUp = false;
+  #reportedAt = 0;
 
   /** @param {(event: object) => void} listener is told the conversation's events, and of this page:
-   *    `phase` (state), `playback` (kind, token, samples, at), `microphone` (chunk),
-   *    `no-microphone` (reason) */
+   *    `phase` (phase), `playback` (kind, token, samples, at), `microphone` (chunk),
+   *    `no-microphone` (error), `no-sound` */
   constructor(listener) {
     this.#listener = listener;
   }
 
-  /** @throws {MicrophoneError | ConversationError} and then nothing is left open */
+  /** @returns {Promise<boolean>} whether it has begun; false if it was given up
+   *  @throws {MicrophoneError | ConversationError} and then nothing is left open */
   async start(url, options, wantsMicrophone) {
     this.#isInterruptible = options.turn?.interruptions !== false;
     try {
@@ -44,8 +49,9 @@ export class Call {
       this.#speaker = speaker.value ?? null;
       this.#microphone = microphone.value ?? null;
       for (const { reason } of [microphone, speaker]) if (reason) throw reason;
-      this.#conversation = await connect(url, { ...options, sampleRateHz: VOICE_RATE_HZ });
-      this.#conversation.on("*", (event) => this.#take(event));
+      if (!this.#isGivenUp) await this.#connect(url, options);
+      if (this.#isGivenUp) await this.end();
+      return !this.#isGivenUp;
     } catch (error) {
       await this.#release();
       throw error;
@@ -97,8 +103,16 @@ export class Call {
 
   /** Hangs up. */
   async end() {
+    this.#isGivenUp ||= this.#conversation === null;
     this.#speaker?.stop();
-    await this.#conversation?.close();
+    await (this.#conversation?.close() ?? this.#release());
+  }
+
+  async #connect(url, options) {
+    const conversation = await connect(url, { ...options, sampleRateHz: VOICE_RATE_HZ });
+    conversation.on("*", (event) => this.#take(event));
+    this.#conversation = conversation;
+    if (this.#speaker && !this.#speaker.isThere) this.#tell({ type: "no-sound" });
   }
 
   #openMicrophone() {
@@ -141,11 +155,16 @@ export class Call {
 
   #played(event) {
     this.#tell({ type: "playback", ...event });
-    if (event.samples) {
-      this.#conversation.played(event.token, (event.samples / VOICE_RATE_HZ) * 1000);
-    }
+    this.#report(event);
     if (event.kind === "dry") this.#conversation.waiting();
     if (event.kind !== "position") this.#tell({ type: "phase", phase: this.phase });
+  }
+
+  #report({ kind, token, samples }) {
+    const now = performance.now();
+    if (!samples || (kind === "position" && now < this.#reportedAt + REPORT_MS)) return;
+    this.#reportedAt = now;
+    this.#conversation.played(token, (samples / VOICE_RATE_HZ) * 1000);
   }
 
   #spoken(chunk) {

@@ -23,6 +23,11 @@ const LOST = {
   advice: "Trying to reconnect. What you say meanwhile is kept.",
 };
 
+const SILENT = {
+  title: "There is no sound.",
+  advice: "No loudspeaker answers. You can read what the agent says.",
+};
+
 const find = (id) => document.getElementById(id);
 const transcript = new Transcript(find("transcript"));
 const latency = new Latency(find("turns"));
@@ -42,6 +47,10 @@ find("talk").addEventListener("click", () => {
 find("mute").addEventListener("click", () => {
   call.isMuted = !call.isMuted;
   show();
+});
+find("add-microphone").addEventListener("click", () => {
+  notify(null);
+  call.addMicrophone().catch((error) => notify(about(error)));
 });
 find("stop").addEventListener("click", () => call?.interrupt());
 find("open-settings").addEventListener("click", () => settings.show());
@@ -80,9 +89,10 @@ async function begin(wantsMicrophone) {
   setPhase("starting");
   const options = { ...settings.options, ...(wantsMicrophone ? {} : { greeting: false }) };
   try {
-    await begun.start(address(), options, wantsMicrophone);
-    setPhase(begun.phase);
-    return true;
+    const hasBegun = await begun.start(address(), options, wantsMicrophone);
+    if (!hasBegun) call = null;
+    setPhase(call === begun ? begun.phase : "idle");
+    return hasBegun;
   } catch (error) {
     call = null;
     setPhase("idle");
@@ -105,6 +115,7 @@ function take(event) {
   else if (event.type === "lost") notify(LOST);
   else if (event.type === "resumed") notify(null);
   else if (event.type === "no-microphone") notify(about(event.error));
+  else if (event.type === "no-sound") notify(SILENT);
   else if (event.type === "error") notify(failed(event));
   else if (event.type === "transcript" && event.role === "user") announce(`You said: ${event.text}`);
   else if (event.type === "closed") end(event);
@@ -123,7 +134,6 @@ function end({ code, reason }) {
 // --- what is shown ---
 
 function setPhase(next) {
-  if (next === phase) return;
   phase = next;
   show();
 }
@@ -133,17 +143,27 @@ function show() {
   document.body.dataset.phase = phase;
   document.body.toggleAttribute("data-empty", !isOn && transcript.isEmpty);
   const isMuted = call?.isMuted ?? false;
-  const label = isMuted && phase === "listening" ? "Muted" : PHASES[phase];
-  find("phase").textContent = phase === "idle" && !transcript.isEmpty ? "Press to talk again" : label;
+  tell(find("phase"), label(isMuted));
   find("talk").setAttribute("aria-label", isOn ? "End the conversation" : "Talk");
   find("talk").setAttribute("aria-pressed", String(isOn));
   find("mute").hidden = !call?.hasMicrophone;
+  find("add-microphone").hidden = !isOn || phase === "starting" || call.hasMicrophone;
   find("mute").setAttribute("aria-pressed", String(isMuted));
   find("stop").hidden = !isOn;
   find("stop").disabled = phase !== "speaking" && phase !== "thinking";
   find("saving").hidden = recording.isEmpty;
   find("welcome").hidden = isOn || !transcript.isEmpty;
   find("latency").hidden = latency.turns.length === 0;
+}
+
+function label(isMuted) {
+  if (phase === "idle" && !transcript.isEmpty) return "Press to talk again";
+  return isMuted && phase === "listening" ? "Muted" : PHASES[phase];
+}
+
+/** A screen reader says it whenever it is written, so it is written when it is new. */
+function tell(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 function notify(notice) {

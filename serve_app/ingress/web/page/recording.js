@@ -55,7 +55,10 @@ export class Recording {
   }
 
   #queued({ token, samples }) {
-    if (!this.#pieces.has(token)) this.#pieces.set(token, []);
+    if (!this.#pieces.has(token)) {
+      // The reply before may still be reported on; older ones are where they belong.
+      this.#pieces = new Map([...this.#pieces].slice(-1)).set(token, []);
+    }
     this.#pieces.get(token).push(samples);
   }
 
