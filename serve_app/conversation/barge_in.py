@@ -8,7 +8,7 @@ speaking ── first voiced frame ──▶ held ── a word, or long speech 
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
-from serve_app.conversation.listening import take_text
+from serve_app.conversation.listening import answer_text, takes
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.states import State
 from serve_app.conversation.turn import Interrupted, Withdrew
@@ -131,9 +131,11 @@ def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> State:
 
 
 def type_over(floor: Floor, event: ev.TextReceived) -> State:
+    if not takes(floor, event):
+        return floor.state
     _stop_reply(floor)
     floor.user.close()
-    return take_text(floor, event)
+    return answer_text(floor, event)
 
 
 def _stop_reply(floor: Floor) -> Playout:

@@ -131,7 +131,7 @@ _WHILE_REPLYING: _Steps = {
     **_ALWAYS,
     ev.ReplyBegan: _stays(replying.reply_began),
     ev.DraftDeclined: _stays(replying.declined_late),
-    ev.TextReceived: _leads(barge_in.type_over, _PREPARING),
+    ev.TextReceived: _may_lead(barge_in.type_over, _PREPARING),
     ev.InterruptRequested: _leads(barge_in.interrupt_on_request, *_IDLE),
     ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
 }
@@ -159,7 +159,7 @@ _TABLE: dict[State, _Steps] = {
         ev.Draining: _may_lead(opening.drain_while_waiting, _ENDED),
         ev.Timer.SESSION: _may_lead(opening.time_runs_out_while_waiting, _ENDED),
         ev.VoiceActivity: _may_lead(listening.voice_while_waiting, _LISTENING),
-        ev.TextReceived: _leads(listening.take_text, _PREPARING),
+        ev.TextReceived: _may_lead(listening.take_text, _PREPARING),
         ev.Timer.IDLE_PROMPT: _leads(opening.idle_too_long, _PREPARING),
         ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
     },
