@@ -17,6 +17,7 @@ from serve_app.conversation.sound import ANY_SOUND
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
 from serve_app.ingress.calls import Calls, _longest_silence_s
 from serve_app.ingress.handle_calls import ask_within, engine_error
+from serve_app.ingress.load import Load
 from serve_app.ingress.work import Work
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.schema import AppConfig
@@ -104,7 +105,7 @@ async def test_frames_go_to_another_vad_when_one_dies_or_hangs() -> None:
     config = AppConfig.model_validate({"vad": {"replicas": 2, "hedge_s": 0.01}})
     for answers in ([*hanging, answered("voice")], [dead, answered("voice")]):
         vad: Any = Vad(answers)
-        calls = Calls(config, vad, stt=AsyncMock(), agent=vad)
+        calls = Calls(config, vad, stt=AsyncMock(), agent=vad, load=Load())
         assert await calls.detect("frames") == "voice"  # type: ignore[arg-type, comparison-overlap]
     assert asked == ["frames"] * 5
     assert all(future.cancelled() for future in hanging)
@@ -142,7 +143,7 @@ def agent(response: Parts, timeout_s: float = 5.0) -> Calls:
     handle.options.return_value = handle
     handle.reply.remote.return_value = handle.say.remote.return_value = response
     config = AppConfig.model_validate({"agent": {"draft_replies": 1, "replicas": 1}})
-    calls = Calls(config, AsyncMock(), AsyncMock(), handle)
+    calls = Calls(config, AsyncMock(), AsyncMock(), handle, Load())
     calls._part_timeout_s = timeout_s
     return calls
 
