@@ -1,8 +1,8 @@
 """`make chaos`: processes are killed under live conversations, which have to go on.
 
-It runs a real local Ray in HAProxy mode with two replicas of everything, local servers that stand
-in for LLM and voice, and clients that resume. All that is counted is seen from outside: by the
-clients, and by the LLM, which is sent the history.
+It runs a real local Ray in HAProxy mode with two replicas of everything, then with one, local
+servers that stand in for LLM and voice, and clients that resume. All that is counted is seen from
+outside: by the clients, and by the LLM, which is sent the history.
 """
 
 import argparse
@@ -12,12 +12,14 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from bench import providers
 from bench.chaos_clients import SCENES, Strike, live, play
-from bench.chaos_faults import FAULTS, Result, Stage, redis_server
+from bench.chaos_faults import ALONE, FAULTS, Result, Stage, redis_server
 from bench.chaos_relay import cable
 from bench.machine import machine
 from serve_app.fakes import elevenlabs as elevenlabs_server
@@ -92,17 +94,32 @@ def _entries(stage: Stage) -> int:
 
 
 async def _measure(faults: list[str], sessions: int) -> list[Result]:
-    llm, voice = providers.scripts()
+    """On a server with two replicas of everything, then on one with one."""
     results: list[Result] = []
+    for replicas in (2, 1):
+        of_this = [name for name in faults if (name in ALONE) == (replicas == 1)]
+        if of_this:
+            async with _stage(replicas) as stage:
+                for name in of_this:
+                    results.append(await _run(stage, name, sessions))
+                    print(_row(results[-1]), flush=True)
+    return results
+
+
+@asynccontextmanager
+async def _stage(replicas: int) -> AsyncIterator[Stage]:
+    """A server, and all that belongs to it."""
+    llm, voice = providers.scripts()
     with tempfile.TemporaryDirectory() as folder, redis_server() as redis:
         async with (
             openai_server.FakeOpenAi(llm) as openai,
             elevenlabs_server.FakeElevenLabs(voice) as elevenlabs,
         ):
-            two = {"replicas": 2}
             port = free_port()
-            ingress = two | {"max_sessions": _MAX_SESSIONS}
-            config = config_with(Path(folder), port, ingress=ingress, vad=two, stt=two, agent=two)
+            several = {"replicas": replicas}
+            settings = dict.fromkeys(("vad", "stt", "agent"), several)
+            ingress = several | {"max_sessions": _MAX_SESSIONS}
+            config = config_with(Path(folder), port, ingress=ingress, **settings)
             command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
             environment = providers.environment(openai.url, elevenlabs.url) | _DRAINING
             environment |= {"ECHO_REDIS_URL": redis[1]} if redis else {}
@@ -111,13 +128,9 @@ async def _measure(faults: list[str], sessions: int) -> list[Result]:
             try:
                 async with cable(port) as plugged:
                     servers = (openai, elevenlabs, plugged, redis[0] if redis else None)
-                    stage = Stage(started, config, environment, *servers)
-                    for name in faults:
-                        results.append(await _run(stage, name, sessions))
-                        print(_row(results[-1]), flush=True)
+                    yield Stage(started, config, environment, *servers, replicas)
             finally:
                 await asyncio.to_thread(server.__exit__, None, None, None)
-    return results
 
 
 _HEAD = (
@@ -137,7 +150,7 @@ def _row(result: Result) -> str:
 
 
 def main() -> int:
-    names = [*FAULTS, *SCENES]
+    names = [*FAULTS, *SCENES, *ALONE]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", nargs="+", choices=names, default=names)
     parser.add_argument("--sessions", type=int, default=4, help="that live through each fault")

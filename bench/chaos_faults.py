@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.busy import busy_loops
 from bench.chaos_relay import Cable
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
@@ -30,7 +31,9 @@ _PROCESSES = {
     "ServeController": 1,
     "haproxy": 1,
 }
-"""How many there have to be, by a part of their titles."""
+"""How many there have to be with two replicas, by a part of their titles."""
+AWAY_S = 20.0
+"""How long the only replica of a stage is stopped."""
 
 
 @dataclass
@@ -73,6 +76,8 @@ class Stage:
     """Between the server and the clients that can come back."""
     redis: int | None
     """Its process id."""
+    replicas: int = 2
+    """Of each deployment."""
 
     @property
     def url(self) -> str:
@@ -99,11 +104,12 @@ class Stage:
 
     @property
     def _is_whole(self) -> bool:
-        return all(len(self.pids(name)) >= count for name, count in _PROCESSES.items())
+        wanted = {name: min(count, self.replicas) for name, count in _PROCESSES.items()}
+        return all(len(self.pids(name)) >= count for name, count in wanted.items())
 
     def wake(self) -> None:
         """Lets what was stopped go on."""
-        stopped = [*self.pids("SpeechToText"), *self.pids("VoiceActivity")]
+        stopped = [pid for name in _PROCESSES for pid in self.pids(name)]
         for pid in [*stopped, *([self.redis] if self.redis else [])]:
             os.kill(pid, signal.SIGCONT)
 
@@ -131,6 +137,20 @@ def _stops(name: str) -> Fault:
         stage.signal(name, signal.SIGSTOP)
 
     return strike
+
+
+def _stops_for_a_while(name: str) -> Fault:
+    async def strike(stage: Stage) -> None:
+        stage.signal(name, signal.SIGSTOP)
+        await asyncio.sleep(AWAY_S)
+        stage.signal(name, signal.SIGCONT)
+
+    return strike
+
+
+async def _keep_busy(stage: Stage) -> None:
+    with busy_loops():
+        await asyncio.sleep(AWAY_S)
 
 
 async def _stop_redis(stage: Stage) -> None:
@@ -188,6 +208,24 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
     "rolling update": (_update, False),
 }
 """By name: what is done, and whether it strikes while the user speaks (else during a reply)."""
+
+
+_STAGES = {
+    "vad": ("echo:VoiceActivity", True),
+    "stt": ("echo:SpeechToText", True),
+    "agent": ("echo:Agent", False),
+    "session actor": ("ray::SessionActor", False),
+}
+"""The title of each process, and whether it is missed most while the user speaks."""
+ALONE: dict[str, tuple[Fault, bool]] = {
+    **{f"the only {name}": (_kills(title), speaks) for name, (title, speaks) in _STAGES.items()},
+    **{
+        f"the only {name} stopped for {AWAY_S:.0f} s": (_stops_for_a_while(title), speaks)
+        for name, (title, speaks) in _STAGES.items()
+    },
+    f"a busy loop on each core for {AWAY_S:.0f} s": (_keep_busy, True),
+}
+"""The same for a server with one replica of everything: until it is there again, nobody else is."""
 
 
 @contextmanager
