@@ -16,11 +16,12 @@ from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
 from serve_app.ingress.calls import Calls, _longest_silence_s
-from serve_app.ingress.handle_calls import ask_within, engine_error
+from serve_app.ingress.handle_calls import ask_within, engine_error, hedged
 from serve_app.ingress.load import Load
 from serve_app.ingress.work import Work
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.schema import AppConfig
+from tests.virtual_time import in_virtual_time, now_s
 
 
 def cancelled() -> "asyncio.Future[str]":
@@ -109,6 +110,19 @@ async def test_frames_go_to_another_vad_when_one_dies_or_hangs() -> None:
         assert await calls.detect("frames") == "voice"  # type: ignore[arg-type, comparison-overlap]
     assert asked == ["frames"] * 5
     assert all(future.cancelled() for future in hanging)
+
+
+def test_the_pauses_between_hedged_calls_grow() -> None:
+    """Where all replicas are slow, each further call makes them slower."""
+    asked_at_s: list[float] = []
+
+    async def ask() -> str:
+        asked_at_s.append(now_s())
+        await asyncio.sleep(20.0)
+        return "late"
+
+    assert in_virtual_time(hedged(ask, 0.5)) == "late"
+    assert asked_at_s == [0.0, 0.5, 1.5, 3.5]
 
 
 async def test_no_answer_in_time_is_a_timeout() -> None:
