@@ -147,8 +147,8 @@ async def test_the_only_agent_is_away_in_the_middle_of_a_reply(
         assert await said(session, "user") == QUESTION
         await session.next("audio")
         strike(process(server, "echo:Agent"))
-        said_whole = await finish(session)
-        assert said_whole.startswith("Yes,") and said_whole.endswith("do next?")
+        # The LLM that stands in begins again where a real one would go on.
+        assert (await finish(session)).endswith(providers.ANSWER)
 
 
 @OUTAGES
