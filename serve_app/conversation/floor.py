@@ -193,9 +193,11 @@ class Floor:
     def finish_reply(self) -> State:
         """The reply was played. A user who spoke meanwhile has the floor next."""
         self.reply.ran_dry(self.now_s)
-        reply = self.end_reply()
-        turn = self.user.turn
-        if turn is not None and turn.speech_ms >= self.settings.min_speech_ms:
+        return self.pass_on(self.end_reply())
+
+    def pass_on(self, reply: Playout) -> State:
+        """The reply is over. A user who spoke meanwhile has the floor next."""
+        if self.user.has_spoken:
             return self.listen_on()
         self.do(Disarm(Timer.HOLD))
         return self.wait(after=reply)
