@@ -1,11 +1,14 @@
 """Whatever the user says or types reaches the agent once, also where both happen at once. What is
 tested here was found by `bench.random_outages`."""
 
+from dataclasses import replace
+
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.conversation.states import State
-from tests.conversation.talk import Talk
+from serve_app.protocol.messages import ErrorNotice
+from tests.conversation.talk import SETTINGS, Talk
 
 
 def talking_agent() -> Talk:
@@ -34,6 +37,20 @@ def test_words_said_over_the_agent_are_not_lost_when_the_user_presses_stop() -> 
     talk.silence(480)
     talk.transcript("No, another one.")
     assert talk.chat()[-1] == ("user", "No, another one.")
+
+
+def test_a_very_long_overlap_that_is_cut_does_not_wait_for_what_was_cancelled() -> None:
+    """Otherwise the turn would wait 30 s for a transcript that never comes."""
+    talk = Talk(replace(SETTINGS, max_utterance_ms=1000, interrupt_speech_ms=2000, hold_ms=3000))
+    talk.greet()
+    talk.do(ev.TextReceived("Tell me a story."))
+    talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.speech(2016)
+    assert talk.machine.state is State.LISTENING
+    assert [error.stage for error in talk.sent(ErrorNotice)] == ["stt"], "it is not lost silently"
+    talk.silence(480)
+    talk.transcript("another one.")
+    assert talk.chat()[-1] == ("user", "another one.")
 
 
 def test_a_reply_that_was_stopped_by_a_button_stays_stopped_when_the_sound_was_noise() -> None:
