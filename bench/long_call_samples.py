@@ -32,6 +32,7 @@ ROLES = {
     "dashboard.py": "Ray's dashboard",
     "log_monitor.py": "Ray's log monitor",
     "monitor.py": "Ray's autoscaler",
+    "serve_app.cli cluster": "echo-serve cluster",
     "serve_app.cli": "echo-serve run",
 }
 """The role of a process, by a part of its command line. The first that fits counts."""
