@@ -103,6 +103,10 @@ class Floor:
         turn = self.turn
         if not turn.is_transcribed:
             self.user.reopen(turn)
+        if not turn.is_transcribed:
+            # It is so long that it was cut, and the work on its beginning was for the turn before.
+            turn.give_up()
+            self.tell_error("stt", "the beginning of what was said over the agent was lost")
         self.generation += 1
         turn.generation = self.generation
         return self.take_floor()
@@ -204,9 +208,11 @@ class Floor:
         """The reply was played. A user who spoke meanwhile has the floor next."""
         self.reply.ran_dry(self.now_s)
         given = self.agent.record(self.now_s)
-        reply = self.end_reply((*self._given, given) if given else self._given)
-        turn = self.user.turn
-        if turn is not None and turn.speech_ms >= self.settings.min_speech_ms:
+        return self.pass_on(self.end_reply((*self._given, given) if given else self._given))
+
+    def pass_on(self, reply: Playout) -> State:
+        """The reply is over. A user who spoke meanwhile has the floor next."""
+        if self.user.has_spoken:
             return self.listen_on()
         self.do(Disarm(Timer.HOLD))
         return self.wait(after=reply)
