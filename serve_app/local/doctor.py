@@ -151,8 +151,9 @@ def _ports(wanted: Mapping[str, int]) -> Iterator[Finding]:
 
 
 def _models(config: AppConfig) -> Iterator[Finding]:
+    store = models.ModelStore(models.MANIFEST, models.cache_dir())
     for name in packaged_models(config):
-        if models.is_cached(name):
+        if store.is_ready(name):
             yield Finding(Level.OK, "model", f"{name} is in the cache")
         else:
             advice = "`echo-serve fetch` gets it; so does the first start"
