@@ -1,5 +1,5 @@
-"""`echo-serve`: runs the server, has a demonstration conversation, fetches the models, or replays a
-session."""
+"""`echo-serve`: runs the server, has a demonstration conversation, lists and fetches models, or
+replays a session."""
 
 import argparse
 import os
@@ -41,10 +41,24 @@ def _demo(arguments: argparse.Namespace) -> int:
     return demo(arguments.config, arguments.wav, _say)
 
 
-def _fetch(arguments: argparse.Namespace) -> int:
-    from serve_app.models import fetch as models
+def _models(arguments: argparse.Namespace) -> int:
+    from serve_app.models.fetch import cache_dir
+    from serve_app.models.listing import table
+    from serve_app.models.manifest import MANIFEST
+    from serve_app.settings.plan import default_models
 
-    models.fetch_all(list(models.MANIFEST), _say)
+    for line in table(MANIFEST, cache_dir(), default_models()):
+        _say(line)
+    return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from serve_app.models.fetch import fetch_all
+    from serve_app.models.manifest import MANIFEST
+    from serve_app.settings.plan import default_models
+
+    names = list(MANIFEST) if arguments.all else arguments.names or default_models()
+    fetch_all(names, _say)
     return 0
 
 
@@ -90,9 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--progress", type=int, required=True)
     for command in (run, demo, doctor, cluster):
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="a Serve file")
-    commands.add_parser("fetch", help="fetch the models into the cache").set_defaults(
-        command=_fetch
-    )
+    models = commands.add_parser("models", help="list the models that can be fetched")
+    models.set_defaults(command=_models)
+    fetch = commands.add_parser("fetch", help="fetch models into the cache")
+    fetch.set_defaults(command=_fetch)
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="instead of the default models")
+    fetch.add_argument("--all", action="store_true", help="fetch every model")
     replay = commands.add_parser(
         "replay", help="replay a session's event log and compare the effects"
     )

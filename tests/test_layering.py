@@ -151,7 +151,8 @@ ARROWS: Arrows = {
         "errors": "its exit status",
         "local": "`run`",
         "client": "`demo`",
-        "models": "`fetch`",
+        "models": "`models` and `fetch`",
+        "settings.plan": "which models are the default",
         "ingress.replay": "`replay`",
     },
 }
