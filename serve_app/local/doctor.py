@@ -134,7 +134,9 @@ def _microphone() -> Iterator[Finding]:
         yield Finding(Level.OK, "microphone", str(device["name"]))
     except Exception as error:  # PortAudio's own error, or what its host raises
         text = f"none ({error})"
-        yield Finding(Level.NOTE, "microphone", text, "`talk` needs one, or --wav; a server does not")
+        yield Finding(
+            Level.NOTE, "microphone", text, "`talk` needs one, or --wav; a server does not"
+        )
 
 
 # --- what the settings need ---
