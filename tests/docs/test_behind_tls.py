@@ -63,8 +63,10 @@ async def echoed(port: int) -> bytes | str:
 
 def certificate(folder: Path) -> None:
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-        + ["-subj", "/CN=voice.example.com", "-keyout", "privkey.pem", "-out", "fullchain.pem"],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+            *("-subj", "/CN=voice.example.com", "-keyout", "privkey.pem", "-out", "fullchain.pem"),
+        ],
         cwd=folder,
         check=True,
         capture_output=True,
