@@ -7,7 +7,7 @@ are in the audio is known.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 from serve_app.agent.engines import LlmEngine, Speech
@@ -35,14 +35,17 @@ class Speaker:
         voices: TtsChain,
         format: AudioFormat,
         splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
+        under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
         stalls: Stalls | None = None,
     ) -> None:
-        """`format` is the client format, unless a client asks for its own sample rate. `stalls`
-        excuses what fails because this process stood still."""
+        """`format` is the client format, unless a client asks for its own sample rate. A reply is
+        made within `under_way`, which may raise VoiceError instead. `stalls` excuses what fails
+        because this process stood still."""
         self._llm = llm
         self._voices = voices
         self._format = format
         self._splitter = splitter
+        self._under_way = under_way
         self._stalls = stalls
 
     def reply(
@@ -50,8 +53,8 @@ class Speaker:
     ) -> AsyncGenerator[ReplyPart, None]:
         """The answer to a chat, as it is made. Closing the generator stops LLM and voice.
 
-        Raises EngineError (stage `llm` or `tts`), and what else the LLM raises. What the LLM had
-        written before it failed is still spoken. A voice that fails stops the LLM.
+        Raises EngineError (stage `llm` or `tts`), and what else the LLM and `under_way` raise. What
+        the LLM had written before it failed is still spoken. A voice that fails stops the LLM.
         """
         return self._speak(self._llm.stream(chat), sound)
 
@@ -73,28 +76,29 @@ class Speaker:
         rate_hz = sound.sample_rate_hz
         format = parse_format(f"pcm_{rate_hz}") if rate_hz else self._format
         text = ReplyText(self._splitter())
-        writer = asyncio.create_task(_write(written, text))
-        speeches = self._voices.speak(text, sound.voice, format)
-        # The voice connects while the LLM is still thinking.
-        first = asyncio.create_task(_next(speeches))
-        try:
-            either: tuple[asyncio.Future[Any], ...] = (first, text.begun)
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if text.has_begun:
-                yield Began()
-            speech = None if text.is_empty else await first
-            while speech is not None:
-                for piece in pieces(speech, format):
-                    yield piece
-                speech = await _next(speeches)
-        except Exception as error:
-            if text.failure is None:
-                raise self._excused(error, began_s) from None
-        finally:
-            writer.cancel()
-            await asyncio.wait({writer, asyncio.create_task(_close(speeches, first))})
-        if text.failure is not None:
-            raise self._excused(text.failure, began_s)
+        with self._under_way():
+            writer = asyncio.create_task(_write(written, text))
+            speeches = self._voices.speak(text, sound.voice, format)
+            # The voice connects while the LLM is still thinking.
+            first = asyncio.create_task(_next(speeches))
+            try:
+                either: tuple[asyncio.Future[Any], ...] = (first, text.begun)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if text.has_begun:
+                    yield Began()
+                speech = None if text.is_empty else await first
+                while speech is not None:
+                    for piece in pieces(speech, format):
+                        yield piece
+                    speech = await _next(speeches)
+            except Exception as error:
+                if text.failure is None:
+                    raise self._excused(error, began_s) from None
+            finally:
+                writer.cancel()
+                await asyncio.wait({writer, asyncio.create_task(_close(speeches, first))})
+            if text.failure is not None:
+                raise self._excused(text.failure, began_s)
 
     def _excused(self, error: Exception, began_s: float) -> Exception:
         return self._stalls.excused(error, began_s) if self._stalls else error
