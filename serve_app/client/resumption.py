@@ -21,7 +21,8 @@ class Resumption:
         """How often the client has come back."""
         self.recent = RecentAudio()
         self.may_begin = asyncio.Event()
-        """Whether a typed turn may be sent. Not after `goaway`: the socket may be closing."""
+        """Whether a typed turn may be sent. Not after `goaway`, unless the session itself is about
+        to end: the socket may be closing, and there will be another one."""
         self.may_begin.set()
         self._token = ""
         self._window_s = 0.0
@@ -33,7 +34,7 @@ class Resumption:
         match message.kind:
             case "session":
                 return self._take_session(message.fields)
-            case "goaway":
+            case "goaway" if not message.fields["final"]:
                 self.may_begin.clear()
             case "state":
                 self.recent.is_spoken = message.fields["state"] in _USER_SPEAKS

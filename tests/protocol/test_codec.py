@@ -82,7 +82,10 @@ def test_state_and_close_as_echos_client_sends_them() -> None:
             b"\x84\xa4type\xa7session\xacresume_token\xa9id.secret"
             b"\xa8window_s\xcb\x40\x4e\0\0\0\0\0\0\xadheard_samples\xcd\x02\x00",
         ),
-        (GoAway(8000), b"\x82\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40"),
+        (
+            GoAway(8000),
+            b"\x83\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40\xa5final\xc2",
+        ),
     ],
 )
 def test_server_messages(message: ServerMessage, frame: bytes) -> None:

@@ -25,6 +25,8 @@ ENTRY = Entry(
         7,
         3,
         OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25),
+        heard_samples=512,
+        lasted_s=62.5,
     ),
     Opened("", frozenset({"state"}), None, "de", Sound("joe", 16_000), {"idle_close_ms": 5000}),
     hashed("secret"),
