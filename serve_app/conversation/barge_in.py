@@ -8,7 +8,7 @@ speaking ── first voiced frame ──▶ held ── a word, or long speech 
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
-from serve_app.conversation.listening import take_text
+from serve_app.conversation.listening import answer_text, takes
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.states import State
 from serve_app.conversation.turn import Interrupted, Withdrew
@@ -133,13 +133,15 @@ def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> State:
 
 def type_over(floor: Floor, event: ev.TextReceived) -> State:
     """What was said over the agent and what is typed are one turn."""
+    if not takes(floor, event):
+        return floor.state
     _stop_reply(floor)
     if floor.user.has_spoken:
         floor.listen_on()
         floor.turn.add_text(event.text)
         return State.LISTENING
     floor.user.close()
-    return take_text(floor, event)
+    return answer_text(floor, event)
 
 
 def _stop_reply(floor: Floor) -> Playout:

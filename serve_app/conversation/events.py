@@ -80,6 +80,9 @@ class TextReceived:
     """The user typed."""
 
     text: str
+    id: int = 0
+    """The client's number for it; 0 is none. One that is not above the last one was taken
+    already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from serve_app.conversation.events import Timer
 from serve_app.conversation.history import ChatMessage, History, Record
 from serve_app.conversation.listener import Listener
 from serve_app.conversation.metrics import TurnTimes
+from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import ANY_SOUND, Sound
@@ -49,6 +50,11 @@ class Floor:
         """The client may come back on another socket."""
         self.began_s = 0.0
         """When the session began, had it been on this socket all the time."""
+        self.text_id = 0
+        """The last number of a typed text that was taken."""
+        self.recorded_text_id = 0
+        """The last one that is in the history."""
+        self._given: tuple[OpenReply, ...] = ()
         self._new_token = new_token
         self._effects: list[Effect] = []
         self._received_at_stall = 0
@@ -134,7 +140,9 @@ class Floor:
             self.tell_error("stt", event.message)
 
     def commit_turn(self, text: str) -> None:
-        """The user has said this."""
+        """The user has said this, and typed all that was taken."""
+        self.recorded_text_id = self.text_id
+        self._given = ()
         self.history.add_user(text)
         self.history.keep(newest_within(self.history.chat, self.settings.history_tokens))
         self.record()
@@ -199,7 +207,8 @@ class Floor:
     def finish_reply(self) -> State:
         """The reply was played. A user who spoke meanwhile has the floor next."""
         self.reply.ran_dry(self.now_s)
-        return self.pass_on(self.end_reply())
+        given = self.agent.record(self.now_s)
+        return self.pass_on(self.end_reply((*self._given, given) if given else self._given))
 
     def pass_on(self, reply: Playout) -> State:
         """The reply is over. A user who spoke meanwhile has the floor next."""
@@ -208,8 +217,9 @@ class Floor:
         self.do(Disarm(Timer.HOLD))
         return self.wait(after=reply)
 
-    def end_reply(self) -> Playout:
-        """Commits what was heard of the reply."""
+    def end_reply(self, given: tuple[OpenReply, ...] = ()) -> Playout:
+        """Commits what was heard of the reply. `given`: the replies that were sent whole."""
+        self._given = given
         reply = self.agent.end()
         self.commit_heard(reply.heard(self.now_s))
         return reply
@@ -266,8 +276,18 @@ class Floor:
         """Writes down what the conversation needs to go on elsewhere."""
         reply = self.agent.record(self.now_s) if self.is_resumable else None
         chat, tokens = self.history.chat, self.agent.tokens_issued
-        heard, lasted_s = self.user.understood_until, self.now_s - self.began_s
-        self.do(Record(chat, self.generation, tokens, reply, heard, lasted_s))
+        self.do(
+            Record(
+                chat,
+                self.generation,
+                tokens,
+                reply,
+                self.user.understood_until,
+                lasted_s=self.now_s - self.began_s,
+                text_id=self.recorded_text_id,
+                given=self._given if self.is_resumable else (),
+            )
+        )
 
     def tell_state(self, state: State) -> None:
         self.notify(StateChanged(ECHO_NAMES[state]), "state")

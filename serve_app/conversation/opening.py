@@ -6,9 +6,9 @@ from dataclasses import replace
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
-from serve_app.conversation.history import Record
+from serve_app.conversation.history import Record, without_last
 from serve_app.conversation.metrics import TurnTimes
-from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.open_reply import OpenReply, joined
 from serve_app.conversation.settings import with_client_settings
 from serve_app.conversation.states import REPLYING, Mode, State
 from serve_app.conversation.transcribing import end_turn
@@ -21,6 +21,8 @@ _NOTICE_S = 60.0
 """So long before a session has had its time its client is told."""
 _SOON_S = 0.001
 """Sooner than this is now: timers are not exact."""
+_CLOCK_S = 0.1
+"""A client whose count of a whole reply is short by no more has played all of it."""
 
 # --- the beginning ---
 
@@ -43,15 +45,34 @@ def begin(floor: Floor, event: ev.Opened) -> State:
 
 def _resume(floor: Floor, record: Record, played: ev.Played | None) -> State:
     """Goes on where the conversation was: a turn whose answer nobody heard is answered now."""
+    if played is not None:
+        record = _as_played(record, played)
     floor.generation = record.generation + 1
     floor.agent.tokens_issued = record.tokens_issued
+    floor.text_id = floor.recorded_text_id = record.text_id
     floor.history.keep(record.history)
-    reply = record.reply
-    if reply is None:
-        return _speak_or_wait(floor)
-    if played is not None and played.token == reply.token:
-        reply = replace(reply, played_s=played.played_ms / 1000)
-    return _go_on_with(floor, reply)
+    return _speak_or_wait(floor) if record.reply is None else _go_on_with(floor, record.reply)
+
+
+def _as_played(record: Record, played: ev.Played) -> Record:
+    """The record as the client knows it. The server took what it had sent whole for heard; of what
+    comes after the reply that the client has played last, the client has played nothing."""
+    replies = (*record.given, *([record.reply] if record.reply else []))
+    tokens = [reply.token for reply in replies]
+    is_known = played.token in tokens
+    first = tokens.index(played.token) if is_known else 0
+    played_s = played.played_ms / 1000 if is_known else 0.0
+    unsure = replies[first:]
+    unplayed_s = sum(reply.duration_s for reply in unsure) - played_s
+    if not unsure or (record.reply is None and unplayed_s <= _CLOCK_S):
+        return record
+    history = record.history
+    if taken_back := record.given[first:]:
+        said = " ".join(reply.text for reply in taken_back)
+        if (before := without_last(history, said)) is None:
+            return record
+        history = before
+    return replace(record, history=history, reply=joined(unsure, played_s), given=())
 
 
 def _go_on_with(floor: Floor, reply: OpenReply) -> State:

@@ -173,6 +173,8 @@ class Driver:
 
     async def _receive(self, message: ClientMessage) -> None:
         """Raises VoiceError."""
+        if self._lease is not None:
+            self._lease.heard_from_client()
         self.take(await self._open(message) if isinstance(message, Open) else event_of(message))
 
     def _take_voice(self, probabilities: list[float]) -> None:
@@ -257,6 +259,7 @@ class Driver:
         self._services.leases.add(lease)
         # Not an effect: the secret must not get into an event log.
         self._socket.send(lease.notice(self._services.window_s))
+        self._socket.barrier(lease.was_told)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -208,8 +208,8 @@ def event_of(message: ClientMessage) -> ev.Event:
             return ev.AudioReceived(samples)
         case PlaybackState():
             return ev.PlaybackWaiting()
-        case Text(text):
-            return ev.TextReceived(text)
+        case Text(text, id_):
+            return ev.TextReceived(text, id_)
         case RequestInterrupt():
             return ev.InterruptRequested()
         case Played(token, played_ms):
