@@ -11,7 +11,8 @@ import msgpack
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from bench.chaos_faults import FAULTS, Result, Stage
+from bench.chaos_faults import FAULTS, Result
+from bench.chaos_stage import Stage
 from bench.providers import ANSWER
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
@@ -152,7 +153,7 @@ def _judge(stage: Stage, name: str, session: EchoSession, has_spoken: bool, resu
     that the LLM was last sent. Each turn has words of its own, so it has to be in both once."""
     told = _told(session)
     spoken = [text for text in told if not text.startswith(name)]
-    chats = [r.body["messages"] for r in stage.llm.requests]
+    chats = [r.body["messages"] for r in stage.engines.llm.requests]
     mine = [chat for chat in chats if chat[0]["content"] == name]
     history = " ".join(m["content"] for m in mine[-1] if m["role"] == "user")
     result.turns += len(told)

@@ -10,6 +10,7 @@ from serve_app.agent.factory import build_llm_chain, build_tts_chain
 from serve_app.agent.parts import ReplyPart
 from serve_app.agent.speaker import Speaker
 from serve_app.agent.tools.factory import build_toolbox, with_tools
+from serve_app.agent.under_way import RepliesUnderWay
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
 from serve_app.settings.agent import AgentSettings
@@ -28,8 +29,9 @@ class Agent:
         self._tools = build_toolbox(settings, os.environ)
         writer, drafter = with_tools(self._llm, self._tools, settings)
         format = client_format(settings.tts)
-        self._speaker = Speaker(writer, self._tts, format)
-        self._drafting_speaker = Speaker(drafter, self._tts, format)
+        replies = RepliesUnderWay(settings.draft_replies)
+        self._speaker = Speaker(writer, self._tts, format, under_way=replies.reply)
+        self._drafting_speaker = Speaker(drafter, self._tts, format, under_way=replies.draft)
         self._loop = asyncio.get_running_loop()
 
     # Coroutines that return a generator, so that nothing lies between the speaker and Serve, which
@@ -42,7 +44,8 @@ class Agent:
         """The answer, as it is made. In a call that is cancelled Serve raises CancelledError at
         the point that the generator has reached: that stops LLM, tools and voice.
 
-        Raises EngineError, and DraftDeclined for a draft that would need a tool.
+        Raises EngineError, and DraftDeclined for a draft that would need a tool, or while there is
+        enough to do.
         """
         speaker = self._drafting_speaker if is_draft else self._speaker
         return speaker.reply(chat, sound)

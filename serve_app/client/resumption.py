@@ -24,7 +24,8 @@ class Resumption:
         """How often the client has come back."""
         self.recent = RecentAudio()
         self.may_begin = asyncio.Event()
-        """Whether a typed turn may be sent. Not after `goaway`: the socket may be closing."""
+        """Whether a typed turn may be sent. Not after `goaway`, unless the session itself is about
+        to end: the socket may be closing, and there will be another one."""
         self.may_begin.set()
         self.typed: deque[dict[str, Any]] = deque(maxlen=_MAX_TYPED)
         """The last `text` messages. After a resume, those that the server has not taken."""
@@ -46,7 +47,7 @@ class Resumption:
         match message.kind:
             case "session":
                 return self._take_session(message.fields)
-            case "goaway":
+            case "goaway" if not message.fields.get("final"):
                 self.may_begin.clear()
             case "state":
                 self.recent.is_spoken = message.fields["state"] in _USER_SPEAKS

@@ -43,7 +43,7 @@ def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:
         user.forget()
         return State.SPEAKING
     turn = user.turn or user.open(floor.generation)
-    user.follow_turn(turn)
+    user.follow_overlap(turn)
     if user.is_voiced:
         floor.agent.hold()
         floor.arm(ev.Timer.HOLD, floor.settings.hold_ms / 1000)
@@ -55,7 +55,7 @@ def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:
 
 def voice_while_held(floor: Floor, event: ev.VoiceActivity) -> State:
     floor.user.follow_voice(event.probability)
-    floor.user.follow_turn(floor.turn)
+    floor.user.follow_overlap(floor.turn)
     if floor.user.is_voiced:
         return _interrupt_if_long(floor)
     return _resume(floor) if _was_only_a_click(floor) else State.HELD

@@ -53,6 +53,8 @@ class Floor:
         self.recorded_text_id = 0
         """The last one that is in the history."""
         self._given: tuple[OpenReply, ...] = ()
+        self.began_s = 0.0
+        """When the session began, had it been on this socket all the time."""
         self._new_token = new_token
         self._effects: list[Effect] = []
         self._received_at_stall = 0
@@ -81,7 +83,7 @@ class Floor:
     def wait(self, after: Playout | None = None) -> State:
         """The user is asked once whether they are there: after that only the close is due."""
         self.user.close()
-        if self.mode is Mode.DRAINING:
+        if self.mode in (Mode.DRAINING, Mode.EXPIRING):
             return self.stop()
         if after is None or not after.is_idle_prompt:
             self.arm(Timer.IDLE_PROMPT, self.settings.idle_prompt_ms / 1000)
@@ -232,11 +234,20 @@ class Floor:
         return self.end(CloseCode.GONE, "the client is gone")
 
     def stop(self) -> State:
-        """The server will not go on."""
+        """The server will not go on, or the session has had its time."""
+        if self.mode is Mode.EXPIRING:
+            return self.expire()
         return self.end(CloseCode.STOPPING, "the server is about to stop: connect again")
 
+    def expire(self) -> State:
+        """The session has had its time."""
+        limit_s = self.settings.max_session_s
+        return self.end(CloseCode.TIME_IS_UP, f"a session may last for {limit_s} s: open a new one")
+
     def end(self, code: CloseCode, reason: str) -> State:
-        """Closes the socket."""
+        """Closes the socket. What the client may come back to is up to date."""
+        if self.is_resumable and code.may_come_back:
+            self.record()
         self.do(CloseSocket(code, reason))
         return State.ENDED
 
@@ -259,9 +270,9 @@ class Floor:
         """Writes down what the conversation needs to go on elsewhere."""
         reply = self.agent.record(self.now_s) if self.is_resumable else None
         chat, tokens = self.history.chat, self.agent.tokens_issued
-        heard, given = self.user.understood_until, self._given if self.is_resumable else ()
-        text_id = self.recorded_text_id
-        self.do(Record(chat, self.generation, tokens, reply, heard, text_id, given))
+        heard, lasted_s = self.user.understood_until, self.now_s - self.began_s
+        text_id, given = self.recorded_text_id, self._given if self.is_resumable else ()
+        self.do(Record(chat, self.generation, tokens, reply, heard, lasted_s, text_id, given))
 
     def tell_state(self, state: State) -> None:
         self.notify(StateChanged(ECHO_NAMES[state]), "state")

@@ -34,6 +34,8 @@ class Record:
     heard_samples: int = 0
     """Samples of the user's audio on this socket that are understood: what the user said after
     them is not in the history."""
+    lasted_s: float = 0.0
+    """How long the session has lasted, over all its sockets."""
     text_id: int = 0
     """The last number of a typed text that is in the history; 0 is none."""
     given: tuple[OpenReply, ...] = ()

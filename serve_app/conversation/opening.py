@@ -1,4 +1,5 @@
-"""How a conversation begins and ends: opened or resumed, closed, lost, drained, left alone."""
+"""How a conversation begins and ends: opened or resumed, closed, lost, drained, left alone, out of
+time."""
 
 from dataclasses import replace
 
@@ -15,7 +16,11 @@ from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import GoAway
 
 LAST_TURN_S = 10.0
-"""Time that a draining server leaves for the turn that is going on."""
+"""Time for the turn that is going on when a server drains, or a session has nearly had its time."""
+_NOTICE_S = 60.0
+"""So long before a session has had its time its client is told."""
+_SOON_S = 0.001
+"""Sooner than this is now: timers are not exact."""
 _CLOCK_S = 0.1
 """A client whose count of a whole reply is short by no more has played all of it."""
 
@@ -32,6 +37,7 @@ def begin(floor: Floor, event: ev.Opened) -> State:
     floor.seat(settings, event.language, event.sound)
     floor.times = TurnTimes.from_text(floor.now_s)
     floor.is_resumable = event.is_resumable
+    _watch_time(floor, event.record.lasted_s if event.record else 0.0)
     if event.record:
         return _resume(floor, event.record, event.played)
     return _greet(floor, event.prompt, event.greeting)
@@ -116,23 +122,59 @@ def idle_much_too_long(floor: Floor, event: ev.Expired) -> State:
     )
 
 
+# --- the session has had its time ---
+
+
+def _watch_time(floor: Floor, lasted_s: float) -> None:
+    """A session that goes on at another socket has what is left of its time."""
+    floor.began_s = floor.now_s - lasted_s
+    if floor.settings.max_session_s:
+        notice_in_s = _time_left_s(floor) - _NOTICE_S
+        floor.arm(ev.Timer.SESSION, max(_SOON_S, notice_in_s))
+
+
+def _time_left_s(floor: Floor) -> float:
+    return floor.began_s + floor.settings.max_session_s - floor.now_s
+
+
+def time_runs_out(floor: Floor, event: ev.Expired) -> State | None:
+    """Comes when a client is to be told, when only the turn that is going on may be finished, and
+    at the end."""
+    left_s = _time_left_s(floor)
+    if left_s < _SOON_S:
+        _stop_talking(floor)
+        return floor.expire()
+    floor.notify(GoAway(round(left_s * 1000), final=True), "goaway")
+    if left_s > LAST_TURN_S + _SOON_S:
+        floor.arm(ev.Timer.SESSION, left_s - LAST_TURN_S)
+        return None
+    floor.arm(ev.Timer.SESSION, left_s)
+    if floor.mode is not Mode.DETACHED:
+        floor.mode = Mode.EXPIRING
+    return None
+
+
+def time_runs_out_while_waiting(floor: Floor, event: ev.Expired) -> State | None:
+    state = time_runs_out(floor, event)
+    return floor.expire() if floor.mode is Mode.EXPIRING and state is None else state
+
+
 # --- the end ---
 
 
 def close(floor: Floor, event: ev.CloseRequested) -> State:
+    _stop_talking(floor)
+    return floor.end(CloseCode.CLOSED, "bye")
+
+
+def _stop_talking(floor: Floor) -> None:
     if floor.state in REPLYING:
         floor.end_reply()
     floor.do(Cancel(floor.generation))
-    return floor.end(CloseCode.CLOSED, "bye")
 
 
 def lose_client(floor: Floor, event: ev.Disconnected) -> State:
     """The client may come back to what is recorded. Until then no reply is asked for."""
-    return floor.leave()
-
-
-def lose_client_in_reply(floor: Floor, event: ev.Disconnected) -> State:
-    floor.record()
     return floor.leave()
 
 

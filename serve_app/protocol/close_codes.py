@@ -46,6 +46,7 @@ class CloseCode(IntEnum):
     NOT_OPENED = 4408, "no `open` within 30 s (`args.ingress.open_timeout_s`)", False
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
+    TIME_IS_UP = 4411, "the session has lasted for `max_session_s`: open a new one", False
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
     TOO_SLOW = 4508, "the client does not read what it is sent", True
 

@@ -198,10 +198,15 @@ class SessionNotice:
 class GoAway:
     """Extension `goaway`: the server is about to stop. The socket of a client that may come back is
     closed (1012) at the end of the current turn. Other clients talk on until little time is left,
-    and are then sent this again."""
+    and are then sent this again.
+
+    Or the session has nearly had its time. Any client talks on until little time is left, is then
+    sent this again, and is closed (4411) at the end of the current turn."""
 
     time_left_ms: int
     """After this the socket is closed in any case."""
+    final: bool = False
+    """The session is over then: nobody can come back to it."""
 
 
 ServerMessage = (

@@ -63,7 +63,9 @@ def test_there_is_a_try_as_long_as_it_may_help() -> None:
 def test_after_goaway_nothing_is_begun_at_this_socket() -> None:
     resumption = Resumption()
     assert resumption.may_begin.is_set()
-    resumption.take(Received(0.0, "goaway", {"time_left_ms": 8000}))
+    resumption.take(Received(0.0, "goaway", {"time_left_ms": 8000, "final": True}))
+    assert resumption.may_begin.is_set(), "there is no other socket to wait for"
+    resumption.take(Received(0.0, "goaway", {"time_left_ms": 8000, "final": False}))
     assert not resumption.may_begin.is_set()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from starlette.websockets import WebSocket
 
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
 from serve_app.errors import EngineError
 from serve_app.ingress.driver import Driver, Services
@@ -32,6 +33,9 @@ class Client:
     def __init__(self) -> None:
         self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.gets: asyncio.Queue[Any] = asyncio.Queue()
+        self.reads = asyncio.Event()
+        """Set while it takes what it is sent."""
+        self.reads.set()
         self.driver: Driver
         self.session: asyncio.Task[None]
 
@@ -40,6 +44,10 @@ class Client:
 
     def hang_up(self) -> None:
         self.sends.put_nowait({"type": "websocket.disconnect", "code": 1006})
+
+    async def take(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        self.gets.put_nowait(message)
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(DEADLINE_S):
@@ -59,6 +67,7 @@ class Replica:
     def __init__(self) -> None:
         self.stores = Stores(OWN)
         self.vad_fails = False
+        self.settings = TurnSettings()
         actors = SessionActors(1, handles=self.stores)
         self.services = Services(
             AsyncMock(),
@@ -81,11 +90,11 @@ class Replica:
     @asynccontextmanager
     async def client(self, name: str, event_log: Any = None) -> AsyncIterator[Client]:
         client = Client()
-        socket = WebSocket({"type": "websocket"}, client.sends.get, client.gets.put)
+        socket = WebSocket({"type": "websocket"}, client.sends.get, client.take)
         client.sends.put_nowait({"type": "websocket.connect"})
         await socket.accept()
         await client.next()
-        client.driver = Driver(name, socket, self.services, TurnSettings(), event_log)
+        client.driver = Driver(name, socket, self.services, self.settings, event_log)
         client.session = asyncio.create_task(client.driver.run(open_timeout_s=30.0))
         yield client
         client.driver.leave()
@@ -284,6 +293,58 @@ async def test_a_session_without_its_reader_or_writer_ends(
         async with asyncio.timeout(DEADLINE_S + 1):
             await client.session
         assert client.driver.is_over
+
+
+class Spoken:
+    """In the place of a `ReplyCall`: pieces, and no end."""
+
+    def __init__(self, *pieces: Piece) -> None:
+        self._pieces = list(pieces)
+        self.may_begin = asyncio.Event()
+        self.are_sent = asyncio.Event()
+        self.cancel = Mock()
+
+    async def next(self) -> Piece:
+        await self.may_begin.wait()
+        if not self._pieces:
+            self.are_sent.set()
+            await asyncio.Event().wait()
+        return self._pieces.pop(0)
+
+
+async def test_what_waits_for_a_client_that_does_not_read_was_not_heard(replica: Replica) -> None:
+    reply = Spoken(*(Piece(b"\1\0", f"{word} ", 0.02) for word in ("One", "two", "three")))
+    replica.services.calls.say = Mock(return_value=reply)  # type: ignore[method-assign]
+    async with replica.client("a") as client:
+        client.send(OPEN | {"greeting": "One two three"})
+        assert (await client.next())["type"] == "session"
+        assert (await client.next())["type"] == "token"
+        client.reads.clear()
+        reply.may_begin.set()
+        await reply.are_sent.wait()
+        await asyncio.sleep(0.1)  # longer than the pieces play
+        client.hang_up()
+        client.driver.leave()
+        client.reads.set()
+        await client.session
+    saved = replica.stores.stores[OWN].entries["a"].record.reply
+    assert saved is not None and len(saved.pieces) == 3
+    assert saved.played_s == 0
+
+
+async def test_a_session_that_has_had_its_time_is_not_kept(replica: Replica) -> None:
+    replica.settings = TurnSettings(max_session_s=1)
+    async with replica.client("a") as client:
+        client.send(OPEN | {"events": ["goaway"]})
+        token = (await client.next())["resume_token"]
+        goaway = await client.next()
+        assert (goaway["type"], goaway["final"]) == ("goaway", True)
+        assert await client.close_code() == 4411
+        await client.session
+    assert replica.kept == []
+    async with replica.client("b") as client:
+        client.send({"type": "open", "resume_token": token})
+        assert await client.close_code() in (4404, 4503), "4503 while the actor is young"
 
 
 async def test_a_full_disk_under_the_event_log_ends_the_log_only(replica: Replica) -> None:

@@ -88,7 +88,10 @@ def test_a_text_may_have_a_number() -> None:
             b"\x85\xa4type\xa7session\xacresume_token\xa9id.secret\xa8window_s\xcb\x40\x4e"
             b"\0\0\0\0\0\0\xadheard_samples\xcd\x02\x00\xa7text_id\x07",
         ),
-        (GoAway(8000), b"\x82\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40"),
+        (
+            GoAway(8000),
+            b"\x83\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40\xa5final\xc2",
+        ),
     ],
 )
 def test_server_messages(message: ServerMessage, frame: bytes) -> None:

@@ -26,9 +26,10 @@ ENTRY = Entry(
         7,
         3,
         OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25),
-        512,
-        9,
-        (OpenReply("02002abc", (("Hm.", 0.5),), True, 0.5),),
+        heard_samples=512,
+        lasted_s=62.5,
+        text_id=9,
+        given=(OpenReply("02002abc", (("Hm.", 0.5),), True, 0.5),),
     ),
     Opened("", frozenset({"state"}), None, "de", Sound("joe", 16_000), {"idle_close_ms": 5000}),
     hashed("secret"),
@@ -74,10 +75,10 @@ def test_an_entry_of_the_version_before_is_read() -> None:
     fields["version"] = 2
     for name in ("number", "former_hash", "former_record"):
         del fields[name]
-    for name in ("text_id", "given"):
+    for name in ("lasted_s", "text_id", "given"):
         del fields["record"][name]
     old = unpack(msgpack.packb(fields))
-    record = replace(ENTRY.record, text_id=0, given=())
+    record = replace(ENTRY.record, lasted_s=0.0, text_id=0, given=())
     assert old == Entry(record, ENTRY.options, ENTRY.secret_hash, epoch=4)
     assert unpack(msgpack.packb(fields | {"version": 1})) is None
 
