@@ -1,8 +1,8 @@
 """`make chaos`: processes are killed under live conversations, which have to go on.
 
 It runs a real local Ray in HAProxy mode with two replicas of everything, local servers that stand
-in for LLM and voice, and clients that resume. Faults that end the whole server meet one with a
-replica of each, as in the default configuration. All that is counted is seen from outside: by the
+in for LLM and voice, and clients that resume; then one with a replica of each, as in the default
+configuration. All that is counted is seen from outside: by the
 clients, and by the LLM, which is sent the history.
 """
 
@@ -96,6 +96,7 @@ def _entries(stage: Stage) -> int:
 
 
 async def _measure(faults: list[str], sessions: int) -> list[Result]:
+    """On a server with two replicas of everything, then on one with one."""
     llm, voice = providers.scripts()
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder, redis_server() as redis:
@@ -105,11 +106,11 @@ async def _measure(faults: list[str], sessions: int) -> list[Result]:
         ):
             engines = Engines(openai, elevenlabs, redis)
             for replicas in (2, 1):
-                mine = [name for name in faults if (name in ALONE) == (replicas == 1)]
-                if not mine:
+                of_this = [name for name in faults if (name in ALONE) == (replicas == 1)]
+                if not of_this:
                     continue
                 async with _stage(Path(folder), replicas, engines) as stage:
-                    for name in mine:
+                    for name in of_this:
                         results.append(await _run(stage, name, sessions))
                         print(_row(results[-1]), flush=True)
     return results
@@ -151,7 +152,7 @@ def _row(result: Result) -> str:
 
 
 def main() -> int:
-    names = [*FAULTS, *SCENES]
+    names = [*FAULTS, *SCENES, *ALONE]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", nargs="+", choices=names, default=names)
     parser.add_argument("--sessions", type=int, default=4, help="that live through each fault")

@@ -11,7 +11,7 @@ import msgpack
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from bench.chaos_faults import FAULTS, Result
+from bench.chaos_faults import ALONE, FAULTS, Result
 from bench.chaos_stage import Stage
 from bench.providers import ANSWER
 from serve_app.client.session import EchoSession, converse
@@ -38,7 +38,7 @@ class Strike:
 
     def __init__(self, stage: Stage, name: str, sessions: int) -> None:
         self._stage = stage
-        self._fault, self.is_in_speech = FAULTS[name]
+        self._fault, self.is_in_speech = (FAULTS | ALONE)[name]
         self._barrier = asyncio.Barrier(sessions)
         self._struck = asyncio.Event()
         self._going_on: asyncio.Task[None]

@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.busy import busy_loops
 from bench.chaos_stage import Stage
 from serve_app.local.server import RAY_ENVIRONMENT
 from tests.serve.conftest import ROOT, Server
 
 _UPDATE_S = 240.0
+AWAY_S = 20.0
+"""How long the only replica of a stage is stopped."""
 
 
 @dataclass
@@ -59,6 +62,20 @@ def _stops(name: str) -> Fault:
         stage.signal(name, signal.SIGSTOP)
 
     return strike
+
+
+def _stops_for_a_while(name: str) -> Fault:
+    async def strike(stage: Stage) -> None:
+        stage.signal(name, signal.SIGSTOP)
+        await asyncio.sleep(AWAY_S)
+        stage.signal(name, signal.SIGCONT)
+
+    return strike
+
+
+async def _keep_busy(stage: Stage) -> None:
+    with busy_loops():
+        await asyncio.sleep(AWAY_S)
 
 
 async def _stop_redis(stage: Stage) -> None:
@@ -135,6 +152,24 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
     "stt stopped": (_stops("echo:SpeechToText"), True),
     "redis stopped": (_stop_redis, False),
     "rolling update": (_update, False),
+}
+"""By name: what is done, and whether it strikes while the user speaks (else during a reply)."""
+
+
+_STAGES = {
+    "vad": ("echo:VoiceActivity", True),
+    "stt": ("echo:SpeechToText", True),
+    "agent": ("echo:Agent", False),
+    "session actor": ("ray::SessionActor", False),
+}
+"""The title of each process, and whether it is missed most while the user speaks."""
+ALONE: dict[str, tuple[Fault, bool]] = {
+    **{f"the only {name}": (_kills(title), speaks) for name, (title, speaks) in _STAGES.items()},
+    **{
+        f"the only {name} stopped for {AWAY_S:.0f} s": (_stops_for_a_while(title), speaks)
+        for name, (title, speaks) in _STAGES.items()
+    },
+    f"a busy loop on each core for {AWAY_S:.0f} s": (_keep_busy, True),
     "server: SIGTERM": (_sends(signal.SIGTERM), False),
     "server: SIGINT": (_sends(signal.SIGINT), False),
     "server: SIGHUP": (_sends(signal.SIGHUP), False),
@@ -144,6 +179,5 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
     ),
     "server: SIGKILL": (_kill_and_restart, False),
 }
-"""By name: what is done, and whether it strikes while the user speaks (else during a reply)."""
-ALONE = frozenset(name for name in FAULTS if name.startswith("server: "))
-"""These end the whole server; another one starts in its place."""
+"""The same for a server with one replica of everything: until it is there again, nobody else is.
+Those of `server` end all of it, and another one starts in its place."""

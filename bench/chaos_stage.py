@@ -88,7 +88,7 @@ class Stage:
 
     def wake(self) -> None:
         """Lets what was stopped go on."""
-        stopped = [*self.pids("SpeechToText"), *self.pids("VoiceActivity")]
+        stopped = [pid for name in (*_REPLICAS, *_OTHERS) for pid in self.pids(name)]
         for pid in [*stopped, *([self.engines.redis[0]] if self.engines.redis else [])]:
             os.kill(pid, signal.SIGCONT)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from serve_app.agent.engines import LlmEngine, Speech
 from serve_app.agent.parts import Began, ReplyPart
+from serve_app.agent.stalls import Stalls
 from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.chain import TtsChain
@@ -35,14 +36,17 @@ class Speaker:
         format: AudioFormat,
         splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
         under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
+        stalls: Stalls | None = None,
     ) -> None:
         """`format` is the client format, unless a client asks for its own sample rate. A reply is
-        made within `under_way`, which may raise VoiceError instead."""
+        made within `under_way`, which may raise VoiceError instead. `stalls` excuses what fails
+        because this process stood still."""
         self._llm = llm
         self._voices = voices
         self._format = format
         self._splitter = splitter
         self._under_way = under_way
+        self._stalls = stalls
 
     def reply(
         self, chat: Sequence[ChatMessage], sound: Sound = ANY_SOUND
@@ -68,6 +72,7 @@ class Speaker:
         the ingress hang, gRPC stops this generator when 6 MB are on their way (measured, with
         RAY_SERVE_THROUGHPUT_OPTIMIZED; nothing stops it without).
         """
+        began_s = asyncio.get_running_loop().time()
         rate_hz = sound.sample_rate_hz
         format = parse_format(f"pcm_{rate_hz}") if rate_hz else self._format
         text = ReplyText(self._splitter())
@@ -86,14 +91,17 @@ class Speaker:
                     for piece in pieces(speech, format):
                         yield piece
                     speech = await _next(speeches)
-            except Exception:
+            except Exception as error:
                 if text.failure is None:
-                    raise
+                    raise self._excused(error, began_s) from None
             finally:
                 writer.cancel()
                 await asyncio.wait({writer, asyncio.create_task(_close(speeches, first))})
             if text.failure is not None:
-                raise text.failure
+                raise self._excused(text.failure, began_s)
+
+    def _excused(self, error: Exception, began_s: float) -> Exception:
+        return self._stalls.excused(error, began_s) if self._stalls else error
 
 
 def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:

@@ -141,6 +141,15 @@ class EchoSession:
                     raise ConnectionError(f"{socket.close_code} {socket.close_reason}".strip())
                 await self._news.wait()
 
+    def forget(self) -> list[Received]:
+        """Drops, and returns, the messages that `next` has gone past, and drops the audio that was
+        played: for a session that goes on for hours."""
+        past = self.received[: self._seen]
+        del self.received[: self._seen]
+        self._seen = 0
+        self.playback.heard.clear()
+        return past
+
     async def listen(self) -> None:
         """Receives messages and plays audio until the conversation is over."""
         player = asyncio.create_task(self._say_when_dry())

@@ -127,13 +127,19 @@ def _interrupt(floor: Floor) -> State:
 
 
 def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> State:
-    return floor.wait(after=_stop_reply(floor))
+    """What was said until then is a turn."""
+    return floor.pass_on(_stop_reply(floor))
 
 
 def type_over(floor: Floor, event: ev.TextReceived) -> State:
+    """What was said over the agent and what is typed are one turn."""
     if not takes(floor, event):
         return floor.state
     _stop_reply(floor)
+    if floor.user.has_spoken:
+        floor.listen_on()
+        floor.turn.add_text(event.text)
+        return State.LISTENING
     floor.user.close()
     return answer_text(floor, event)
 

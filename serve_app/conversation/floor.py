@@ -48,13 +48,13 @@ class Floor:
         """The events that the client asked for."""
         self.is_resumable = False
         """The client may come back on another socket."""
+        self.began_s = 0.0
+        """When the session began, had it been on this socket all the time."""
         self.text_id = 0
         """The last number of a typed text that was taken."""
         self.recorded_text_id = 0
         """The last one that is in the history."""
         self._given: tuple[OpenReply, ...] = ()
-        self.began_s = 0.0
-        """When the session began, had it been on this socket all the time."""
         self._new_token = new_token
         self._effects: list[Effect] = []
         self._received_at_stall = 0
@@ -103,6 +103,10 @@ class Floor:
         turn = self.turn
         if not turn.is_transcribed:
             self.user.reopen(turn)
+        if not turn.is_transcribed:
+            # It is so long that it was cut, and the work on its beginning was for the turn before.
+            turn.give_up()
+            self.tell_error("stt", "the beginning of what was said over the agent was lost")
         self.generation += 1
         turn.generation = self.generation
         return self.take_floor()
@@ -204,9 +208,11 @@ class Floor:
         """The reply was played. A user who spoke meanwhile has the floor next."""
         self.reply.ran_dry(self.now_s)
         given = self.agent.record(self.now_s)
-        reply = self.end_reply((*self._given, given) if given else self._given)
-        turn = self.user.turn
-        if turn is not None and turn.speech_ms >= self.settings.min_speech_ms:
+        return self.pass_on(self.end_reply((*self._given, given) if given else self._given))
+
+    def pass_on(self, reply: Playout) -> State:
+        """The reply is over. A user who spoke meanwhile has the floor next."""
+        if self.user.has_spoken:
             return self.listen_on()
         self.do(Disarm(Timer.HOLD))
         return self.wait(after=reply)
@@ -270,9 +276,18 @@ class Floor:
         """Writes down what the conversation needs to go on elsewhere."""
         reply = self.agent.record(self.now_s) if self.is_resumable else None
         chat, tokens = self.history.chat, self.agent.tokens_issued
-        heard, lasted_s = self.user.understood_until, self.now_s - self.began_s
-        text_id, given = self.recorded_text_id, self._given if self.is_resumable else ()
-        self.do(Record(chat, self.generation, tokens, reply, heard, lasted_s, text_id, given))
+        self.do(
+            Record(
+                chat,
+                self.generation,
+                tokens,
+                reply,
+                self.user.understood_until,
+                lasted_s=self.now_s - self.began_s,
+                text_id=self.recorded_text_id,
+                given=self._given if self.is_resumable else (),
+            )
+        )
 
     def tell_state(self, state: State) -> None:
         self.notify(StateChanged(ECHO_NAMES[state]), "state")

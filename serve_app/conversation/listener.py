@@ -46,6 +46,8 @@ class Listener:
         self._voice = VoiceTracker(settings)
         self._patience = Patience(settings)
         self._spoke_until = 0
+        self._cut_off_at = 0
+        """No later turn begins before this sample: a turn that was cut off has what is before."""
         self.turn: Turn | None = None
         """The open turn. While the agent talks, it may turn out to be none."""
 
@@ -90,6 +92,11 @@ class Listener:
     def is_speaking(self) -> bool:
         """Whether there is enough speech to open a turn."""
         return self._voice.speech_ms >= self._settings.min_speech_ms
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether there is, in the open turn, enough speech for a turn."""
+        return self.turn is not None and self._is_enough(self.turn)
 
     @property
     def is_silent(self) -> bool:
@@ -177,9 +184,12 @@ class Listener:
             self._do(CancelSegment(turn.generation, turn.reopen_segment()))
 
     def cut_off(self, turn: Turn) -> None:
-        """The client's audio has stopped: the turn is what there is of it, and is over."""
+        """The client's audio has stopped: the turn is what there is of it. What comes after that
+        is new speech, even if the audio goes on within a word."""
         if not turn.is_soft_ended:
             self._soft_end(turn, due_ms=0)
+        self._voice.end_run()
+        self._cut_off_at = self._voice.judged_at
 
     def _soft_end(self, turn: Turn, due_ms: int) -> None:
         speech_end = self._voice.speech_end_at
@@ -208,7 +218,7 @@ class Listener:
         """Where a turn would start: before the onset of speech, or else before the last frame."""
         onset = self._voice.onset_at
         start = self._voice.judged_at if onset is None else onset
-        return max(0, start - samples(self._settings.pre_roll_ms))
+        return max(self._cut_off_at, start - samples(self._settings.pre_roll_ms))
 
     @property
     def _longest(self) -> int:

@@ -137,6 +137,8 @@ _WHILE_REPLYING: _Steps = {
 }
 _WHILE_HEARD: _Steps = {
     **_WHILE_REPLYING,
+    ev.TextReceived: _may_lead(barge_in.type_over, _PREPARING, _LISTENING),
+    ev.InterruptRequested: _leads(barge_in.interrupt_on_request, *_AFTER_REPLY),
     ev.ReplyAudio: _stays(replying.reply_audio),
     ev.ReplyEnded: _may_lead(replying.reply_ended, *_AFTER_REPLY),
     ev.ReplyFailed: _may_lead(replying.reply_failed, *_AFTER_REPLY),

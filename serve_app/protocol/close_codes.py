@@ -30,7 +30,7 @@ class CloseCode(IntEnum):
     LOST = 1006, "the connection was lost: there was no close frame", True
     NOT_MSGPACK = 1007, "a frame that is not MessagePack", False
     TOO_BIG = 1009, "a message over 1 MiB", False
-    FAILED = 1011, "the server failed, or no VAD has answered for 20 s", True
+    FAILED = 1011, "the server failed, or no VAD has answered for 32 s", True
     STOPPING = 1012, "the server is about to stop: another one takes over at once", True
     AT_CAPACITY = 1013, "all sessions are taken: try again later", True
     BAD_MESSAGE = (

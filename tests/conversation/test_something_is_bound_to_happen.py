@@ -14,6 +14,8 @@ from serve_app.conversation.machine import TRANSITIONS
 from serve_app.conversation.states import State
 from serve_app.protocol.messages import AgentAudio, Interrupt
 
+pytestmark = pytest.mark.timeout(300)
+
 _RESTING = {State.CLOSED, State.WAITING, State.ENDED}
 """Nothing has to happen: it is the user's move, or there is none."""
 _IDLE_TIMERS = {ev.Timer.IDLE_PROMPT, ev.Timer.IDLE_CLOSE, ev.Timer.SESSION}

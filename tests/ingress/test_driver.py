@@ -15,6 +15,7 @@ from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
 from serve_app.errors import EngineError
 from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import may_come_back
 from serve_app.sessions.actors import SessionActors
@@ -71,7 +72,7 @@ class Replica:
         actors = SessionActors(1, handles=self.stores)
         self.services = Services(
             AsyncMock(),
-            VoiceActivityBatcher(self._detect),
+            VoiceActivityBatcher(self._detect, Load()),
             actors,
             Leases(actors),
             window_s=60.0,

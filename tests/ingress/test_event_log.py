@@ -78,7 +78,7 @@ def test_a_conversation_that_was_resumed_is_replayed(tmp_path: Path) -> None:
     opened = ev.Opened(
         "", frozenset({"state", "transcript"}), None, "en", Sound("joe", 16_000),
         {"backchannels": ["yeah"], "idle_close_ms": 5000}, is_resumable=True,
-        record=Record(history, 2, 3, reply, 512, 62.5, 7, (reply,)),
+        record=Record(history, 2, 3, reply, 512, text_id=7, given=(reply,)),
         played=ev.Played("token001", 700),
     )  # fmt: skip
     piece = Piece(b"\0\1" * 50, "three.", 0.4)
