@@ -1,5 +1,5 @@
-"""`echo-serve`: runs the server, has a demonstration conversation, fetches the models, or replays a
-session."""
+"""`echo-serve`: runs the server, has a demonstration conversation, lists and fetches models, or
+replays a session."""
 
 import argparse
 import os
@@ -41,11 +41,38 @@ def _demo(arguments: argparse.Namespace) -> int:
     return demo(arguments.config, arguments.wav, _say)
 
 
-def _fetch(arguments: argparse.Namespace) -> int:
-    from serve_app.models import fetch as models
+def _models(arguments: argparse.Namespace) -> int:
+    from serve_app.models.fetch import cache_dir
+    from serve_app.models.listing import table
+    from serve_app.models.manifest import MANIFEST
+    from serve_app.settings.plan import default_models
 
-    models.fetch_all(list(models.MANIFEST), _say)
+    for line in table(MANIFEST, cache_dir(), default_models()):
+        _say(line)
     return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from serve_app.models.fetch import fetch_all
+    from serve_app.models.manifest import MANIFEST
+    from serve_app.settings.plan import default_models
+
+    names = list(MANIFEST) if arguments.all else arguments.names or default_models()
+    fetch_all(names, _say)
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from serve_app.local.doctor import Level, examine
+
+    wrong = 0
+    for finding in examine(arguments.config, os.environ):
+        _say(f"{finding.level:<6} {finding.subject:<11} {finding.text}")
+        if finding.advice:
+            _say(f"{'':<18} -> {finding.advice}")
+        wrong += finding.level is Level.WRONG
+    _say("the server will run" if not wrong else f"{wrong} to be put right")
+    return int(wrong > 0)
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -68,16 +95,21 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="have one spoken conversation and print it")
     demo.set_defaults(command=_demo)
     demo.add_argument("--wav", type=Path, default=Path("demo.wav"), help="the agent's audio")
+    doctor = commands.add_parser("doctor", help="say what this machine lacks for a server")
+    doctor.set_defaults(command=_doctor)
     # Without help, so it is not listed: `run` and `demo` start it.
     cluster = commands.add_parser("cluster")
     cluster.set_defaults(command=_cluster)
     cluster.add_argument("--port", type=int, required=True)
     cluster.add_argument("--progress", type=int, required=True)
-    for command in (run, demo, cluster):
+    for command in (run, demo, doctor, cluster):
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="a Serve file")
-    commands.add_parser("fetch", help="fetch the models into the cache").set_defaults(
-        command=_fetch
-    )
+    models = commands.add_parser("models", help="list the models that can be fetched")
+    models.set_defaults(command=_models)
+    fetch = commands.add_parser("fetch", help="fetch models into the cache")
+    fetch.set_defaults(command=_fetch)
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="instead of the default models")
+    fetch.add_argument("--all", action="store_true", help="fetch every model")
     replay = commands.add_parser(
         "replay", help="replay a session's event log and compare the effects"
     )

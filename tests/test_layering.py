@@ -138,6 +138,8 @@ ARROWS: Arrows = {
         "errors": "what is wrong is said before Ray starts",
         "settings": "loads and resolves them",
         "agent.tools": "refuses tools that cannot be used",
+        "agent.factory": "the doctor asks each provider for a word",
+        "conversation.history": "what it asks them",
         "models": "fetches them first",
     },
     "client": {
@@ -153,7 +155,8 @@ ARROWS: Arrows = {
         "errors": "its exit status",
         "local": "`run`",
         "client": "`demo`",
-        "models": "`fetch`",
+        "models": "`models` and `fetch`",
+        "settings.plan": "which models are the default",
         "ingress.replay": "`replay`",
     },
 }

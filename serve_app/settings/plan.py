@@ -8,7 +8,7 @@ from serve_app.errors import ProtocolViolation
 from serve_app.protocol.messages import Open
 from serve_app.settings.agent import LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
-from serve_app.settings.resolve import client_format
+from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import AppConfig
 
 _Engine = tuple[str, str, str]
@@ -51,6 +51,11 @@ def packaged_models(config: AppConfig) -> list[str]:
         "piper-en-us-joe": PACKAGED in voices,
     }
     return [name for name, is_needed in needed.items() if is_needed]
+
+
+def default_models() -> list[str]:
+    """The same for a server without settings and keys."""
+    return packaged_models(resolve(AppConfig(), {}, gpus=0))
 
 
 def check_options(config: AppConfig, message: Open) -> None:

@@ -61,6 +61,7 @@ def _fake(provider: str, *options: str) -> Served:
 KNOWN: dict[str, How] = {
     "make run": Covered("tests/serve/conftest.py", '"serve_app.cli", "run"'),
     "make demo": Covered("tests/serve/test_demo.py", '"serve_app.cli", "demo"'),
+    ".venv/bin/echo-serve doctor": Covered("tests/local/test_doctor.py", '["doctor", "--config"'),
     "make chaos": Covered("tests/serve/test_chaos.py", '"bench.chaos", "--short"'),
     "make test": Covered(".ci/run", "make test"),
     "make lint": _make("lint", "ruff check"),

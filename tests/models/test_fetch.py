@@ -1,64 +1,19 @@
 """Fetching a model: a real pip, a real wheel in a directory, no network."""
 
-import base64
 import hashlib
-import zipfile
+import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from serve_app.errors import ConfigError
-from serve_app.models.fetch import MANIFEST, Artifact, File, ModelStore, cache_dir
-
-WEIGHTS = b"weights"
-
-
-def described(path: str, content: bytes) -> File:
-    return File(path, len(content), hashlib.sha256(content).hexdigest())
-
-
-def build_wheel(directory: Path, weights: bytes) -> Path:
-    """The smallest wheel that pip takes: `tiny-voice` 1.0 with one file."""
-    info = "tiny_voice-1.0.dist-info"
-    files = {
-        "tiny_voice/voice.bin": weights,
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tiny-voice\nVersion: 1.0\n",
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    records = [f"{info}/RECORD,,"]
-    for name, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        records.append(f"{name},sha256={digest},{len(content)}")
-    files[f"{info}/RECORD"] = "\n".join(records).encode()
-    wheel = directory / "tiny_voice-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return wheel
-
-
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory, which is the only index that pip knows."""
-    directory = tmp_path / "index"
-    directory.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
-    return directory
-
-
-def store(tmp_path: Path, wheel: Path, weights: bytes = WEIGHTS) -> ModelStore:
-    """A store that expects `weights` inside `wheel`."""
-    artifact = Artifact(
-        package="tiny-voice",
-        version="1.0",
-        format="copy",
-        licence="none",
-        wheel=described(wheel.name, wheel.read_bytes()),
-        files=(described("tiny_voice/voice.bin", weights),),
-    )
-    return ModelStore({"tiny": artifact}, tmp_path / "cache")
+from serve_app.models import fetch
+from serve_app.models.fetch import cache_dir
+from serve_app.models.manifest import MANIFEST
+from serve_app.models.wheels import PackageGone
+from tests.models.tiny import WEIGHTS, build_wheel, store, store_of_parts
 
 
 def left_over(tmp_path: Path) -> list[str]:
@@ -121,9 +76,117 @@ def test_an_index_without_the_package(tmp_path: Path, index: Path) -> None:
 def test_a_killed_fetch_is_started_again(tmp_path: Path, index: Path) -> None:
     models = store(tmp_path, build_wheel(index, WEIGHTS))
     ready = models.path("tiny", print)
-    ready.rename(ready.with_name(f"{ready.name}.part"))
+    work = ready.with_name(f"{ready.name}.part")
+    work.mkdir()
+    ready.rename(work / "wheel")
+    (work / "source").mkdir()
+    (work / "source" / "voice.bin.unfinished").write_bytes(b"wei")
     assert models.path("tiny", print) == ready
     assert left_over(tmp_path) == [ready.name]
+    assert [path.name for path in ready.iterdir()] == ["voice.bin"]
+
+
+def test_parts_become_one_file(tmp_path: Path, parts: list[Path]) -> None:
+    ready = store_of_parts(tmp_path, parts, b"one two three").path("tiny", print)
+    assert {path.name: path.read_bytes() for path in ready.iterdir()} == {
+        "model.gguf": b"one two three"
+    }
+    assert left_over(tmp_path) == [ready.name]
+
+
+def test_a_fetch_that_broke_off_goes_on_with_the_wheel_that_is_missing(
+    tmp_path: Path, parts: list[Path]
+) -> None:
+    """The wheels that it has had are gone from the index, so they cannot be fetched again."""
+    models = store_of_parts(tmp_path, parts, b"one two three")
+    late = parts[2].rename(tmp_path / parts[2].name)
+    with pytest.raises(PackageGone, match="tiny-part2"):
+        models.path("tiny", print)
+    sizes = [wheel.wheel.size for wheel in models._models["tiny"].wheels]
+    assert models.left_bytes("tiny") == sizes[2] < sum(sizes)
+    for wheel in parts[:2]:
+        wheel.unlink()
+    late.rename(parts[2])
+    assert (models.path("tiny", print) / "model.gguf").read_bytes() == b"one two three"
+    assert models.left_bytes("tiny") == 0
+
+
+def test_a_part_that_was_spoiled_meanwhile_is_fetched_again(
+    tmp_path: Path, parts: list[Path]
+) -> None:
+    models = store_of_parts(tmp_path, parts, b"one two three")
+    late = parts[2].rename(tmp_path / parts[2].name)
+    with pytest.raises(PackageGone):
+        models.path("tiny", print)
+    (spoiled,) = (tmp_path / "cache").glob("*.part/source/part0.bin")
+    spoiled.write_bytes(b"ONE ")
+    late.rename(parts[2])
+    assert (models.path("tiny", print) / "model.gguf").read_bytes() == b"one two three"
+
+
+def test_parts_that_do_not_make_the_reviewed_file(tmp_path: Path, parts: list[Path]) -> None:
+    models = store_of_parts(tmp_path, parts, b"one three two")
+    with pytest.raises(ConfigError, match=r"model\.gguf is not the file that was reviewed"):
+        models.path("tiny", print)
+    assert left_over(tmp_path) == []
+
+
+def test_progress_begins_with_what_is_there_and_ends_with_all(
+    tmp_path: Path, parts: list[Path]
+) -> None:
+    models = store_of_parts(tmp_path, parts, b"one two three")
+    total = models.left_bytes("tiny")
+    late = parts[2].rename(tmp_path / parts[2].name)
+    with pytest.raises(PackageGone):
+        models.path("tiny", print)
+    late.rename(parts[2])
+    left = models.left_bytes("tiny")
+    seen: list[tuple[str, int, int]] = []
+    models.path("tiny", print, lambda *progress: seen.append(progress))
+    assert seen[0] == ("tiny", total - left, total)
+    assert seen[-1] == ("tiny", total, total)
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+def test_a_disk_that_is_too_small(
+    tmp_path: Path, parts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before anything is downloaded."""
+    monkeypatch.setattr(fetch, "_SPARE_BYTES", 1 << 60)
+    with pytest.raises(ConfigError, match=r"MB are needed in .* are free; set ECHO_CACHE_DIR"):
+        store_of_parts(tmp_path, parts, b"one two three").path("tiny", print)
+    assert left_over(tmp_path) == []
+
+
+def test_what_is_to_be_downloaded_is_said_first(
+    tmp_path: Path, parts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = store_of_parts(tmp_path, parts, b"one two three")
+    monkeypatch.setattr(fetch, "MANIFEST", models._models)
+    monkeypatch.setenv("ECHO_CACHE_DIR", str(tmp_path / "cache"))
+    lines: list[str] = []
+    fetch.fetch_all(["tiny"], lines.append)
+    assert lines[0] == "models: 1 of 1 to download, 0 MB"
+    fetch.fetch_all(["tiny"], lines.append)
+    assert lines[-1] == "tiny: ready (cached)"
+    assert len(lines) == 4, "nothing is announced when nothing is missing"
+
+
+def test_a_model_that_is_gone_has_a_stand_in(
+    tmp_path: Path, index: Path, parts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = store_of_parts(tmp_path, parts, b"one two three")._models["tiny"]
+    small = store(tmp_path, build_wheel(index, WEIGHTS))._models["tiny"]
+    found = {"large": replace(large, stand_in="small"), "small": small}
+    monkeypatch.setattr(fetch, "MANIFEST", found)
+    monkeypatch.setenv("ECHO_CACHE_DIR", str(tmp_path / "cache"))
+    parts[1].unlink()
+    with pytest.raises(PackageGone):
+        fetch.fetch_all(["large"], print)
+    lines: list[str] = []
+    assert fetch.fetch_all(["large"], lines.append, ["large"]) == {"large": "small"}
+    assert "large: small takes its place" in lines
+    assert lines[-1].startswith("small: ready")
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, index: Path) -> None:
@@ -135,7 +198,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, index: Path) -> None:
 
 def test_an_unknown_model(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'huge' is not known; there are whisper-tiny\.en"):
-        ModelStore(MANIFEST, tmp_path).path("huge", print)
+        fetch.ModelStore(MANIFEST, tmp_path).path("huge", print)
 
 
 def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +210,13 @@ def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert cache_dir() == Path("/var/cache/echo-serve")
     monkeypatch.setenv("ECHO_CACHE_DIR", "/models")
     assert cache_dir() == Path("/models")
+
+
+def test_every_model_says_what_it_is() -> None:
+    for name, model in MANIFEST.items():
+        assert re.fullmatch(r"[a-z0-9.-]+", name)
+        assert model.title and model.licence
+        assert model.stand_in in ("", *MANIFEST)
+        names = [Path(file.path).name for wheel in model.wheels for file in wheel.files]
+        assert len(names) == len(set(names)), "they lie in one directory"
+        assert set(model.joined.parts if model.joined else ()) <= set(names)
