@@ -61,6 +61,13 @@ def _fake(provider: str, *options: str) -> Served:
 KNOWN: dict[str, How] = {
     "make run": Covered("tests/serve/conftest.py", '"serve_app.cli", "run"'),
     "make demo": Covered("tests/serve/test_demo.py", '"serve_app.cli", "demo"'),
+    ".venv/bin/echo-serve talk": Elsewhere("serve_app/client/devices.py"),
+    ".venv/bin/echo-serve talk --text Who are you?": Covered(
+        "tests/serve/test_talk.py", '"--text", "Who are you?"'
+    ),
+    ".venv/bin/echo-serve talk --wav question.wav --out answer.wav --json": Covered(
+        "tests/serve/test_talk.py", '"--wav", str(wav)'
+    ),
     ".venv/bin/echo-serve doctor": Covered("tests/local/test_doctor.py", '["doctor", "--config"'),
     "make chaos": Covered("tests/serve/test_chaos.py", '"bench.chaos", "--short"'),
     "make test": Covered(".ci/run", "make test"),
