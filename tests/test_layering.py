@@ -100,6 +100,7 @@ ARROWS: Arrows = {
     },
     "deployments.scaling": {},
     "deployments.engine_metrics": {"agent.chain": "it watches the chains of engines"},
+    "deployments.load_metrics": {"ingress.load": "it watches the load"},
     "deployments.vad": {
         "vad": "runs it",
         "protocol": "samples",
@@ -124,6 +125,7 @@ ARROWS: Arrows = {
         CODES: "it refuses sockets",
         "settings": "its own, and the plan for /healthz",
         "deployments.scaling": "names of what it reports",
+        "deployments.load_metrics": "counts what is left out",
     },
     "app": {
         "deployments": "it puts the graph together",
@@ -136,6 +138,8 @@ ARROWS: Arrows = {
         "errors": "what is wrong is said before Ray starts",
         "settings": "loads and resolves them",
         "agent.tools": "refuses tools that cannot be used",
+        "agent.factory": "the doctor asks each provider for a word",
+        "conversation.history": "what it asks them",
         "models": "fetches them first",
     },
     "client": {

@@ -9,7 +9,7 @@ import ray
 import yaml
 
 from serve_app.errors import ConfigError
-from serve_app.local import server
+from serve_app.local import cluster
 from serve_app.local.server import RAY_ENVIRONMENT, metrics_port, running
 from serve_app.models.manifest import MANIFEST
 from serve_app.settings.environment import load
@@ -55,9 +55,9 @@ def test_a_default_llm_that_is_gone_is_replaced_unless_it_was_asked_for_by_name(
     def fetch_all(names: list[str], report: object, replaceable: Collection[str]) -> dict[str, str]:
         return {name: stand_in for name in names if name in replaceable}
 
-    monkeypatch.setattr(server.models, "fetch_all", fetch_all)
+    monkeypatch.setattr(cluster.models, "fetch_all", fetch_all)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("TEXT_GENERATION_MODEL", asked)
-    server._fetch_models(resolve(load({}, os.environ), os.environ, 0), asked, print)
+    cluster.fetch_models(resolve(load({}, os.environ), os.environ, 0), asked, print)
     runs = resolve(load({}, os.environ), os.environ, 0).agent.llm.model
     assert runs == (DEFAULT_LLM if asked == DEFAULT_LLM else stand_in)
