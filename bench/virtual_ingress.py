@@ -33,7 +33,7 @@ class Ingress:
         actors = SessionActors(1, handles=self.actors)
         self.services = Services(
             calls,
-            VoiceActivityBatcher(calls.detect, load),
+            VoiceActivityBatcher(calls.detect, load, asyncio.get_running_loop().time),
             actors,
             Leases(actors),
             window_s=_WINDOW_S,
