@@ -14,7 +14,17 @@ ELEVENLABS = {"provider": "elevenlabs"}
 HTTP = {**ELEVENLABS, "transport": "http"}
 MCP = [{"name": "tools", "command": ["true"]}]
 
-BIG = {"torch", "transformers", "onnxruntime", "gruut", "openai", "elevenlabs", "mcp", "httpx"}
+BIG = {
+    "torch",
+    "transformers",
+    "xllamacpp",
+    "onnxruntime",
+    "gruut",
+    "openai",
+    "elevenlabs",
+    "mcp",
+    "httpx",
+}
 """Each belongs to an engine or to a kind of tool. What every agent loads is left out: pydantic,
 numpy, soxr, jsonschema, and what Ray Serve itself needs."""
 
@@ -42,7 +52,7 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "voice": ({"llm": OPENAI, "tts": LOCAL}, {"openai", "onnxruntime", "gruut"}),
     "local": (
         {"llm": LOCAL, "tts": LOCAL},
-        {"torch", "transformers", "onnxruntime", "gruut"},
+        {"xllamacpp", "onnxruntime", "gruut"},
     ),
     "fallback": (
         {"llm": OPENAI, "tts": ELEVENLABS, "tts_fallbacks": [LOCAL]},

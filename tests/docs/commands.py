@@ -80,6 +80,7 @@ KNOWN: dict[str, How] = {
     "make bench-turns": _make("bench-turns", "-m bench.turns"),
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),
+    "make bench-llm": _make("bench-llm", "-m bench.llm"),
     "python -m bench.capacity --busy --silent 100 --talking 1": Run(
         (_PYTHON, "-m", "bench.capacity", "--help"), "--busy"
     ),
@@ -90,6 +91,10 @@ KNOWN: dict[str, How] = {
         "tests/serve/test_providers.py", '"serve")), "run", str(config_with('
     ),
     "echo-serve --help": Run((_PYTHON, "-m", "serve_app.cli", "--help"), "replay"),
+    "echo-serve models": Covered("tests/models/test_listing.py", 'main(["models"])'),
+    "echo-serve fetch qwen2.5-coder-1.5b-instruct": Covered(
+        "tests/models/test_listing.py", 'main(["fetch", "tiny"])'
+    ),
     "echo-serve replay logs/SESSION.jsonl": Covered(
         "tests/ingress/test_event_log.py", 'main(["replay", str(log)])'
     ),
