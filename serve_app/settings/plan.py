@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serve_app.errors import ProtocolViolation
 from serve_app.protocol.messages import Open
-from serve_app.settings.agent import LlmSettings, TtsSettings
+from serve_app.settings.agent import JOE, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import AppConfig
@@ -48,7 +48,7 @@ def packaged_models(config: AppConfig) -> list[str]:
         "smart-turn-v3.2": config.vad.end_of_turn == PACKAGED,
         "whisper-tiny.en": config.stt.model == PACKAGED,
         "smollm2-135m-instruct": PACKAGED in llms,
-        "piper-en-us-joe": PACKAGED in voices,
+        JOE: JOE in voices,
     }
     return [name for name, is_needed in needed.items() if is_needed]
 
@@ -82,7 +82,8 @@ def _chat(llm: LlmSettings) -> _Engine:
 
 def _speech(tts: TtsSettings) -> _Engine:
     if tts.provider == "local":
-        return "piper (onnx)", _shown(tts.voice, "en_US-joe-medium"), "cpu"
+        engine = "hibari (onnx)" if tts.voice == PACKAGED else "piper (onnx)"
+        return engine, _shown(tts.voice, "heart"), "cpu"
     if tts.provider == "elevenlabs":
         return "elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider"
     host = tts.api_url or "api.openai.com"

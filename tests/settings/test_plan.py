@@ -23,14 +23,13 @@ def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> 
 def test_without_keys_everything_is_local() -> None:
     config = plan()
     assert [row.engine for row in stages(config)] == [
-        "silero (onnx)", "transformers", "transformers", "piper (onnx)",
+        "silero (onnx)", "transformers", "transformers", "hibari (onnx)",
     ]  # fmt: skip
     assert {row.device for row in stages(config)} == {"cpu"}
     assert packaged_models(config) == [
         "smart-turn-v3.2",
         "whisper-tiny.en",
         "smollm2-135m-instruct",
-        "piper-en-us-joe",
     ]
 
 
@@ -100,7 +99,24 @@ def test_openai_speaks_when_it_is_chosen() -> None:
         OPENAI_API_KEY="k",
     )
     assert stages(config)[3].engine == "openai api, api.openai.com"
-    assert "piper-en-us-joe" not in packaged_models(config)
+
+
+@pytest.mark.parametrize(
+    ("voice", "shown", "fetched"),
+    [
+        ("packaged", ("hibari (onnx)", "heart (packaged)"), set()),
+        ("piper-en-us-joe", ("piper (onnx)", "piper-en-us-joe"), {"piper-en-us-joe"}),
+        ("/voices/amy.onnx", ("piper (onnx)", "/voices/amy.onnx"), set()),
+    ],
+)
+def test_a_local_voice_is_packaged_or_one_of_pipers(
+    voice: str, shown: tuple[str, str], fetched: set[str]
+) -> None:
+    config = plan(args={"agent": {"tts": {"voice": voice}}})
+    row = stages(config)[3]
+    assert (row.engine, row.model) == shown
+    without = set(packaged_models(plan()))
+    assert set(packaged_models(config)) - without == fetched
 
 
 @pytest.mark.parametrize(
@@ -255,9 +271,9 @@ def test_fall_backs_are_rows_of_the_plan_and_their_models_are_fetched() -> None:
         ("llm 2", "openai api, http://gpu:8000/v1"),
         ("llm 3", "transformers"),
         ("tts", "elevenlabs"),
-        ("tts 2", "piper (onnx)"),
+        ("tts 2", "hibari (onnx)"),
     ]
-    assert {"smollm2-135m-instruct", "piper-en-us-joe"} < set(packaged_models(config))
+    assert "smollm2-135m-instruct" in packaged_models(config)
 
 
 def test_the_key_of_the_first_goes_to_no_fall_back() -> None:
