@@ -10,6 +10,7 @@ import torch
 from pydantic import TypeAdapter
 
 from serve_app.models import fetch as models
+from serve_app.models.manifest import Artifact
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.utterance import Utterance
@@ -35,7 +36,7 @@ def faster_whisper(threads: int) -> Transcribe:
     """faster-whisper in int8, greedy and without fall-backs: its fastest mode."""
     from faster_whisper import WhisperModel  # not installed for anything but this benchmark
 
-    manifest = TypeAdapter(dict[str, models.Artifact]).validate_json(_MANIFEST.read_bytes())
+    manifest = TypeAdapter(dict[str, Artifact]).validate_json(_MANIFEST.read_bytes())
     path = models.ModelStore(manifest, models.cache_dir()).path("whisper-tiny.en-ct2", print)
     model = WhisperModel(str(path), device="cpu", compute_type="int8", cpu_threads=threads)
 

@@ -72,6 +72,7 @@ KNOWN: dict[str, How] = {
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),
     "make bench-stt": _make("bench-stt", "-m bench.stt"),
+    "make bench-stt-models": _make("bench-stt-models", "-m bench.stt_models"),
     "make bench-speech": _make("bench-speech", "-m bench.speech"),
     "make bench-agent": _make("bench-agent", "-m bench.agent"),
     "serve run configs/serve.yaml": Covered(

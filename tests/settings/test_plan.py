@@ -223,6 +223,8 @@ def test_the_stt_pool_takes_a_gpu_where_there_is_one() -> None:
         ({"stt": {"modle": "x"}}, {}, "args.stt.modle is not a setting"),
         ({"turn": {"min_speach_ms": 1}}, {}, "args.turn.min_speach_ms is not a setting"),
         ({"vad": {"replicas": 0}}, {}, "args.vad.replicas: "),
+        ({"stt": {"language": "xx"}}, {}, "args.stt.language: "),
+        ({"stt": {"language": "de"}}, {}, "knows en only; set model to whisper-base"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(
@@ -346,6 +348,31 @@ def test_what_the_engines_cannot_do_is_refused(options: dict[str, str], reason: 
     larger = load({"stt": {"model": "distil-whisper/distil-large-v3"}}, {})
     provider = resolve(larger, {"ELEVEN_LABS_API_KEY": "k"}, 0)
     check_options(provider, Open("", **options))
+
+
+@pytest.mark.parametrize(
+    ("model", "fetched", "refused"),
+    [
+        ("packaged", "whisper-tiny.en", {"de", "German", "xx"}),
+        ("whisper-tiny.en", "whisper-tiny.en", {"de", "German", "xx"}),
+        ("whisper-base", "whisper-base", {"xx", "yue"}),
+        ("distil-whisper/distil-medium.en", "", {"de", "German", "xx"}),
+        ("openai/whisper-large-v3", "", {"xx"}),
+    ],
+)
+def test_a_language_that_the_model_does_not_know_is_refused_at_open(
+    model: str, fetched: str, refused: set[str]
+) -> None:
+    config = plan(args={"stt": {"model": model}})
+    assert config.stt.fetched_model == fetched
+    whispers = {name for name in packaged_models(config) if name.startswith("whisper")}
+    assert whispers == ({fetched} - {""})
+    for language in ("en", "en-US", "English", "auto", "de", "German", "yue", "xx"):
+        if language in refused or (language == "yue" and config.stt.knows_english_only):
+            with pytest.raises(ProtocolViolation, match=r"open: 'language': .* know"):
+                check_options(config, Open("", language=language))
+        else:
+            check_options(config, Open("", language=language))
 
 
 def test_a_sample_rate_can_be_asked_of_pcm_only() -> None:
