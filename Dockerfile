@@ -1,6 +1,6 @@
 # One image for every role: a server on one machine, and the head and workers of a Ray cluster.
 #   docker build -t echo-serve .
-#   docker run -e OPENAI_API_KEY=... -e ELEVEN_LABS_API_KEY=... -p 4000:4000 echo-serve
+#   docker run --stop-timeout 40 -e OPENAI_API_KEY=... -e ELEVEN_LABS_API_KEY=... -p 4000:4000 echo-serve
 # For nodes with NVIDIA GPUs: --build-arg DEVICE=cuda, and `docker run --gpus all`.
 ARG PYTHON_VERSION=3.11
 ARG DEBIAN_VERSION=bookworm

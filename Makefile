@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
 
-.PHONY: run demo test redis lint types models lock clean chaos \
+.PHONY: run demo test redis lint types models lock clean chaos long-call \
 	bench-turns bench-latency bench-stt bench-stt-models bench-speech bench-agent bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
@@ -57,6 +57,9 @@ bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, by sentence
 
 bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves behind; 2 minutes
 	@$(BIN)/python -m bench.agent
+
+long-call: $(INSTALLED) ## whether an hour of talk leaves anything behind in the server; an hour
+	@$(BIN)/python -m bench.long_call --page docs/long-calls.md --json long-call.json
 
 chaos: $(INSTALLED)     ## processes are killed under live conversations; needs redis-server
 	@$(BIN)/python -m bench.chaos

@@ -132,4 +132,4 @@ async def say_nothing(url: str, number: int, window: Window, result: Call) -> No
         )
         closing.cancel()
         if session.listener.done():
-            result.lost = f"closed with {session.close_code}"
+            result.lost = str(session.listener.exception() or session.close_code)

@@ -14,6 +14,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import psutil
 
 from bench import providers
+from bench.busy import busy_loops
 from bench.callers import CLIPS, PAUSE_S, Call, Visit, Window, call, say_nothing, talk
 from bench.capacity_figures import (
     SLOWER,
@@ -144,7 +146,8 @@ def _run(arguments: argparse.Namespace) -> Bench:
         command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
         with running(command, port, "Ctrl-C stops the server", environment) as server:
             bench = Bench(server, arguments.seconds)
-            asyncio.run(bench.run(arguments.silent, arguments.talking))
+            with busy_loops() if arguments.busy else nullcontext():
+                asyncio.run(bench.run(arguments.silent, arguments.talking))
             return bench
 
 
@@ -192,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--talking", type=int, nargs="+", default=[1, 4, 8, 12, 16, 24, 32], help="steps")
     add("--silent", type=int, nargs="+", default=[10, 40, 100], help="steps of open microphones")
+    add("--busy", action="store_true", help="a busy loop on each core as well")
     add("--seconds", type=float, default=30.0, help="that a step is measured (default 30)")
     return parser
 

@@ -1,7 +1,8 @@
 """`make chaos`: processes are killed under live conversations, which have to go on.
 
 It runs a real local Ray in HAProxy mode with two replicas of everything, local servers that stand
-in for LLM and voice, and clients that resume. All that is counted is seen from outside: by the
+in for LLM and voice, and clients that resume; then one with a replica of each, as in the default
+configuration. All that is counted is seen from outside: by the
 clients, and by the LLM, which is sent the history.
 """
 
@@ -12,17 +13,20 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from bench import providers
 from bench.chaos_clients import SCENES, Strike, live, play
-from bench.chaos_faults import FAULTS, Result, Stage, redis_server
+from bench.chaos_faults import ALONE, FAULTS, Result
 from bench.chaos_relay import cable
+from bench.chaos_stage import Engines, Stage, launch, redis_server
 from bench.machine import machine
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
-from tests.serve.conftest import config_with, free_port, running
+from tests.serve.conftest import config_with, free_port
 from tests.serve.test_sessions import recorded
 
 _SHORT = [
@@ -75,11 +79,11 @@ async def _count(stage: Stage) -> dict[str, int]:
     # Each question is answered by some replica; eight will most likely reach both.
     healths = [json.loads(await asyncio.to_thread(stage.server.healthz)) for _ in range(8)]
     # Sockets stay open for the next reply; contexts and answers must not.
-    speaking = [c for c in stage.voice.connections if not c.closed.is_set() and c.unfinished]
+    connected = [c for c in stage.engines.voice.connections if not c.closed.is_set()]
     return {
         "sessions": max(health["sessions"] for health in healths),
-        "voices": len(speaking),
-        "answers": stage.llm.answering,
+        "voices": sum(1 for c in connected if c.unfinished),
+        "answers": stage.engines.llm.answering,
         "entries": await asyncio.to_thread(_entries, stage),
     }
 
@@ -92,6 +96,7 @@ def _entries(stage: Stage) -> int:
 
 
 async def _measure(faults: list[str], sessions: int) -> list[Result]:
+    """On a server with two replicas of everything, then on one with one."""
     llm, voice = providers.scripts()
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder, redis_server() as redis:
@@ -99,25 +104,35 @@ async def _measure(faults: list[str], sessions: int) -> list[Result]:
             openai_server.FakeOpenAi(llm) as openai,
             elevenlabs_server.FakeElevenLabs(voice) as elevenlabs,
         ):
-            two = {"replicas": 2}
-            port = free_port()
-            ingress = two | {"max_sessions": _MAX_SESSIONS}
-            config = config_with(Path(folder), port, ingress=ingress, vad=two, stt=two, agent=two)
-            command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-            environment = providers.environment(openai.url, elevenlabs.url) | _DRAINING
-            environment |= {"ECHO_REDIS_URL": redis[1]} if redis else {}
-            server = running(command, port, "Ctrl-C stops the server", environment)
-            started = await asyncio.to_thread(server.__enter__)
-            try:
-                async with cable(port) as plugged:
-                    servers = (openai, elevenlabs, plugged, redis[0] if redis else None)
-                    stage = Stage(started, config, environment, *servers)
-                    for name in faults:
+            engines = Engines(openai, elevenlabs, redis)
+            for replicas in (2, 1):
+                of_this = [name for name in faults if (name in ALONE) == (replicas == 1)]
+                if not of_this:
+                    continue
+                async with _stage(Path(folder), replicas, engines) as stage:
+                    for name in of_this:
                         results.append(await _run(stage, name, sessions))
                         print(_row(results[-1]), flush=True)
-            finally:
-                await asyncio.to_thread(server.__exit__, None, None, None)
     return results
+
+
+@asynccontextmanager
+async def _stage(folder: Path, replicas: int, engines: Engines) -> AsyncIterator[Stage]:
+    """A server with so many replicas of everything."""
+    port = free_port()
+    count = {"replicas": replicas}
+    ingress = count | {"max_sessions": _MAX_SESSIONS}
+    config = config_with(folder, port, ingress=ingress, vad=count, stt=count, agent=count)
+    environment = engines.environment | (_DRAINING if replicas > 1 else {})
+    server = await asyncio.to_thread(launch, config, port, environment)
+    stage = Stage(server, config, environment, engines, replicas)
+    try:
+        async with cable(port) as stage.cable:
+            yield stage
+    finally:
+        left = await asyncio.to_thread(stage.server.end)
+    if left:
+        raise RuntimeError(f"left behind: {left}")
 
 
 _HEAD = (
@@ -137,7 +152,7 @@ def _row(result: Result) -> str:
 
 
 def main() -> int:
-    names = [*FAULTS, *SCENES]
+    names = [*FAULTS, *SCENES, *ALONE]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", nargs="+", choices=names, default=names)
     parser.add_argument("--sessions", type=int, default=4, help="that live through each fault")

@@ -11,7 +11,8 @@ import msgpack
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from bench.chaos_faults import FAULTS, Result, Stage
+from bench.chaos_faults import ALONE, FAULTS, Result
+from bench.chaos_stage import Stage
 from bench.providers import ANSWER
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
@@ -37,7 +38,7 @@ class Strike:
 
     def __init__(self, stage: Stage, name: str, sessions: int) -> None:
         self._stage = stage
-        self._fault, self.is_in_speech = FAULTS[name]
+        self._fault, self.is_in_speech = (FAULTS | ALONE)[name]
         self._barrier = asyncio.Barrier(sessions)
         self._struck = asyncio.Event()
         self._going_on: asyncio.Task[None]
@@ -73,8 +74,7 @@ async def _typed(session: EchoSession, text: str) -> None:
 
 
 async def _finished(session: EchoSession) -> None:
-    """Waits for the end of a turn: what is typed into a lost socket, before the client has noticed
-    the loss, is lost too."""
+    """Waits for the end of a turn."""
     while (await session.next("state", timeout_s=_WITHIN_S)).fields["state"] != "waiting":
         pass
 
@@ -153,7 +153,7 @@ def _judge(stage: Stage, name: str, session: EchoSession, has_spoken: bool, resu
     that the LLM was last sent. Each turn has words of its own, so it has to be in both once."""
     told = _told(session)
     spoken = [text for text in told if not text.startswith(name)]
-    chats = [r.body["messages"] for r in stage.llm.requests]
+    chats = [r.body["messages"] for r in stage.engines.llm.requests]
     mine = [chat for chat in chats if chat[0]["content"] == name]
     history = " ".join(m["content"] for m in mine[-1] if m["role"] == "user")
     result.turns += len(told)
@@ -216,7 +216,8 @@ async def _in_speech(stage: Stage, result: Result) -> None:
 
 
 async def _race(stage: Stage, result: Result) -> None:
-    """Two sockets open with one token. One goes on; the other, and the oldest, are closed."""
+    """Two sockets open with one token. One goes on; the other, and the oldest, are closed: with
+    4409 if the winner came later, with 4404 if the server had heard from the winner before."""
     async with converse(stage.server.url, _FORMAT, resume=True) as session:
         await session.open("race", EVENTS, greeting=False)
         token = (await session.next("session")).fields["resume_token"]
@@ -225,15 +226,21 @@ async def _race(stage: Stage, result: Result) -> None:
         async with asyncio.timeout(_WITHIN_S):
             await session.listener
         result.turns += 1
-        result.ended += (sorted(tries), session.close_code) != ([4404, _ATTACHED], 4409)
+        loser, winner = sorted(tries)
+        has_one_winner = winner == _ATTACHED and loser in (4404, 4409)
+        result.ended += not has_one_winner or session.close_code != 4409
 
 
 async def _attach(stage: Stage, token: str) -> int:
     """The close code, or _ATTACHED if the conversation goes on at this socket."""
-    async with connect(stage.server.url, max_size=None) as socket:
+    text = {"type": "text", "text": "race second.", "id": 2}
+    async with asyncio.timeout(_WITHIN_S), connect(stage.server.url, max_size=None) as socket:
         await socket.send(msgpack.packb({"type": "open", "resume_token": token}))
         try:
             while msgpack.unpackb(await socket.recv())["type"] != "session":
+                pass
+            await socket.send(msgpack.packb(text))
+            while msgpack.unpackb(await socket.recv()).get("text") != text["text"]:
                 pass
             await socket.send(msgpack.packb({"type": "close"}))
             return _ATTACHED

@@ -1,36 +1,22 @@
-"""What `make chaos` does to a server: its processes, and the faults."""
+"""What `make chaos` does to a server."""
 
 import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
-from bench.chaos_relay import Cable
-from serve_app.fakes import elevenlabs as elevenlabs_server
-from serve_app.fakes import openai as openai_server
+from bench.busy import busy_loops
+from bench.chaos_stage import Stage
 from serve_app.local.server import RAY_ENVIRONMENT
-from tests.serve.conftest import ROOT, Server, free_port
+from tests.serve.conftest import ROOT, Server
 
 _UPDATE_S = 240.0
-_WHOLE_S = 60.0
-_LOOK_S = 0.5
-_PROCESSES = {
-    "echo:Ingress": 2,
-    "echo:VoiceActivity": 2,
-    "echo:SpeechToText": 2,
-    "echo:Agent": 2,
-    "ray::SessionActor": 1,
-    "ServeController": 1,
-    "haproxy": 1,
-}
-"""How many there have to be, by a part of their titles."""
+AWAY_S = 20.0
+"""How long the only replica of a stage is stopped."""
 
 
 @dataclass
@@ -60,61 +46,6 @@ class Result:
         return not wrong and bool(self.turns)
 
 
-@dataclass
-class Stage:
-    """The server and everything around it."""
-
-    server: Server
-    config: Path
-    environment: Mapping[str, str]
-    llm: openai_server.FakeOpenAi
-    voice: elevenlabs_server.FakeElevenLabs
-    cable: Cable
-    """Between the server and the clients that can come back."""
-    redis: int | None
-    """Its process id."""
-
-    @property
-    def url(self) -> str:
-        """Leads through the cable."""
-        return f"ws://127.0.0.1:{self.cable.port}/conversation"
-
-    def pids(self, name: str) -> list[int]:
-        """Of the server's processes with this in their title."""
-        ours = psutil.Process(self.server.process.pid).children(recursive=True)
-        return sorted(p.pid for p in ours if name in " ".join(_command(p)[:1]))
-
-    def signal(self, name: str, number: signal.Signals, most: int = 1) -> None:
-        pids = self.pids(name)
-        if not pids:
-            raise RuntimeError(f"no process {name}")
-        for pid in pids[:most]:
-            os.kill(pid, number)
-
-    async def whole(self) -> None:
-        """Returns when all processes are there that the next fault may need."""
-        async with asyncio.timeout(_WHOLE_S):
-            while not self._is_whole:  # noqa: ASYNC110 - processes have no event
-                await asyncio.sleep(_LOOK_S)
-
-    @property
-    def _is_whole(self) -> bool:
-        return all(len(self.pids(name)) >= count for name, count in _PROCESSES.items())
-
-    def wake(self) -> None:
-        """Lets what was stopped go on."""
-        stopped = [*self.pids("SpeechToText"), *self.pids("VoiceActivity")]
-        for pid in [*stopped, *([self.redis] if self.redis else [])]:
-            os.kill(pid, signal.SIGCONT)
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 Fault = Callable[[Stage], Awaitable[None]]
 
 
@@ -133,10 +64,28 @@ def _stops(name: str) -> Fault:
     return strike
 
 
+def _stops_for_a_while(name: str) -> Fault:
+    async def strike(stage: Stage) -> None:
+        stage.signal(name, signal.SIGSTOP)
+        await asyncio.sleep(AWAY_S)
+        stage.signal(name, signal.SIGCONT)
+
+    return strike
+
+
+async def _keep_busy(stage: Stage) -> None:
+    with busy_loops():
+        await asyncio.sleep(AWAY_S)
+
+
 async def _stop_redis(stage: Stage) -> None:
-    if stage.redis is None:
+    os.kill(_redis(stage), signal.SIGSTOP)
+
+
+def _redis(stage: Stage) -> int:
+    if stage.engines.redis is None:
         raise RuntimeError("there is no redis-server: apt-get install redis-server")
-    os.kill(stage.redis, signal.SIGSTOP)
+    return stage.engines.redis[0]
 
 
 async def _pull_cable(stage: Stage) -> None:
@@ -167,6 +116,23 @@ async def update(server: Server, config: Path, environment: Mapping[str, str]) -
         raise RuntimeError(f"the update ended with {code}")
 
 
+def _restarts(strike: Callable[[subprocess.Popen[str]], None]) -> Fault:
+    async def restart(stage: Stage) -> None:
+        _redis(stage)
+        await asyncio.to_thread(stage.restart, strike)
+
+    return restart
+
+
+def _sends(number: signal.Signals) -> Fault:
+    return _restarts(lambda process: process.send_signal(number))
+
+
+async def _kill_and_restart(stage: Stage) -> None:
+    _redis(stage)
+    await asyncio.to_thread(stage.restart_killed)
+
+
 async def _nothing(stage: Stage) -> None:
     return
 
@@ -190,20 +156,28 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
 """By name: what is done, and whether it strikes while the user speaks (else during a reply)."""
 
 
-@contextmanager
-def redis_server() -> Iterator[tuple[int, str] | None]:
-    """Starts a Redis, if one is installed. Yields its process id and its address."""
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
-    try:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    except FileNotFoundError:
-        print("there is no redis-server: its faults need `apt-get install redis-server`")
-        yield None
-        return
-    try:
-        yield process.pid, f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        process.wait(10)
+_STAGES = {
+    "vad": ("echo:VoiceActivity", True),
+    "stt": ("echo:SpeechToText", True),
+    "agent": ("echo:Agent", False),
+    "session actor": ("ray::SessionActor", False),
+}
+"""The title of each process, and whether it is missed most while the user speaks."""
+ALONE: dict[str, tuple[Fault, bool]] = {
+    **{f"the only {name}": (_kills(title), speaks) for name, (title, speaks) in _STAGES.items()},
+    **{
+        f"the only {name} stopped for {AWAY_S:.0f} s": (_stops_for_a_while(title), speaks)
+        for name, (title, speaks) in _STAGES.items()
+    },
+    f"a busy loop on each core for {AWAY_S:.0f} s": (_keep_busy, True),
+    "server: SIGTERM": (_sends(signal.SIGTERM), False),
+    "server: SIGINT": (_sends(signal.SIGINT), False),
+    "server: SIGHUP": (_sends(signal.SIGHUP), False),
+    "server: SIGTERM to its group": (
+        _restarts(lambda process: os.killpg(process.pid, signal.SIGTERM)),
+        False,
+    ),
+    "server: SIGKILL": (_kill_and_restart, False),
+}
+"""The same for a server with one replica of everything: until it is there again, nobody else is.
+Those of `server` end all of it, and another one starts in its place."""

@@ -21,6 +21,7 @@ RAY = "ray"
 """All other processes of a server: raylet, GCS, controller, Ray's agents, the command itself."""
 CLIENTS = "clients"
 PROVIDERS = "providers"
+_PROVIDERS_MODULE = "bench.providers"
 _MIB = 1 << 20
 
 
@@ -107,7 +108,7 @@ class Account:
         here = psutil.Process()
         yield CLIENTS, here
         for child in here.children():
-            if child.pid != self.server_pid:
+            if _PROVIDERS_MODULE in command(child):
                 yield PROVIDERS, child
 
 
@@ -116,12 +117,17 @@ def kind_of(title: str) -> str:
     return next((kind for kind, sign in STAGES.items() if sign in title), RAY)
 
 
-def title(process: psutil.Process) -> str:
+def command(process: psutil.Process) -> list[str]:
     """Empty if the process has ended."""
     try:
-        return os.path.basename("".join(process.cmdline()[:1]))
+        return process.cmdline()
     except psutil.Error:
-        return ""
+        return []
+
+
+def title(process: psutil.Process) -> str:
+    """Empty if the process has ended."""
+    return os.path.basename("".join(command(process)[:1]))
 
 
 def _busy_s() -> float:

@@ -33,6 +33,8 @@ FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 class Walk:
     """One conversation: whatever the user, the models, the client and the clock do."""
 
+    settings = SETTINGS
+
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
         self._tokens = count(1)
@@ -57,7 +59,7 @@ class Walk:
         return self.log
 
     def _begin(self) -> None:
-        self._machine = Conversation(SETTINGS, lambda: f"token{next(self._tokens):03}")
+        self._machine = Conversation(self.settings, lambda: f"token{next(self._tokens):03}")
         self._asked, self._timers, self._samples = [], {}, 0
 
     def _steps(self) -> list[Callable[[], None]]:

@@ -9,7 +9,9 @@ from deployments.engine_metrics import EngineMetrics
 from serve_app.agent.factory import build_llm_chain, build_tts_chain
 from serve_app.agent.parts import ReplyPart
 from serve_app.agent.speaker import Speaker
+from serve_app.agent.stalls import Stalls
 from serve_app.agent.tools.factory import build_toolbox, with_tools
+from serve_app.agent.under_way import RepliesUnderWay
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
 from serve_app.settings.agent import AgentSettings
@@ -28,9 +30,13 @@ class Agent:
         self._tools = build_toolbox(settings, os.environ)
         writer, drafter = with_tools(self._llm, self._tools, settings)
         format = client_format(settings.tts)
-        self._speaker = Speaker(writer, self._tts, format)
-        self._drafting_speaker = Speaker(drafter, self._tts, format)
+        replies, stalls = RepliesUnderWay(settings.draft_replies), Stalls()
+        self._speaker = Speaker(writer, self._tts, format, under_way=replies.reply, stalls=stalls)
+        self._drafting_speaker = Speaker(
+            drafter, self._tts, format, under_way=replies.draft, stalls=stalls
+        )
         self._loop = asyncio.get_running_loop()
+        self._watch = self._loop.create_task(stalls.watch())
 
     # Coroutines that return a generator, so that nothing lies between the speaker and Serve, which
     # awaits them and streams (2.60, replica.py, `_call_user_generator`). A plain method would not
@@ -42,7 +48,8 @@ class Agent:
         """The answer, as it is made. In a call that is cancelled Serve raises CancelledError at
         the point that the generator has reached: that stops LLM, tools and voice.
 
-        Raises EngineError, and DraftDeclined for a draft that would need a tool.
+        Raises EngineError, and DraftDeclined for a draft that would need a tool, or while there is
+        enough to do.
         """
         speaker = self._drafting_speaker if is_draft else self._speaker
         return speaker.reply(chat, sound)
@@ -62,6 +69,7 @@ class Agent:
             return None
 
     async def _aclose(self) -> None:
+        self._watch.cancel()
         await asyncio.gather(
             self._tools.aclose(), self._llm.aclose(), self._tts.aclose(), return_exceptions=True
         )

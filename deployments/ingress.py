@@ -17,12 +17,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from deployments.load_metrics import LoadMetrics
 from deployments.scaling import SESSIONS
 from serve_app.conversation.opening import LAST_TURN_S
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
@@ -45,11 +47,12 @@ class Ingress:
         agent: DeploymentHandle[Any],
     ) -> None:
         self._config = config
-        calls = Calls(config, vad, stt, agent)
+        load = Load(LoadMetrics())
+        calls = Calls(config, vad, stt, agent, load)
         actors = SessionActors(config.sessions.actors, _checkpoints(config.sessions))
         self._services = Services(
             calls,
-            VoiceActivityBatcher(calls.detect),
+            VoiceActivityBatcher(calls.detect, load),
             actors,
             Leases(actors),
             config.sessions.window_s,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from serve_app.sessions.store import Entry, Renewal, SessionStore
+from serve_app.sessions.update import Update
 from serve_app.settings.schema import SessionSettings
 
 
@@ -20,6 +21,9 @@ class SessionActor:
 
     async def save(self, session: str, entry: Entry) -> bool:
         return self._store.save(session, entry, time.monotonic())
+
+    async def update(self, session: str, update: Update) -> bool | None:
+        return self._store.update(session, update, time.monotonic())
 
     async def attach(self, session: str, secret: str, next_hash: bytes) -> Entry | None:
         return self._store.attach(session, secret, next_hash, time.monotonic())

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import VadSettings
@@ -25,8 +26,13 @@ class VoiceActivity:
         self._judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
-        """Voice activity of each job's frames."""
-        return await asyncio.to_thread(self._engine.detect, jobs)
+        """Voice activity of each job's frames. A call that is cancelled, because it took too long,
+        is made again: what is left of it would only delay that one."""
+        abandoned = Event()
+        try:
+            return await asyncio.to_thread(self._engine.detect, jobs, abandoned)
+        finally:
+            abandoned.set()
 
     async def judge(self, samples: Samples) -> float | None:
         """Probability that the turn which `samples` end is complete; None without a model.

@@ -2,9 +2,8 @@
 replays a session."""
 
 import argparse
-import signal
+import os
 import sys
-import threading
 from pathlib import Path
 
 from serve_app.errors import ConfigError, VoiceError
@@ -25,15 +24,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from serve_app.local.server import running
+    from serve_app.local.server import serve
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with running(arguments.config, _say, arguments.port):
-        _say("  Ctrl-C stops the server")
-        stop.wait()
-    return 0
+    return serve(arguments.config, _say, arguments.port)
+
+
+def _cluster(arguments: argparse.Namespace) -> int:
+    from serve_app.local.cluster import run
+
+    return run(arguments.config, arguments.port, arguments.progress, _say)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -83,7 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="have one spoken conversation and print it")
     demo.set_defaults(command=_demo)
     demo.add_argument("--wav", type=Path, default=Path("demo.wav"), help="the agent's audio")
-    for command in (run, demo):
+    # Without help, so it is not listed: `run` and `demo` start it.
+    cluster = commands.add_parser("cluster")
+    cluster.set_defaults(command=_cluster)
+    cluster.add_argument("--port", type=int, required=True)
+    cluster.add_argument("--progress", type=int, required=True)
+    for command in (run, demo, cluster):
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="a Serve file")
     models = commands.add_parser("models", help="list the models that can be fetched")
     models.set_defaults(command=_models)
@@ -100,7 +104,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    """Prints, as long as there is somebody to read: a closed terminal must not end a clean stop."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

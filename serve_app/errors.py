@@ -68,8 +68,9 @@ class TooSlow(VoiceError):
 
 
 class DraftDeclined(VoiceError):
-    """A draft, which is begun before the user's turn has ended, needs a tool, and tools are used
-    only after that. What the model wrote until then has been passed on."""
+    """A draft, which is begun before the user's turn has ended, is not made. Either the agent has
+    enough to do, or the reply needs a tool, and tools are used only after the turn; what the model
+    wrote until then has been passed on."""
 
 
 class ToolFailed(VoiceError):

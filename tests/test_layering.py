@@ -100,6 +100,7 @@ ARROWS: Arrows = {
     },
     "deployments.scaling": {},
     "deployments.engine_metrics": {"agent.chain": "it watches the chains of engines"},
+    "deployments.load_metrics": {"ingress.load": "it watches the load"},
     "deployments.vad": {
         "vad": "runs it",
         "protocol": "samples",
@@ -124,6 +125,7 @@ ARROWS: Arrows = {
         CODES: "it refuses sockets",
         "settings": "its own, and the plan for /healthz",
         "deployments.scaling": "names of what it reports",
+        "deployments.load_metrics": "counts what is left out",
     },
     "app": {
         "deployments": "it puts the graph together",

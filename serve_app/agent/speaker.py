@@ -7,11 +7,12 @@ are in the audio is known.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 from serve_app.agent.engines import LlmEngine, Speech
 from serve_app.agent.parts import Began, ReplyPart
+from serve_app.agent.stalls import Stalls
 from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.chain import TtsChain
@@ -34,20 +35,26 @@ class Speaker:
         voices: TtsChain,
         format: AudioFormat,
         splitter: Callable[[], ClauseSplitter] = ClauseSplitter,
+        under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
+        stalls: Stalls | None = None,
     ) -> None:
-        """`format` is the client format, unless a client asks for its own sample rate."""
+        """`format` is the client format, unless a client asks for its own sample rate. A reply is
+        made within `under_way`, which may raise VoiceError instead. `stalls` excuses what fails
+        because this process stood still."""
         self._llm = llm
         self._voices = voices
         self._format = format
         self._splitter = splitter
+        self._under_way = under_way
+        self._stalls = stalls
 
     def reply(
         self, chat: Sequence[ChatMessage], sound: Sound = ANY_SOUND
     ) -> AsyncGenerator[ReplyPart, None]:
         """The answer to a chat, as it is made. Closing the generator stops LLM and voice.
 
-        Raises EngineError (stage `llm` or `tts`), and what else the LLM raises. What the LLM had
-        written before it failed is still spoken. A voice that fails stops the LLM.
+        Raises EngineError (stage `llm` or `tts`), and what else the LLM and `under_way` raise. What
+        the LLM had written before it failed is still spoken. A voice that fails stops the LLM.
         """
         return self._speak(self._llm.stream(chat), sound)
 
@@ -65,31 +72,36 @@ class Speaker:
         the ingress hang, gRPC stops this generator when 6 MB are on their way (measured, with
         RAY_SERVE_THROUGHPUT_OPTIMIZED; nothing stops it without).
         """
+        began_s = asyncio.get_running_loop().time()
         rate_hz = sound.sample_rate_hz
         format = parse_format(f"pcm_{rate_hz}") if rate_hz else self._format
         text = ReplyText(self._splitter())
-        writer = asyncio.create_task(_write(written, text))
-        speeches = self._voices.speak(text, sound.voice, format)
-        # The voice connects while the LLM is still thinking.
-        first = asyncio.create_task(_next(speeches))
-        try:
-            either: tuple[asyncio.Future[Any], ...] = (first, text.begun)
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if text.has_begun:
-                yield Began()
-            speech = None if text.is_empty else await first
-            while speech is not None:
-                for piece in pieces(speech, format):
-                    yield piece
-                speech = await _next(speeches)
-        except Exception:
-            if text.failure is None:
-                raise
-        finally:
-            writer.cancel()
-            await asyncio.wait({writer, asyncio.create_task(_close(speeches, first))})
-        if text.failure is not None:
-            raise text.failure
+        with self._under_way():
+            writer = asyncio.create_task(_write(written, text))
+            speeches = self._voices.speak(text, sound.voice, format)
+            # The voice connects while the LLM is still thinking.
+            first = asyncio.create_task(_next(speeches))
+            try:
+                either: tuple[asyncio.Future[Any], ...] = (first, text.begun)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if text.has_begun:
+                    yield Began()
+                speech = None if text.is_empty else await first
+                while speech is not None:
+                    for piece in pieces(speech, format):
+                        yield piece
+                    speech = await _next(speeches)
+            except Exception as error:
+                if text.failure is None:
+                    raise self._excused(error, began_s) from None
+            finally:
+                writer.cancel()
+                await asyncio.wait({writer, asyncio.create_task(_close(speeches, first))})
+            if text.failure is not None:
+                raise self._excused(text.failure, began_s)
+
+    def _excused(self, error: Exception, began_s: float) -> Exception:
+        return self._stalls.excused(error, began_s) if self._stalls else error
 
 
 def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:

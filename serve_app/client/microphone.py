@@ -18,20 +18,32 @@ class RecentAudio:
         self._audio = bytearray()
         self._start = 0
         """Position of the first sample that is kept, in the audio of the current socket."""
+        self._unsent = 0
+        """Bytes at the end that the current socket has not been sent."""
 
-    def add(self, audio: bytes) -> None:
+    def add(self, audio: bytes, is_sent: bool = True) -> None:
+        """`is_sent`: the caller sends it. Otherwise it waits for `next_unsent`."""
         self._audio += audio
-        most = _MAX_BYTES if self.is_spoken else _ONSET_BYTES
+        if not is_sent:
+            self._unsent += len(audio)
+        most = _MAX_BYTES if self.is_spoken or self._unsent else _ONSET_BYTES
         self._drop(len(self._audio) - most)
 
-    def unheard(self, heard_samples: int) -> bytes:
-        """What follows the samples that the server has heard. The audio of a new socket begins
-        with it."""
+    def rewind(self, heard_samples: int) -> None:
+        """The audio of a new socket begins with what follows the samples that the server has
+        heard."""
         self._drop((heard_samples - self._start) * _SAMPLE_BYTES)
-        self._start = 0
-        return bytes(self._audio)
+        self._start, self._unsent = 0, len(self._audio)
+
+    def next_unsent(self, most_bytes: int) -> bytes:
+        """What the new socket is to be sent next; empty when it has everything."""
+        at = len(self._audio) - self._unsent
+        audio = bytes(self._audio[at : at + most_bytes])
+        self._unsent -= len(audio)
+        return audio
 
     def _drop(self, count: int) -> None:
         count = max(0, min(count, len(self._audio)))
         del self._audio[:count]
         self._start += count // _SAMPLE_BYTES
+        self._unsent = min(self._unsent, len(self._audio))

@@ -34,8 +34,9 @@ _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
 class EchoSession:
     """One conversation from the client's side. Made by `converse`.
 
-    With `resume`, it goes on at another socket when this one is lost. What the user was saying is
-    sent again there; all other messages wait until the new socket is open.
+    With `resume`, it goes on at another socket when this one is lost. What the user was saying, and
+    typed texts that the server has not taken, are sent again there; all other messages wait until
+    the new socket is open.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class EchoSession:
         self._resumption = Resumption() if resume else None
         self._is_connected = asyncio.Event()
         self._is_connected.set()
+        self._is_sending_again = False
         self._is_over = False
         self._socket = socket
         self._speech: deque[tuple[Samples, asyncio.Future[tuple[float, float]]]] = deque()
@@ -74,7 +76,9 @@ class EchoSession:
         """Raises ConnectionClosed when the conversation is over."""
         is_said_again = self._resumption is not None and fields["type"] == "audio"
         if self._resumption and is_said_again:
-            self._resumption.recent.add(fields["audio"])
+            self._resumption.recent.add(fields["audio"], is_sent=not self._is_sending_again)
+        if self._resumption and fields["type"] == "text":
+            fields = self._resumption.number(fields)
         while self._is_connected.is_set() or not is_said_again:
             if await self._is_sent(fields):
                 return
@@ -137,6 +141,15 @@ class EchoSession:
                     raise ConnectionError(f"{socket.close_code} {socket.close_reason}".strip())
                 await self._news.wait()
 
+    def forget(self) -> list[Received]:
+        """Drops, and returns, the messages that `next` has gone past, and drops the audio that was
+        played: for a session that goes on for hours."""
+        past = self.received[: self._seen]
+        del self.received[: self._seen]
+        self._seen = 0
+        self.playback.heard.clear()
+        return past
+
     async def listen(self) -> None:
         """Receives messages and plays audio until the conversation is over."""
         player = asyncio.create_task(self._say_when_dry())
@@ -164,21 +177,26 @@ class EchoSession:
     async def _take(self, frame: bytes | str) -> None:
         fields = msgpack.unpackb(frame)
         message = Received(time.monotonic(), fields.pop("type"), fields)
-        if self._resumption:
-            audio = self._resumption.take(message)
-            if audio is not None:
-                await self._go_on_here(self._resumption, audio)
+        if self._resumption and self._resumption.take(message):
+            await self._go_on_here(self._resumption)
         self.playback.take(message)
         async with self._news:
             self.received.append(message)
             self._news.notify_all()
 
-    async def _go_on_here(self, resumption: Resumption, audio: bytes) -> None:
-        """Sends audio again; what is waiting follows it."""
-        with suppress(ConnectionClosed):
-            for at in range(0, len(audio), _AGAIN_BYTES):
-                fields = {"type": "audio", "audio": audio[at : at + _AGAIN_BYTES]}
-                await self._socket.send(msgpack.packb(fields))
+    async def _go_on_here(self, resumption: Resumption) -> None:
+        """Sends again what the server has not heard, and what is said meanwhile. What is waiting
+        follows."""
+        self._is_sending_again = True
+        try:
+            for text in resumption.typed.copy():
+                await self._socket.send(msgpack.packb(text))
+            while audio := resumption.recent.next_unsent(_AGAIN_BYTES):
+                await self._socket.send(msgpack.packb({"type": "audio", "audio": audio}))
+        except ConnectionClosed:
+            return  # the next socket begins with the same
+        finally:
+            self._is_sending_again = False
         self._is_connected.set()
         resumption.may_begin.set()
 

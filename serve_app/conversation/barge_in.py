@@ -8,7 +8,7 @@ speaking ── first voiced frame ──▶ held ── a word, or long speech 
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
-from serve_app.conversation.listening import take_text
+from serve_app.conversation.listening import answer_text, takes
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.states import State
 from serve_app.conversation.turn import Interrupted, Withdrew
@@ -43,7 +43,7 @@ def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:
         user.forget()
         return State.SPEAKING
     turn = user.turn or user.open(floor.generation)
-    user.follow_turn(turn)
+    user.follow_overlap(turn)
     if user.is_voiced:
         floor.agent.hold()
         floor.arm(ev.Timer.HOLD, floor.settings.hold_ms / 1000)
@@ -55,7 +55,7 @@ def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:
 
 def voice_while_held(floor: Floor, event: ev.VoiceActivity) -> State:
     floor.user.follow_voice(event.probability)
-    floor.user.follow_turn(floor.turn)
+    floor.user.follow_overlap(floor.turn)
     if floor.user.is_voiced:
         return _interrupt_if_long(floor)
     return _resume(floor) if _was_only_a_click(floor) else State.HELD
@@ -127,13 +127,21 @@ def _interrupt(floor: Floor) -> State:
 
 
 def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> State:
-    return floor.wait(after=_stop_reply(floor))
+    """What was said until then is a turn."""
+    return floor.pass_on(_stop_reply(floor))
 
 
 def type_over(floor: Floor, event: ev.TextReceived) -> State:
+    """What was said over the agent and what is typed are one turn."""
+    if not takes(floor, event):
+        return floor.state
     _stop_reply(floor)
+    if floor.user.has_spoken:
+        floor.listen_on()
+        floor.turn.add_text(event.text)
+        return State.LISTENING
     floor.user.close()
-    return take_text(floor, event)
+    return answer_text(floor, event)
 
 
 def _stop_reply(floor: Floor) -> Playout:

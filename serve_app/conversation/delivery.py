@@ -89,7 +89,8 @@ class Delivery:
     # --- going on ---
 
     def send(self, generation: int, now_s: float) -> None:
-        """Sends what is due, and arms a timer for what comes next."""
+        """Sends what is due, and arms a timer for what comes next, unless the client is behind:
+        then the next `Backlog` is waited for."""
         reply = self.reply
         assert reply is not None
         for piece in reply.take(now_s, self._lead_s):
@@ -97,6 +98,8 @@ class Delivery:
                 self._token_is_fresh = False
                 self._do(Send(AgentAudio(self.token, piece.audio)))
         due_s = reply.due_in_s(now_s, self._lead_s)
+        if reply.is_behind:
+            return
         if due_s is not None:
             self._do(Arm(Timer.OUTPUT, generation, due_s))
         else:
@@ -106,7 +109,7 @@ class Delivery:
         """Arms a timer for the end of the playback, once all of the reply was sent."""
         reply = self.reply
         assert reply is not None
-        if reply.is_sent and (left_s := reply.remaining_s(now_s)):
+        if reply.is_sent and not reply.is_behind and (left_s := reply.remaining_s(now_s)):
             self._do(Arm(Timer.PLAYBACK, generation, left_s + _SLACK_S))
 
     def hold(self) -> None:

@@ -30,6 +30,8 @@ class Timer(StrEnum):
     """Nobody has said anything for a while."""
     IDLE_CLOSE = "idle_close"
     """The user has not said anything for a long while."""
+    SESSION = "session"
+    """The session has nearly had its time, or has had it. Belongs to no turn."""
 
 
 # --- from the client ---
@@ -78,6 +80,9 @@ class TextReceived:
     """The user typed."""
 
     text: str
+    id: int = 0
+    """The client's number for it; 0 is none. One that is not above the last one was taken
+    already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,15 @@ class Played:
 
     token: str
     played_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many messages of the reply's audio were sent, and wait to be written to the socket: the
+    client reads slowly. Comes when the number changes, and before any other event that would find
+    it changed. After a number other than 0, another one is bound to come."""
+
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +229,7 @@ Event = (
     | InterruptRequested
     | PlaybackWaiting
     | Played
+    | Backlog
     | CloseRequested
     | Disconnected
     | Draining

@@ -17,6 +17,7 @@ from serve_app.conversation.events import Timer
 from serve_app.conversation.history import ChatMessage, History, Record
 from serve_app.conversation.listener import Listener
 from serve_app.conversation.metrics import TurnTimes
+from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import ANY_SOUND, Sound
@@ -47,6 +48,13 @@ class Floor:
         """The events that the client asked for."""
         self.is_resumable = False
         """The client may come back on another socket."""
+        self.began_s = 0.0
+        """When the session began, had it been on this socket all the time."""
+        self.text_id = 0
+        """The last number of a typed text that was taken."""
+        self.recorded_text_id = 0
+        """The last one that is in the history."""
+        self._given: tuple[OpenReply, ...] = ()
         self._new_token = new_token
         self._effects: list[Effect] = []
         self._received_at_stall = 0
@@ -75,7 +83,7 @@ class Floor:
     def wait(self, after: Playout | None = None) -> State:
         """The user is asked once whether they are there: after that only the close is due."""
         self.user.close()
-        if self.mode is Mode.DRAINING:
+        if self.mode in (Mode.DRAINING, Mode.EXPIRING):
             return self.stop()
         if after is None or not after.is_idle_prompt:
             self.arm(Timer.IDLE_PROMPT, self.settings.idle_prompt_ms / 1000)
@@ -95,6 +103,10 @@ class Floor:
         turn = self.turn
         if not turn.is_transcribed:
             self.user.reopen(turn)
+        if not turn.is_transcribed:
+            # It is so long that it was cut, and the work on its beginning was for the turn before.
+            turn.give_up()
+            self.tell_error("stt", "the beginning of what was said over the agent was lost")
         self.generation += 1
         turn.generation = self.generation
         return self.take_floor()
@@ -128,7 +140,9 @@ class Floor:
             self.tell_error("stt", event.message)
 
     def commit_turn(self, text: str) -> None:
-        """The user has said this."""
+        """The user has said this, and typed all that was taken."""
+        self.recorded_text_id = self.text_id
+        self._given = ()
         self.history.add_user(text)
         self.history.keep(newest_within(self.history.chat, self.settings.history_tokens))
         self.record()
@@ -193,15 +207,19 @@ class Floor:
     def finish_reply(self) -> State:
         """The reply was played. A user who spoke meanwhile has the floor next."""
         self.reply.ran_dry(self.now_s)
-        reply = self.end_reply()
-        turn = self.user.turn
-        if turn is not None and turn.speech_ms >= self.settings.min_speech_ms:
+        given = self.agent.record(self.now_s)
+        return self.pass_on(self.end_reply((*self._given, given) if given else self._given))
+
+    def pass_on(self, reply: Playout) -> State:
+        """The reply is over. A user who spoke meanwhile has the floor next."""
+        if self.user.has_spoken:
             return self.listen_on()
         self.do(Disarm(Timer.HOLD))
         return self.wait(after=reply)
 
-    def end_reply(self) -> Playout:
-        """Commits what was heard of the reply."""
+    def end_reply(self, given: tuple[OpenReply, ...] = ()) -> Playout:
+        """Commits what was heard of the reply. `given`: the replies that were sent whole."""
+        self._given = given
         reply = self.agent.end()
         self.commit_heard(reply.heard(self.now_s))
         return reply
@@ -222,11 +240,20 @@ class Floor:
         return self.end(CloseCode.GONE, "the client is gone")
 
     def stop(self) -> State:
-        """The server will not go on."""
+        """The server will not go on, or the session has had its time."""
+        if self.mode is Mode.EXPIRING:
+            return self.expire()
         return self.end(CloseCode.STOPPING, "the server is about to stop: connect again")
 
+    def expire(self) -> State:
+        """The session has had its time."""
+        limit_s = self.settings.max_session_s
+        return self.end(CloseCode.TIME_IS_UP, f"a session may last for {limit_s} s: open a new one")
+
     def end(self, code: CloseCode, reason: str) -> State:
-        """Closes the socket."""
+        """Closes the socket. What the client may come back to is up to date."""
+        if self.is_resumable and code.may_come_back:
+            self.record()
         self.do(CloseSocket(code, reason))
         return State.ENDED
 
@@ -249,7 +276,18 @@ class Floor:
         """Writes down what the conversation needs to go on elsewhere."""
         reply = self.agent.record(self.now_s) if self.is_resumable else None
         chat, tokens = self.history.chat, self.agent.tokens_issued
-        self.do(Record(chat, self.generation, tokens, reply, self.user.understood_until))
+        self.do(
+            Record(
+                chat,
+                self.generation,
+                tokens,
+                reply,
+                self.user.understood_until,
+                lasted_s=self.now_s - self.began_s,
+                text_id=self.recorded_text_id,
+                given=self._given if self.is_resumable else (),
+            )
+        )
 
     def tell_state(self, state: State) -> None:
         self.notify(StateChanged(ECHO_NAMES[state]), "state")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.settings import LONGEST_MESSAGE
+from serve_app.conversation.versions import travels
 
 Role = Literal["system", "user", "assistant"]
 
@@ -18,6 +19,7 @@ class ChatMessage:
     content: str
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a conversation needs to go on elsewhere. As an effect: store it. Issued at each
@@ -32,6 +34,13 @@ class Record:
     heard_samples: int = 0
     """Samples of the user's audio on this socket that are understood: what the user said after
     them is not in the history."""
+    lasted_s: float = 0.0
+    """How long the session has lasted, over all its sockets."""
+    text_id: int = 0
+    """The last number of a typed text that is in the history; 0 is none."""
+    given: tuple[OpenReply, ...] = ()
+    """The replies since the user's last turn that were sent whole. The history ends with what they
+    say, although the client may not have played all of it."""
 
 
 def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessage, ...]:
@@ -49,6 +58,15 @@ def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessa
     if rests[last] > room:
         kept = (replace(turns[last], content=turns[last].content[-max(1, room) :]),)
     return prompt + kept
+
+
+def without_last(history: tuple[ChatMessage, ...], said: str) -> tuple[ChatMessage, ...] | None:
+    """The history before the agent said that. None if it does not end with it."""
+    *before, last = history
+    if last.role != "assistant" or not last.content.endswith(said):
+        return None
+    rest = last.content[: len(last.content) - len(said)].rstrip()
+    return (*before, replace(last, content=rest)) if rest else tuple(before)
 
 
 class History:

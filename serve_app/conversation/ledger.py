@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from serve_app.conversation.piece import Piece
 
@@ -10,12 +11,14 @@ _ROUNDING_S = 0.001
 
 
 class HeardLedger:
-    """Assumes that the client plays each piece at once, or right after the piece before it, unless
-    the client says otherwise. Playback stands still while there is nothing to play."""
+    """Assumes that a piece is written to the socket as it is sent, and that the client plays it at
+    once, or right after the piece before it, unless it is told otherwise. Playback stands still
+    while there is nothing to play."""
 
     def __init__(self) -> None:
         self._pieces: list[Piece] = []
         self._sent_s = 0.0
+        self._written_s = 0.0
         self._played_s = 0.0
         self._at_s = 0.0
 
@@ -35,18 +38,34 @@ class HeardLedger:
         return "".join(piece.text for piece in self._pieces)
 
     def add(self, piece: Piece, now_s: float) -> None:
-        """`piece` is being sent."""
+        """`piece` is being sent, behind those that wait to be written."""
+        is_behind = self.is_behind
         self.correct(self.played_s(now_s), now_s)
         self._pieces.append(piece)
         self._sent_s += piece.duration_s
+        if not is_behind:
+            self._written_s = self._sent_s
+
+    def wait_for(self, messages: int, now_s: float) -> None:
+        """The last so many pieces with audio are not written yet; all others are."""
+        played_s = self.played_s(now_s)
+        with_audio = (piece for piece in reversed(self._pieces) if piece.audio)
+        waiting_s = sum(piece.duration_s for piece in islice(with_audio, messages))
+        self._written_s = self._sent_s - waiting_s
+        self.correct(played_s, now_s)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that was sent is not written."""
+        return self._written_s < self._sent_s
 
     def correct(self, played_s: float, now_s: float) -> None:
-        """By `now_s`, `played_s` of the reply has been played."""
-        self._played_s = min(max(played_s, 0.0), self._sent_s)
+        """By `now_s`, `played_s` of the reply has been played; never more than was written."""
+        self._played_s = min(max(played_s, 0.0), self._written_s)
         self._at_s = now_s
 
     def played_s(self, now_s: float) -> float:
-        return min(self._sent_s, self._played_s + max(0.0, now_s - self._at_s))
+        return min(self._written_s, self._played_s + max(0.0, now_s - self._at_s))
 
     def remaining_s(self, now_s: float) -> float:
         """Playing time of what was sent and is still to be played."""

@@ -46,6 +46,8 @@ class Listener:
         self._voice = VoiceTracker(settings)
         self._patience = Patience(settings)
         self._spoke_until = 0
+        self._cut_off_at = 0
+        """No later turn begins before this sample: a turn that was cut off has what is before."""
         self.turn: Turn | None = None
         """The open turn. While the agent talks, it may turn out to be none."""
 
@@ -92,6 +94,11 @@ class Listener:
         return self._voice.speech_ms >= self._settings.min_speech_ms
 
     @property
+    def has_spoken(self) -> bool:
+        """Whether there is, in the open turn, enough speech for a turn."""
+        return self.turn is not None and self._is_enough(self.turn)
+
+    @property
     def is_silent(self) -> bool:
         """Whether the silence is long enough for an utterance to be over."""
         return self._voice.silence_ms >= self._soft_end_ms
@@ -125,12 +132,22 @@ class Listener:
         self._audio.forget_before(self._speech_start())
 
     def follow_turn(self, turn: Turn) -> None:
-        """After each frame of the open turn: asks for its transcript, or takes that back."""
+        """After each frame of the open turn: asks for its transcript, or takes that back. The text
+        is needed when the turn can end."""
+        can_end_in_ms = max(0, self._settings.end_silence_ms - self._voice.silence_ms)
+        self._follow_turn(turn, can_end_in_ms)
+
+    def follow_overlap(self, turn: Turn) -> None:
+        """The same while the agent has the floor: what it does next depends on the text, which is
+        needed at once."""
+        self._follow_turn(turn, due_ms=0)
+
+    def _follow_turn(self, turn: Turn, due_ms: int) -> None:
         if self._voice.is_voiced:
             self.reopen(turn)
             self._cut_if_long(turn, self._voice.judged_at)
         elif self.is_silent and not turn.is_soft_ended and self._is_enough(turn):
-            self._soft_end(turn)
+            self._soft_end(turn, due_ms)
 
     def ask_for_part(self, turn: Turn) -> None:
         """While the user speaks: asks for the text so far."""
@@ -167,15 +184,17 @@ class Listener:
             self._do(CancelSegment(turn.generation, turn.reopen_segment()))
 
     def cut_off(self, turn: Turn) -> None:
-        """The client's audio has stopped: the turn is what there is of it."""
+        """The client's audio has stopped: the turn is what there is of it. What comes after that
+        is new speech, even if the audio goes on within a word."""
         if not turn.is_soft_ended:
-            self._soft_end(turn)
+            self._soft_end(turn, due_ms=0)
+        self._voice.end_run()
+        self._cut_off_at = self._voice.judged_at
 
-    def _soft_end(self, turn: Turn) -> None:
+    def _soft_end(self, turn: Turn, due_ms: int) -> None:
         speech_end = self._voice.speech_end_at
         self._cut_if_long(turn, speech_end)
         tail_end = min(speech_end + samples(_TAIL_MS), turn.start + self._longest)
-        due_ms = max(0, self._settings.end_silence_ms - self._voice.silence_ms)
         self._transcribe(turn, min(tail_end, self._voice.judged_at), due_ms)
         turn.is_soft_ended = True
 
@@ -199,7 +218,7 @@ class Listener:
         """Where a turn would start: before the onset of speech, or else before the last frame."""
         onset = self._voice.onset_at
         start = self._voice.judged_at if onset is None else onset
-        return max(0, start - samples(self._settings.pre_roll_ms))
+        return max(self._cut_off_at, start - samples(self._settings.pre_roll_ms))
 
     @property
     def _longest(self) -> int:

@@ -25,6 +25,18 @@ def voice_while_waiting(floor: Floor, event: ev.VoiceActivity) -> State:
 
 
 def take_text(floor: Floor, event: ev.TextReceived) -> State:
+    return answer_text(floor, event) if takes(floor, event) else floor.state
+
+
+def takes(floor: Floor, event: ev.TextReceived) -> bool:
+    """Whether the text was not taken before: a client that is not sure sends it again."""
+    if event.id and event.id <= floor.text_id:
+        return False
+    floor.text_id = event.id or floor.text_id
+    return True
+
+
+def answer_text(floor: Floor, event: ev.TextReceived) -> State:
     """A typed turn is complete at once."""
     floor.not_idle()
     floor.generation += 1
@@ -77,7 +89,8 @@ def failed_early(floor: Floor, event: ev.TranscriptionFailed) -> None:
 
 def type_along(floor: Floor, event: ev.TextReceived) -> None:
     """Typed words are part of the turn that is being spoken."""
-    floor.turn.add_text(event.text)
+    if takes(floor, event):
+        floor.turn.add_text(event.text)
 
 
 # --- drafts ---

@@ -63,6 +63,8 @@ class Conversation:
         return floor.take_effects()
 
     def _is_dead(self, event: ev.Event) -> bool:
+        if isinstance(event, ev.Expired) and event.timer is ev.Timer.SESSION:
+            return False  # armed once, for all turns
         if isinstance(event, ev.OfTurn) and event.generation != self._floor.generation:
             return True
         reply = self._floor.agent.reply
@@ -116,6 +118,7 @@ _ALWAYS: _Steps = {
     ev.CloseRequested: _leads(opening.close, _ENDED),
     ev.Disconnected: _leads(opening.lose_client, _ENDED),
     ev.Draining: _stays(opening.drain),
+    ev.Timer.SESSION: _may_lead(opening.time_runs_out, _ENDED),
 }
 _WHILE_DRAFTING: _Steps = {
     ev.ReplyBegan: _stays(replying.reply_began),
@@ -126,21 +129,23 @@ _WHILE_DRAFTING: _Steps = {
 }
 _WHILE_REPLYING: _Steps = {
     **_ALWAYS,
-    ev.Disconnected: _leads(opening.lose_client_in_reply, _ENDED),
     ev.ReplyBegan: _stays(replying.reply_began),
     ev.DraftDeclined: _stays(replying.declined_late),
-    ev.TextReceived: _leads(barge_in.type_over, _PREPARING),
+    ev.TextReceived: _may_lead(barge_in.type_over, _PREPARING),
     ev.InterruptRequested: _leads(barge_in.interrupt_on_request, *_IDLE),
     ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
 }
 _WHILE_HEARD: _Steps = {
     **_WHILE_REPLYING,
+    ev.TextReceived: _may_lead(barge_in.type_over, _PREPARING, _LISTENING),
+    ev.InterruptRequested: _leads(barge_in.interrupt_on_request, *_AFTER_REPLY),
     ev.ReplyAudio: _stays(replying.reply_audio),
     ev.ReplyEnded: _may_lead(replying.reply_ended, *_AFTER_REPLY),
     ev.ReplyFailed: _may_lead(replying.reply_failed, *_AFTER_REPLY),
     ev.PlaybackWaiting: _may_lead(replying.playback_waiting, *_AFTER_REPLY),
     ev.Played: _may_lead(replying.played, *_AFTER_REPLY),
-    ev.Timer.PLAYBACK: _leads(replying.playback_is_over, *_AFTER_REPLY),
+    ev.Backlog: _stays(replying.backlog),
+    ev.Timer.PLAYBACK: _may_lead(replying.playback_is_over, *_AFTER_REPLY),
 }
 
 _TABLE: dict[State, _Steps] = {
@@ -154,8 +159,9 @@ _TABLE: dict[State, _Steps] = {
     State.WAITING: {
         **_ALWAYS,
         ev.Draining: _may_lead(opening.drain_while_waiting, _ENDED),
+        ev.Timer.SESSION: _may_lead(opening.time_runs_out_while_waiting, _ENDED),
         ev.VoiceActivity: _may_lead(listening.voice_while_waiting, _LISTENING),
-        ev.TextReceived: _leads(listening.take_text, _PREPARING),
+        ev.TextReceived: _may_lead(listening.take_text, _PREPARING),
         ev.Timer.IDLE_PROMPT: _leads(opening.idle_too_long, _PREPARING),
         ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
     },

@@ -1,5 +1,6 @@
 """A reply that was being given when its process or its socket was lost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serve_app.conversation.ledger import HeardLedger
@@ -18,6 +19,14 @@ class OpenReply:
     played_s: float
     """By the server's clock when this was recorded, or as the client reports."""
 
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.pieces).strip()
+
+    @property
+    def duration_s(self) -> float:
+        return sum(duration_s for _, duration_s in self.pieces)
+
     def split(self) -> tuple[str, str]:
         """The text that was played, in whole words, and the rest."""
         ledger = HeardLedger()
@@ -26,3 +35,13 @@ class OpenReply:
         ledger.correct(self.played_s, 0.0)
         rest = "".join(piece.text for piece in ledger.unheard(0.0))
         return ledger.heard(0.0), rest.strip()
+
+
+def joined(replies: Sequence[OpenReply], played_s: float) -> OpenReply:
+    """Replies that followed each other, as one of which `played_s` was played."""
+    first, *others = replies
+    pieces = [*first.pieces]
+    for reply in others:
+        (text, duration_s), *rest = reply.pieces
+        pieces += [(f" {text.lstrip()}", duration_s), *rest]
+    return OpenReply(first.token, tuple(pieces), replies[-1].is_written, played_s)

@@ -1,13 +1,14 @@
-"""How a conversation begins and ends: opened or resumed, closed, lost, drained, left alone."""
+"""How a conversation begins and ends: opened or resumed, closed, lost, drained, left alone, out of
+time."""
 
 from dataclasses import replace
 
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
-from serve_app.conversation.history import Record
+from serve_app.conversation.history import Record, without_last
 from serve_app.conversation.metrics import TurnTimes
-from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.open_reply import OpenReply, joined
 from serve_app.conversation.settings import with_client_settings
 from serve_app.conversation.states import REPLYING, Mode, State
 from serve_app.conversation.transcribing import end_turn
@@ -15,7 +16,13 @@ from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import GoAway
 
 LAST_TURN_S = 10.0
-"""Time that a draining server leaves for the turn that is going on."""
+"""Time for the turn that is going on when a server drains, or a session has nearly had its time."""
+_NOTICE_S = 60.0
+"""So long before a session has had its time its client is told."""
+_SOON_S = 0.001
+"""Sooner than this is now: timers are not exact."""
+_CLOCK_S = 0.1
+"""A client whose count of a whole reply is short by no more has played all of it."""
 
 # --- the beginning ---
 
@@ -30,6 +37,7 @@ def begin(floor: Floor, event: ev.Opened) -> State:
     floor.seat(settings, event.language, event.sound)
     floor.times = TurnTimes.from_text(floor.now_s)
     floor.is_resumable = event.is_resumable
+    _watch_time(floor, event.record.lasted_s if event.record else 0.0)
     if event.record:
         return _resume(floor, event.record, event.played)
     return _greet(floor, event.prompt, event.greeting)
@@ -37,15 +45,34 @@ def begin(floor: Floor, event: ev.Opened) -> State:
 
 def _resume(floor: Floor, record: Record, played: ev.Played | None) -> State:
     """Goes on where the conversation was: a turn whose answer nobody heard is answered now."""
+    if played is not None:
+        record = _as_played(record, played)
     floor.generation = record.generation + 1
     floor.agent.tokens_issued = record.tokens_issued
+    floor.text_id = floor.recorded_text_id = record.text_id
     floor.history.keep(record.history)
-    reply = record.reply
-    if reply is None:
-        return _speak_or_wait(floor)
-    if played is not None and played.token == reply.token:
-        reply = replace(reply, played_s=played.played_ms / 1000)
-    return _go_on_with(floor, reply)
+    return _speak_or_wait(floor) if record.reply is None else _go_on_with(floor, record.reply)
+
+
+def _as_played(record: Record, played: ev.Played) -> Record:
+    """The record as the client knows it. The server took what it had sent whole for heard; of what
+    comes after the reply that the client has played last, the client has played nothing."""
+    replies = (*record.given, *([record.reply] if record.reply else []))
+    tokens = [reply.token for reply in replies]
+    is_known = played.token in tokens
+    first = tokens.index(played.token) if is_known else 0
+    played_s = played.played_ms / 1000 if is_known else 0.0
+    unsure = replies[first:]
+    unplayed_s = sum(reply.duration_s for reply in unsure) - played_s
+    if not unsure or (record.reply is None and unplayed_s <= _CLOCK_S):
+        return record
+    history = record.history
+    if taken_back := record.given[first:]:
+        said = " ".join(reply.text for reply in taken_back)
+        if (before := without_last(history, said)) is None:
+            return record
+        history = before
+    return replace(record, history=history, reply=joined(unsure, played_s), given=())
 
 
 def _go_on_with(floor: Floor, reply: OpenReply) -> State:
@@ -95,23 +122,59 @@ def idle_much_too_long(floor: Floor, event: ev.Expired) -> State:
     )
 
 
+# --- the session has had its time ---
+
+
+def _watch_time(floor: Floor, lasted_s: float) -> None:
+    """A session that goes on at another socket has what is left of its time."""
+    floor.began_s = floor.now_s - lasted_s
+    if floor.settings.max_session_s:
+        notice_in_s = _time_left_s(floor) - _NOTICE_S
+        floor.arm(ev.Timer.SESSION, max(_SOON_S, notice_in_s))
+
+
+def _time_left_s(floor: Floor) -> float:
+    return floor.began_s + floor.settings.max_session_s - floor.now_s
+
+
+def time_runs_out(floor: Floor, event: ev.Expired) -> State | None:
+    """Comes when a client is to be told, when only the turn that is going on may be finished, and
+    at the end."""
+    left_s = _time_left_s(floor)
+    if left_s < _SOON_S:
+        _stop_talking(floor)
+        return floor.expire()
+    floor.notify(GoAway(round(left_s * 1000), final=True), "goaway")
+    if left_s > LAST_TURN_S + _SOON_S:
+        floor.arm(ev.Timer.SESSION, left_s - LAST_TURN_S)
+        return None
+    floor.arm(ev.Timer.SESSION, left_s)
+    if floor.mode is not Mode.DETACHED:
+        floor.mode = Mode.EXPIRING
+    return None
+
+
+def time_runs_out_while_waiting(floor: Floor, event: ev.Expired) -> State | None:
+    state = time_runs_out(floor, event)
+    return floor.expire() if floor.mode is Mode.EXPIRING and state is None else state
+
+
 # --- the end ---
 
 
 def close(floor: Floor, event: ev.CloseRequested) -> State:
+    _stop_talking(floor)
+    return floor.end(CloseCode.CLOSED, "bye")
+
+
+def _stop_talking(floor: Floor) -> None:
     if floor.state in REPLYING:
         floor.end_reply()
     floor.do(Cancel(floor.generation))
-    return floor.end(CloseCode.CLOSED, "bye")
 
 
 def lose_client(floor: Floor, event: ev.Disconnected) -> State:
     """The client may come back to what is recorded. Until then no reply is asked for."""
-    return floor.leave()
-
-
-def lose_client_in_reply(floor: Floor, event: ev.Disconnected) -> State:
-    floor.record()
     return floor.leave()
 
 

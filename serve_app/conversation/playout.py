@@ -109,6 +109,15 @@ class Playout:
         """Playing time of what was sent and is still to be played."""
         return self._ledger.remaining_s(now_s)
 
+    def wait_for(self, messages: int, now_s: float) -> None:
+        """This many of the last messages with its audio are not written to the socket yet."""
+        self._ledger.wait_for(messages, now_s)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the client reads more slowly than it is sent the reply."""
+        return self._ledger.is_behind
+
     def correct(self, played_s: float, now_s: float) -> None:
         """The client has played this much of the reply."""
         self._ledger.correct(played_s, now_s)

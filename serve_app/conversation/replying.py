@@ -78,8 +78,15 @@ def played(floor: Floor, event: ev.Played) -> State:
     return _go_on(floor)
 
 
+def backlog(floor: Floor, event: ev.Backlog) -> State:
+    """What waits to be written is not heard. Playback is counted from when it is written."""
+    floor.reply.wait_for(event.messages, floor.now_s)
+    return _output(floor)
+
+
 def playback_is_over(floor: Floor, event: ev.Expired) -> State:
-    return floor.finish_reply()
+    """Unless the client has not been sent all of it yet: then more is bound to come."""
+    return floor.state if floor.reply.is_behind else floor.finish_reply()
 
 
 def _go_on(floor: Floor) -> State:

@@ -112,6 +112,9 @@ class TurnSettings:
     idle_prompt: str = "Are you still there?"
     idle_close_ms: int = 0
     """Time without a word from the user after which the session is closed; 0 is never."""
+    max_session_s: int = 0
+    """The longest that a session may last, over all its sockets; 0 is no limit. Clients are told a
+    minute before. In the last 10 s the session is closed as soon as nobody has the floor."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -140,6 +143,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "history_tokens": (200, 10_000_000),
     "idle_prompt_ms": (0, 3_600_000),
     "idle_close_ms": (0, 3_600_000),
+    "max_session_s": (0, 604_800),
 }
 CLIENT_SETTINGS: Final = frozenset(
     {

@@ -42,11 +42,13 @@ ECHO_NAMES: Final[dict[State, str]] = {
 
 
 class Mode(StrEnum):
-    """Whether the session has a client, and a server that will go on."""
+    """Whether the session has a client, a server that will go on, and time."""
 
     ATTACHED = "attached"
-    """Both."""
+    """All three."""
     DRAINING = "draining"
-    """The server is about to stop: the session ends when nobody has the floor."""
+    """The server is about to stop: the session ends here when nobody has the floor."""
+    EXPIRING = "expiring"
+    """The session has nearly had its time: it ends when nobody has the floor."""
     DETACHED = "detached"
     """The client is gone: the user's last turn is transcribed and recorded, then all ends."""

@@ -8,7 +8,7 @@ from serve_app.conversation.states import Mode, State
 from serve_app.conversation.turn import Interrupted, Withdrew
 from serve_app.conversation.words import same_words
 
-_TRANSCRIPT_S = 30.0
+_TRANSCRIPT_S = 45.0
 """Longer than the deadline of the call itself, which should have failed by then."""
 
 

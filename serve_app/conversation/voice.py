@@ -34,6 +34,11 @@ class VoiceTracker:
             self._run_start = None
         self._frames += 1
 
+    def end_run(self) -> None:
+        """The audio has stopped: what may come later is another run of speech."""
+        self._run_start = None
+        self._voiced = False
+
     @property
     def is_voiced(self) -> bool:
         """Whether the last frame was speech."""

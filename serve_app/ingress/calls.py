@@ -11,6 +11,7 @@ from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.ingress.handle_calls import ask_within, engine_error, hedged, is_cancelled
+from serve_app.ingress.load import Load, Shed
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
 from serve_app.settings.agent import AgentSettings
@@ -20,6 +21,10 @@ from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
 """On top of the engines' own deadlines in the agent replica: their errors say what was late."""
+_OUTAGE_S = 30.0
+"""The agent replica may be away for this long, and be waited for."""
+_RETRY_S = 0.25
+"""Between two calls, the first of which failed."""
 
 
 class Calls:
@@ -31,15 +36,19 @@ class Calls:
         vad: DeploymentHandle[Any],
         stt: DeploymentHandle[Any],
         agent: DeploymentHandle[Any],
+        load: Load,
     ) -> None:
+        """`load` says what is left out."""
         self._vad = vad
+        self._load = load
         self._transcribers = TranscriberPool(config.stt, stt.transcribe.remote)
         self._agent = agent.options(stream=True)
         self._replies: set[ReplyCall] = set()
         self._busy_from = config.agent.draft_replies * config.agent.replicas
         self._vad_timeout_s = config.vad.timeout_s
         self._vad_hedge_s = config.vad.hedge_s if config.vad.replicas > 1 else None
-        self._part_timeout_s = _longest_silence_s(config.agent) + _REPLY_SLACK_S
+        longest_s = max(_longest_silence_s(config.agent), _OUTAGE_S)
+        self._part_timeout_s = longest_s + _REPLY_SLACK_S
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
         """Voice activity of a batch. A call has no state, so a second replica may be asked as well.
@@ -68,16 +77,20 @@ class Calls:
         """Whether so many replies are under way that no draft should be begun."""
         return len(self._replies) >= self._busy_from
 
+    def sheds(self, what: Shed) -> bool:
+        """Whether this is left out now, because this replica does not keep up."""
+        return self._load.sheds(what)
+
     def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "ReplyCall":
         """Asks the agent for an answer."""
-        return self._reply_call(self._agent.reply.remote(list(chat), sound, is_draft))
+        return self._reply_call(lambda: self._agent.reply.remote(list(chat), sound, is_draft))
 
     def say(self, text: str, sound: Sound) -> "ReplyCall":
         """Asks the agent to say this."""
-        return self._reply_call(self._agent.say.remote(text, sound))
+        return self._reply_call(lambda: self._agent.say.remote(text, sound))
 
-    def _reply_call(self, response: Any) -> "ReplyCall":
-        call = ReplyCall(response, self._part_timeout_s, self._replies.discard)
+    def _reply_call(self, ask: Callable[[], Any]) -> "ReplyCall":
+        call = ReplyCall(ask, self._part_timeout_s, self._replies.discard)
         self._replies.add(call)
         return call
 
@@ -86,24 +99,47 @@ class ReplyCall:
     """One reply that the agent is making. Has to be cancelled in the end, however it ends."""
 
     def __init__(
-        self, response: Any, timeout_s: float, on_end: Callable[["ReplyCall"], None]
+        self, ask: Callable[[], Any], timeout_s: float, on_end: Callable[["ReplyCall"], None]
     ) -> None:
-        """`response` streams the parts; `on_end` is told when the call is cancelled."""
-        self._response = response
+        """`ask` makes a call, which streams the parts; `on_end` is told when this is cancelled."""
+        self._ask = ask
+        self._response = ask()
         self._timeout_s = timeout_s
         self._on_end = on_end
+        self._has_begun = False
+
+    def hurry(self, timeout_s: float) -> None:
+        """No part is waited for longer than this."""
+        self._timeout_s = min(self._timeout_s, timeout_s)
 
     async def next(self) -> ReplyPart | None:
         """The next part; None after the last. Raises EngineError, and DraftDeclined for a draft
-        that would need a tool."""
+        that would need a tool. Before the first part, an agent that is away is waited for."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                part: ReplyPart = await anext(self._response)
+                return await self._next()
+        except TimeoutError:
+            raise EngineTimeout("agent", "the reply stopped coming") from None
+
+    async def _next(self) -> ReplyPart | None:
+        while True:
+            try:
+                part = await self._received()
+                self._has_begun = True
+                return part
+            except EngineUnavailable as error:
+                if self._has_begun or error.stage != "agent":
+                    raise
+            self._response.cancel()
+            await asyncio.sleep(_RETRY_S)
+            self._response = self._ask()
+
+    async def _received(self) -> ReplyPart | None:
+        try:
+            part: ReplyPart = await anext(self._response)
             return part
         except StopAsyncIteration:
             return None
-        except TimeoutError:
-            raise EngineTimeout("agent", "the reply stopped coming") from None
         except asyncio.CancelledError:
             if is_cancelled():
                 raise

@@ -70,7 +70,7 @@ class Driver:
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
         self._event_log = event_log
-        self._socket = ClientSocket(socket, self.fail)
+        self._socket = ClientSocket(socket, self.fail, self._take_backlog)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take)
         self._voice = VoiceStream(self._take_voice, self.fail)
@@ -108,7 +108,15 @@ class Driver:
     # --- what happens: nothing here waits, and all of it may happen after the end, too ---
 
     def take(self, event: ev.Event) -> None:
-        """The conversation's next event: handles it and carries out what follows."""
+        """The conversation's next event: handles it and carries out what follows. How much audio
+        waits to be written is an event before it."""
+        self._socket.tell_backlog()
+        self._handle(event)
+
+    def _take_backlog(self, messages: int) -> None:
+        self._handle(ev.Backlog(messages))
+
+    def _handle(self, event: ev.Event) -> None:
         if self.is_over:
             return
         now_s = asyncio.get_running_loop().time()
@@ -165,6 +173,8 @@ class Driver:
 
     async def _receive(self, message: ClientMessage) -> None:
         """Raises VoiceError."""
+        if self._lease is not None:
+            self._lease.heard_from_client()
         self.take(await self._open(message) if isinstance(message, Open) else event_of(message))
 
     def _take_voice(self, probabilities: list[float]) -> None:
@@ -249,6 +259,7 @@ class Driver:
         self._services.leases.add(lease)
         # Not an effect: the secret must not get into an event log.
         self._socket.send(lease.notice(self._services.window_s))
+        self._socket.barrier(lease.was_told)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -41,9 +41,10 @@ async def ask(stage: str, call: Callable[[], Any], tries: int = 2) -> Any:
 
 
 async def hedged(make: Callable[[], Coroutine[Any, Any, T]], after_s: float | None) -> T:
-    """The first answer of up to four calls: one more is made each time that `after_s` seconds have
-    passed; None is never. A replica may hang, which Serve notices only after several health checks,
-    and Serve may choose the same replica again. The other calls are cancelled."""
+    """The first answer of up to four calls: one more is made after `after_s` seconds, the next
+    after twice that time, and so on; None is never. A replica may hang, which Serve notices only
+    after several health checks, and Serve may choose the same replica again. If all are slow, more
+    calls make them slower: so the pauses grow. The other calls are cancelled."""
     tries = [asyncio.create_task(make())]
     try:
         while after_s is not None and len(tries) < _MOST_TRIES:
@@ -51,6 +52,7 @@ async def hedged(make: Callable[[], Coroutine[Any, Any, T]], after_s: float | No
             if any(attempt.done() for attempt in tries):
                 break
             tries.append(asyncio.create_task(make()))
+            after_s *= 2
         return await _first_success(tries)
     finally:
         for attempt in tries:

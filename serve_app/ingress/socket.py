@@ -3,6 +3,9 @@ wait in a queue.
 
 socket ──▶ read ──message──▶ driver
 socket ◀── write ◀── outbox ◀── send, barrier, close
+
+Audio that was sent before an `interrupt` is dead after it: the client would drop it, so it is not
+written any more. How much audio waits is known, because what is not written cannot be heard.
 """
 
 import asyncio
@@ -16,9 +19,11 @@ from serve_app.conversation.sound import Sound
 from serve_app.errors import TooSlow, VoiceError
 from serve_app.protocol import codec
 from serve_app.protocol.messages import (
+    AgentAudio,
     Audio,
     ClientMessage,
     Close,
+    Interrupt,
     Open,
     PlaybackState,
     Played,
@@ -28,9 +33,23 @@ from serve_app.protocol.messages import (
 )
 
 _MAX_MESSAGES = 1024
-"""About 8 minutes of audio in pieces of half a second: more means that the client reads nothing."""
+"""More than a client that reads has waiting for it: audio is sent as it is written."""
+_STUCK_S = 20.0
+"""A client that takes no message for this long reads nothing."""
+_LATE_S = 0.05
+"""Audio that is written later than this after it was sent moves the playback clock."""
 _REASON_BYTES = 123
 """The most that RFC 6455 allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Audio:
+    """A piece of a reply that waits."""
+
+    frame: bytes
+    interrupts: int
+    """How many interrupts were sent before it."""
+    sent_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +60,52 @@ class _CloseFrame:
 
 _Barrier = Callable[[], Awaitable[None]]
 """In the outbox: what follows is sent when the barrier has returned."""
+_Item = bytes | _Audio | _Barrier | _CloseFrame
 
 
 class ClientSocket:
     """Reads and writes one accepted socket, in two tasks: `read` and `write`."""
 
-    def __init__(self, socket: WebSocket, fail: Callable[[VoiceError], None]) -> None:
-        """`fail` is told when the client does not read what it is sent."""
+    def __init__(
+        self,
+        socket: WebSocket,
+        fail: Callable[[VoiceError], None],
+        backlog_is: Callable[[int], None],
+    ) -> None:
+        """`fail` is told when the client does not read what it is sent, `backlog_is` how much audio
+        waits: see `tell_backlog`."""
         self._socket = socket
         self._fail = fail
+        self._backlog_is = backlog_is
         self._is_closing = False
-        self._outbox: asyncio.Queue[bytes | _Barrier | _CloseFrame] = asyncio.Queue(_MAX_MESSAGES)
+        self._outbox: asyncio.Queue[_Item] = asyncio.Queue(_MAX_MESSAGES)
+        self._interrupts = 0
+        self._backlog = 0
+        """Messages of audio that were sent since the last interrupt, and are not written yet."""
+        self._told = 0
 
     # --- to the client: these never wait; the session fails if the client does not read ---
 
     def send(self, message: ServerMessage) -> None:
-        self._put(codec.encode(message))
+        frame = codec.encode(message)
+        match message:
+            case AgentAudio():
+                if self._put(_Audio(frame, self._interrupts, _now_s())):
+                    self._backlog += 1
+            case Interrupt():
+                self._interrupts += 1
+                self._backlog = 0
+                self._put(frame)
+            case _:
+                self._put(frame)
+
+    def tell_backlog(self) -> None:
+        """Says how many messages of audio wait, if it is not what was said last. To be called where
+        it matters; a backlog that was told is followed until there is none, and audio that is
+        written late is told by itself: before it counts as written, and after."""
+        if self._told != self._backlog:
+            self._told = self._backlog
+            self._backlog_is(self._told)
 
     def barrier(self, until: _Barrier) -> None:
         """What is sent after this waits until `until` has returned."""
@@ -72,13 +121,15 @@ class ClientSocket:
             self._outbox.get_nowait()
         self._outbox.put_nowait(_CloseFrame(code, reason))
 
-    def _put(self, item: bytes | _Barrier) -> None:
+    def _put(self, item: bytes | _Audio | _Barrier) -> bool:
+        """Whether it will be written."""
         if self._is_closing:
-            return
+            return False
         if self._outbox.full():
             self._fail(TooSlow("the client does not read what it is sent"))
-        else:
-            self._outbox.put_nowait(item)
+            return False
+        self._outbox.put_nowait(item)
+        return True
 
     # --- the two tasks ---
 
@@ -95,14 +146,44 @@ class ClientSocket:
         """Until the socket is closed. Returns False if the client was gone before that."""
         try:
             while not isinstance(item := await self._outbox.get(), _CloseFrame):
-                if isinstance(item, bytes):
-                    await self._socket.send_bytes(item)
-                else:
-                    await item()
+                try:
+                    async with asyncio.timeout(_STUCK_S):
+                        await self._write(item)
+                except TimeoutError:
+                    self._fail(TooSlow("the client does not read what it is sent"))
             await self._socket.close(item.code, _fitting(item.reason))
         except (WebSocketDisconnect, RuntimeError):
             return False
         return True
+
+    async def _write(self, item: bytes | _Audio | _Barrier) -> None:
+        match item:
+            case bytes():
+                await self._socket.send_bytes(item)
+            case _Audio():
+                await self._write_audio(item)
+            case _:
+                await item()
+
+    async def _write_audio(self, audio: _Audio) -> None:
+        if self._is_dead(audio):
+            return
+        await self._socket.send_bytes(audio.frame)
+        if self._is_dead(audio):
+            return
+        is_late = _now_s() - audio.sent_s > _LATE_S
+        if is_late:
+            self.tell_backlog()  # until now it was not heard
+        self._backlog -= 1
+        if is_late or self._told:
+            self.tell_backlog()
+
+    def _is_dead(self, audio: _Audio) -> bool:
+        return audio.interrupts < self._interrupts
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _frame(socket: WebSocket) -> bytes | str:
@@ -127,8 +208,8 @@ def event_of(message: ClientMessage) -> ev.Event:
             return ev.AudioReceived(samples)
         case PlaybackState():
             return ev.PlaybackWaiting()
-        case Text(text):
-            return ev.TextReceived(text)
+        case Text(text, id_):
+            return ev.TextReceived(text, id_)
         case RequestInterrupt():
             return ev.InterruptRequested()
         case Played(token, played_ms):

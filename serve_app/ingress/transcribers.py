@@ -5,10 +5,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.errors import EngineError, EngineTimeout
 from serve_app.ingress.handle_calls import ask, hedged
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.job import Request, Urgency
+
+_RETRY_S = 0.5
+"""Between two calls, the first of which failed."""
 
 Call = Callable[[Request], Any]
 """Asks any replica; what it returns can be awaited and cancelled."""
@@ -28,20 +31,25 @@ class TranscriberPool:
         """The text of one segment. Raises EngineError."""
         try:
             async with asyncio.timeout(request.due_in_s + self._timeout_s):
-                if request.urgency is Urgency.SPECULATIVE:
-                    return await self._speculative(request)
-                return await self._hedged(request)
+                if request.urgency is Urgency.PARTIAL:
+                    return await self._hedged(request)
+                return await self._until_it_is_done(request)
         except TimeoutError:
             raise EngineTimeout("stt", f"no answer within {self._timeout_s:g} s") from None
 
-    async def _speculative(self, request: Request) -> str:
-        """If a speculative request is refused, it is made again when the turn has ended."""
-        due_at_s = asyncio.get_running_loop().time() + request.due_in_s
-        try:
-            return await self._hedged(request)
-        except EngineUnavailable:
-            await asyncio.sleep(due_at_s - asyncio.get_running_loop().time())
-            return await self._hedged(replace(request, urgency=Urgency.FINAL, due_in_s=0.0))
+    async def _until_it_is_done(self, request: Request) -> str:
+        """Whoever is away or refuses for now is asked again. A speculative request that was refused
+        is made again when the turn has ended."""
+        clock = asyncio.get_running_loop().time
+        due_at_s = clock() + request.due_in_s
+        while True:
+            try:
+                return await self._hedged(request)
+            except EngineError as error:
+                if not error.retryable:
+                    raise
+            await asyncio.sleep(max(_RETRY_S, due_at_s - clock()))
+            request = replace(request, urgency=Urgency.FINAL, due_in_s=0.0)
 
     async def _hedged(self, request: Request) -> str:
         after_s = request.due_in_s + self._hedge_s if self._has_others else None

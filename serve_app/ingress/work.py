@@ -8,11 +8,15 @@ from typing import Any
 from serve_app.agent.parts import Began
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.errors import DraftDeclined, EngineError
+from serve_app.errors import DraftDeclined, EngineError, EngineTimeout
 from serve_app.ingress.calls import Calls, ReplyCall
+from serve_app.ingress.load import Shed
 from serve_app.stt.job import Request, Urgency
 
 log = logging.getLogger(__name__)
+
+_AGAIN_S = 5.0
+"""For an agent that was waited for in vain, in the same turn: for a second try, or the apology."""
 
 Key = tuple[type, int, int]
 """The kind of effect, the generation, and the segment or the reply."""
@@ -26,6 +30,8 @@ class Work:
         self._calls = calls
         self._take = take
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._waited_in = 0
+        """The last turn in which the agent was waited for in vain."""
 
     def start(
         self, effect: ef.Transcribe | ef.TranscribePart | ef.JudgeTurn | ef.Reply | ef.Say
@@ -90,7 +96,8 @@ class Work:
     async def _transcribe_part(self, effect: ef.TranscribePart) -> None:
         text = ""
         try:
-            text = await self._calls.transcribe(self._request(effect, Urgency.PARTIAL))
+            if not self._calls.sheds(Shed.PARTIALS):
+                text = await self._calls.transcribe(self._request(effect, Urgency.PARTIAL))
         except EngineError as error:
             log.debug("session %s: no partial transcript: %s", self._session, error)
         self._take(ev.PartTranscribed(effect.generation, effect.segment, text))
@@ -105,14 +112,15 @@ class Work:
     async def _judge(self, effect: ef.JudgeTurn) -> None:
         complete: float | None = None
         try:
-            complete = await self._calls.judge(effect.samples)
+            if not self._calls.sheds(Shed.JUDGEMENTS):
+                complete = await self._calls.judge(effect.samples)
         except EngineError as error:
             self._log("the end-of-turn model", error)
         self._take(ev.TurnJudged(effect.generation, effect.segment, complete))
 
     async def _reply(self, effect: ef.Reply) -> None:
         generation, reply = effect.generation, effect.reply
-        if effect.is_draft and self._calls.is_busy:
+        if effect.is_draft and (self._calls.is_busy or self._calls.sheds(Shed.DRAFTS)):
             self._take(ev.DraftDeclined(generation, reply))
         else:
             call = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
@@ -124,6 +132,8 @@ class Work:
 
     async def _deliver(self, generation: int, reply: int, call: ReplyCall) -> None:
         event: ev.Event = ev.ReplyEnded(generation, reply)
+        if generation == self._waited_in:
+            call.hurry(_AGAIN_S)
         try:
             while (part := await call.next()) is not None:
                 if isinstance(part, Began):
@@ -134,6 +144,8 @@ class Work:
             event = ev.DraftDeclined(generation, reply)
         except EngineError as error:
             self._log("the reply", error)
+            if error.stage == "agent" and isinstance(error, EngineTimeout):
+                self._waited_in = generation
             event = ev.ReplyFailed(generation, reply, error.stage, error.message)
         finally:
             call.cancel()

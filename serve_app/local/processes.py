@@ -1,13 +1,16 @@
-"""The processes that this process has started: found among all others, and ended by id."""
+"""Processes that this one has started, or that are left over: ended by id, until none is left."""
 
 import ctypes
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import psutil
 
+Find = Callable[[], list[psutil.Process]]
 _PR_SET_CHILD_SUBREAPER = 36
+_AFTER_SIGNAL_S = 3.0
 
 
 def adopt_orphans() -> None:
@@ -26,29 +29,35 @@ def descendants() -> list[psutil.Process]:
     return [p for p in psutil.Process().children(recursive=True) if p.is_running()]
 
 
-def end_descendants(patience_s: float = 10.0) -> list[str]:
-    """Waits for the descendants to end, then ends the rest. Returns those that had to be ended."""
-    _, alive = _wait(patience_s)
-    stubborn = [_describe(p) for p in alive]
+def end_all(find: Find, patience_s: float) -> list[str]:
+    """Waits until none is found any more, for `patience_s` seconds, then ends the rest with SIGTERM
+    and, 3 s later, SIGKILL. Returns those that had to be ended."""
+    stubborn = [describe(p) for p in _wait(find, patience_s)]
     for wave in (signal.SIGTERM, signal.SIGKILL):
-        for process in descendants():
+        for process in find():
             _signal(process, wave)
-        _wait(3.0)
+        _wait(find, _AFTER_SIGNAL_S)
     return stubborn
 
 
-def _wait(timeout_s: float) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """Waits until all are gone, including orphans that are adopted on the way."""
+def describe(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} {process.name()}"
+    except psutil.NoSuchProcess:
+        return str(process.pid)
+
+
+def _wait(find: Find, timeout_s: float) -> list[psutil.Process]:
+    """Waits until all are gone, including orphans that are adopted on the way. Returns the rest."""
     deadline = time.monotonic() + timeout_s
-    gone: list[psutil.Process] = []
-    while (alive := _not_zombies()) and (left := deadline - time.monotonic()) > 0:
-        gone += psutil.wait_procs(alive, timeout=min(left, 0.2))[0]
-    return gone, alive
+    while (alive := _not_zombies(find)) and (left := deadline - time.monotonic()) > 0:
+        psutil.wait_procs(alive, timeout=min(left, 0.2))
+    return alive
 
 
-def _not_zombies() -> list[psutil.Process]:
+def _not_zombies(find: Find) -> list[psutil.Process]:
     _reap()
-    return [p for p in descendants() if _status(p) != psutil.STATUS_ZOMBIE]
+    return [p for p in find() if _status(p) not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)]
 
 
 def _reap() -> None:
@@ -72,10 +81,3 @@ def _signal(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
     except psutil.NoSuchProcess:
         return
-
-
-def _describe(process: psutil.Process) -> str:
-    try:
-        return f"{process.pid} {process.name()}"
-    except psutil.NoSuchProcess:
-        return str(process.pid)

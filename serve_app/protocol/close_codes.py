@@ -30,7 +30,7 @@ class CloseCode(IntEnum):
     LOST = 1006, "the connection was lost: there was no close frame", True
     NOT_MSGPACK = 1007, "a frame that is not MessagePack", False
     TOO_BIG = 1009, "a message over 1 MiB", False
-    FAILED = 1011, "the server failed, or no VAD has answered for 20 s", True
+    FAILED = 1011, "the server failed, or no VAD has answered for 32 s", True
     STOPPING = 1012, "the server is about to stop: another one takes over at once", True
     AT_CAPACITY = 1013, "all sessions are taken: try again later", True
     BAD_MESSAGE = (
@@ -46,6 +46,7 @@ class CloseCode(IntEnum):
     NOT_OPENED = 4408, "no `open` within 30 s (`args.ingress.open_timeout_s`)", False
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
+    TIME_IS_UP = 4411, "the session has lasted for `max_session_s`: open a new one", False
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
     TOO_SLOW = 4508, "the client does not read what it is sent", True
 

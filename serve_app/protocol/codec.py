@@ -38,6 +38,8 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 """16 s of audio; Echo's client sends 8 KiB. It limits the memory that one client can take."""
 MAX_TEXT_BYTES: Final = 32 << 10
 """The longest prompt, greeting or typed turn."""
+MAX_TEXT_ID: Final = (1 << 53) - 1
+"""The largest whole number that every JSON and JavaScript library keeps exact."""
 _MAX_NAME_BYTES: Final = 128
 
 _SAMPLE_BYTES: Final = 4
@@ -164,7 +166,14 @@ def _text(fields: dict[str, Any]) -> Text:
     text = _string("text", fields, "text", MAX_TEXT_BYTES).strip()
     if not text:
         raise ProtocolViolation("text: 'text' must have words")
-    return Text(text)
+    return Text(text, _text_id(fields))
+
+
+def _text_id(fields: dict[str, Any]) -> int:
+    text_id = fields.get("id", 0)
+    if type(text_id) is int and 0 <= text_id <= MAX_TEXT_ID:
+        return text_id
+    raise ProtocolViolation("text: 'id' must be a whole number from 0 to 2^53 - 1")
 
 
 def _played(fields: dict[str, Any]) -> Played:

@@ -76,6 +76,9 @@ class Text:
     """Extension: a typed user turn. It interrupts the agent as speech does."""
 
     text: str
+    id: int = 0
+    """The client's own number for it, which grows from text to text; 0 is none. A text whose number
+    is not above the last one is ignored, so a client may send it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,22 +184,29 @@ class SessionNotice:
     this conversation at another socket."""
 
     resume_token: str = field(repr=False)
-    """For the next `open`. It works once."""
+    """For the next `open`. The one before ends with the next message from the client."""
     window_s: float
-    """How long after the loss of the socket the token works, in seconds."""
+    """How long the token works, in seconds from when the server notices that the socket is lost."""
     heard_samples: int = 0
     """How many samples of the audio sent to the last socket were understood. Later ones are not in
     the history, and the client may send them again."""
+    text_id: int = 0
+    """The last number of a typed text that is in the history. Later ones the client sends again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
     """Extension `goaway`: the server is about to stop. The socket of a client that may come back is
     closed (1012) at the end of the current turn. Other clients talk on until little time is left,
-    and are then sent this again."""
+    and are then sent this again.
+
+    Or the session has nearly had its time. Any client talks on until little time is left, is then
+    sent this again, and is closed (4411) at the end of the current turn."""
 
     time_left_ms: int
     """After this the socket is closed in any case."""
+    final: bool = False
+    """The session is over then: nobody can come back to it."""
 
 
 ServerMessage = (

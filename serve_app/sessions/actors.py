@@ -1,7 +1,6 @@
 """All session actors as one, as the ingress sees them."""
 
 import asyncio
-import hmac
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from contextlib import suppress
 from serve_app.errors import EngineUnavailable, SessionsUnavailable, SessionUnknown
 from serve_app.sessions.checkpoints import Checkpoints
 from serve_app.sessions.handles import ActorHandles, actor_name
-from serve_app.sessions.store import Entry, Renewal, hashed
+from serve_app.sessions.store import Entry, Renewal
 
 _YOUNG_S = 5.0
 """An actor that died starts again empty; within this time the owners have saved their sessions to
@@ -31,19 +30,25 @@ class SessionActors:
         self._checkpoints = checkpoints
         self._handles = handles or ActorHandles()
 
-    async def save(self, session: str, entry: Entry) -> bool:
-        """False when the session has another owner. Raises EngineUnavailable."""
-        return bool(await self._handles.ask(self._actor(session), "save", session, entry))
+    async def save(self, session: str, entry: Entry, base: Entry | None = None) -> bool:
+        """False when the session has another owner. `base` is what the actor should have of it
+        already: then only what is new is sent, or all if it does not. Raises EngineUnavailable."""
+        actor = self._actor(session)
+        if base is not None and (update := entry.since(base)) is not None:
+            is_saved: bool | None = await self._handles.ask(actor, "update", session, update)
+            if is_saved is not None:
+                return is_saved
+        return bool(await self._handles.ask(actor, "save", session, entry))
 
-    async def checkpoint(self, session: str, entry: Entry) -> None:
-        """Never raises: a Redis that is slow or down only causes a warning."""
-        if self._checkpoints is not None:
-            await self._checkpoints.save(session, entry)
+    async def checkpoint(self, session: str, entry: Entry) -> bool:
+        """False when a Redis that there is does not have it. Never raises: a Redis that is slow or
+        down only causes a warning."""
+        return self._checkpoints is None or await self._checkpoints.save(session, entry)
 
-    async def touch(self, sessions: Iterable[str]) -> None:
-        """Tells Redis that the owners of these sessions are alive."""
-        if self._checkpoints is not None:
-            await self._checkpoints.touch(sessions)
+    async def touch(self, sessions: Iterable[str]) -> list[str]:
+        """Tells Redis that the owners of these sessions are alive. Returns those that it has
+        lost."""
+        return [] if self._checkpoints is None else await self._checkpoints.touch(sessions)
 
     async def attach(self, session: str, secret: str, next_hash: bytes) -> Entry:
         """Makes the caller the owner. Raises SessionUnknown or SessionsUnavailable."""
@@ -105,6 +110,7 @@ class SessionActors:
                 is_certain = False
                 continue
             if entry is not None:
+                entry = entry.resumed_with(secret)  # which a version before this one does not do
                 await self.save(session, entry)
                 with suppress(EngineUnavailable):  # then it expires there
                     await self._handles.ask(actor, "forget", session, entry.epoch)
@@ -117,7 +123,7 @@ class SessionActors:
     async def _is_restored(self, session: str, secret: str) -> bool:
         """Gives the actor what Redis holds, if the client has the right secret."""
         entry = await self._checkpoints.load(session) if self._checkpoints is not None else None
-        if entry is None or not hmac.compare_digest(entry.secret_hash, hashed(secret)):
+        if entry is None or entry.opened_by(secret) is None:
             return False
         return await self.save(session, entry)
 

@@ -29,7 +29,10 @@ _TIMEOUT_S = 1.0
 _QUIET_S = 30.0
 """The least time between two warnings."""
 _PREFIX = "echo-serve:session:"
-_VERSION = 2
+_VERSION = 3
+_READABLE = (2, 3)
+"""Version 2 knew no former secret, no numbers and no replies that were given: an entry of it has
+the defaults."""
 _SAVE = """
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
@@ -67,25 +70,31 @@ class Checkpoints:
         )
         self._warned_s = float("-inf")
 
-    async def save(self, session: str, entry: Entry) -> None:
+    async def save(self, session: str, entry: Entry) -> bool:
+        """All of the session: Redis keeps it as one value. True also if a newer owner has written
+        it; False if Redis did not answer."""
         arguments: list[int | bytes] = [
             entry.epoch,
             pack(bounded(entry, self._max_chars)),
             self._kept_ms,
         ]
-        await self._within(lambda: self._save(keys=[_PREFIX + session], args=arguments))
+        done = await self._within(lambda: self._save(keys=[_PREFIX + session], args=arguments))
+        return done is not None
 
     async def load(self, session: str) -> Entry | None:
         """Also None if Redis does not answer, or holds an entry that this version cannot read."""
         packed = await self._within(lambda: self._redis.hget(_PREFIX + session, "entry"))
         return unpack(packed) if packed else None
 
-    async def touch(self, sessions: Iterable[str]) -> None:
-        """The owners of these are alive. To be called more often than every 15 s."""
+    async def touch(self, sessions: Iterable[str]) -> list[str]:
+        """The owners of these are alive. To be called more often than every 15 s. Returns those
+        that Redis does not have."""
+        touched = list(sessions)
         pipeline = self._redis.pipeline(transaction=False)
-        for session in sessions:
+        for session in touched:
             pipeline.pexpire(_PREFIX + session, self._kept_ms)
-        await self._within(pipeline.execute)
+        found = await self._within(pipeline.execute) or [True] * len(touched)
+        return [session for session, is_there in zip(touched, found, strict=True) if not is_there]
 
     async def forget(self, session: str, epoch: int) -> None:
         await self._within(lambda: self._forget(keys=[_PREFIX + session], args=[epoch]))
@@ -118,26 +127,34 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(packed: bytes) -> Entry | None:
-    """None for anything but an entry of this version."""
+    """None for anything but an entry of this version or the one before."""
     try:
         fields = msgpack.unpackb(packed)
-        if fields.pop("version") != _VERSION:
+        if fields.pop("version") not in _READABLE:
             return None
-        record, options = fields.pop("record"), fields.pop("options")
-        history = tuple(ChatMessage(**message) for message in record.pop("history"))
-        reply = _open_reply(record.pop("reply"))
+        options, former = fields.pop("options"), fields.pop("former_record", None)
         events, sound = frozenset(options.pop("events")), Sound(**options.pop("sound"))
         return Entry(
-            record=Record(history, **record, reply=reply),
+            record=_record(fields.pop("record")),
             options=Opened(**options, events=events, sound=sound),
+            former_record=None if former is None else _record(former),
             **fields,
         )
     except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException):
         return None
 
 
-def _open_reply(fields: dict[str, Any] | None) -> OpenReply | None:
-    if fields is None:
-        return None
+def _record(fields: dict[str, Any]) -> Record:
+    history = tuple(ChatMessage(**message) for message in fields.pop("history"))
+    reply, given = fields.pop("reply"), fields.pop("given", ())
+    return Record(
+        history,
+        reply=None if reply is None else _reply(reply),
+        given=tuple(_reply(one) for one in given),
+        **fields,
+    )
+
+
+def _reply(fields: dict[str, Any]) -> OpenReply:
     pieces = tuple((text, duration_s) for text, duration_s in fields.pop("pieces"))
     return OpenReply(pieces=pieces, **fields)

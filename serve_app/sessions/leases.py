@@ -17,6 +17,7 @@ from serve_app.errors import EngineError, SessionTaken, SessionUnknown, VoiceErr
 from serve_app.protocol.messages import SessionNotice
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.store import Entry, hashed
+from serve_app.sessions.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -24,33 +25,41 @@ _SECRET_BYTES = 32
 _SAVED_S = 0.25
 """How long the message that a turn is committed waits for an actor that does not answer."""
 _GOODBYE_S = 5.0
+_REDIS_GOODBYE_S = 1.0
 _RENEW_S = 1.0
 _TOUCH_EVERY = 5
 """Only every fifth renewal goes to Redis."""
 
 
 class Lease:
-    """Ownership of one session. Writes the newest record; a record that is superseded while it
-    waits to be written is skipped."""
+    """Ownership of one session. Has its newest record written to the actor and to Redis, each until
+    that succeeds."""
 
-    def __init__(self, actors: SessionActors, session: str, secret: str, entry: Entry) -> None:
+    def __init__(
+        self, actors: SessionActors, session: str, secret: str, entry: Entry, base: Entry | None
+    ) -> None:
+        """`base`: what the actor holds of the session."""
         self.session = session
         self.entry = entry
-        self.heard_samples = 0
+        self.heard_samples = entry.record.heard_samples
         """Of the last socket's audio. The count starts again at each socket."""
+        self.text_id = entry.record.text_id
+        """The last typed text that was taken before."""
         self._secret = secret
         self._actors = actors
-        self._is_new = asyncio.Event()
-        self._is_saved = asyncio.Event()
-        self._is_saved.set()
-        self._writer: asyncio.Task[None] | None = None
+        self._base = base
+        self._is_told = False
+        self._saving = Writer(self._save)
+        self._checkpointing = Writer(self._checkpoint)
+        self._writers: list[asyncio.Task[None]] = []
         self._fail: Callable[[VoiceError], None] | None = None
 
     @classmethod
     def begin(cls, actors: SessionActors, session: str, options: Opened) -> "Lease":
         """Of a new session."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        return cls(actors, session, secret, Entry(Record((), 0, 0), options, hashed(secret)))
+        entry = Entry(Record((), 0, 0), options, hashed(secret))
+        return cls(actors, session, secret, entry, base=None)
 
     @classmethod
     async def attach(cls, actors: SessionActors, token: str) -> "Lease":
@@ -60,30 +69,47 @@ class Lease:
             raise SessionUnknown("open: 'resume_token' is not one that this server gave out")
         next_secret = secrets.token_urlsafe(_SECRET_BYTES)
         entry = await actors.attach(session, secret, hashed(next_secret))
-        lease = cls(actors, session, next_secret, entry)
-        lease.heard_samples = entry.record.heard_samples
+        lease = cls(actors, session, next_secret, entry, base=entry)
         lease.keep(replace(entry.record, heard_samples=0))
         return lease
 
     def notice(self, window_s: float) -> SessionNotice:
         """What the client needs to come back."""
-        return SessionNotice(f"{self.session}.{self._secret}", window_s, self.heard_samples)
+        token = f"{self.session}.{self._secret}"
+        return SessionNotice(token, window_s, self.heard_samples, self.text_id)
+
+    async def was_told(self) -> None:
+        """The notice was written to the socket. Whether it arrives is not known yet."""
+        self._is_told = True
+
+    def heard_from_client(self) -> None:
+        """A message from the client that comes after the notice shows that the notice arrived: the
+        token that the client came with ends."""
+        if self._is_told and self.entry.former_hash:
+            self.entry = self.entry.confirmed
+            self._write_again()
 
     def start(self, fail: Callable[[VoiceError], None]) -> None:
         """Begins to write. `fail` is called when the session gets another owner."""
         self._fail = fail
-        self._writer = asyncio.create_task(self._write())
+        for writer in (self._saving, self._checkpointing):
+            self._writers.append(asyncio.create_task(writer.run()))
 
     def keep(self, record: Record) -> None:
         """Has the record written, soon. Never waits."""
         self.entry = replace(self.entry, record=record)
-        self.keep_again()
+        self._write_again()
 
-    def keep_again(self) -> None:
-        """Has the same record written again: the actor has lost it."""
+    def save_again(self) -> None:
+        """The actor has lost the session."""
+        self._base = None
         if self.entry.record.history:
-            self._is_saved.clear()
-            self._is_new.set()
+            self._saving.renew()
+
+    def checkpoint_again(self) -> None:
+        """Redis has lost the session."""
+        if self.entry.record.history:
+            self._checkpointing.renew()
 
     def was_taken(self) -> None:
         """The session has another owner now."""
@@ -92,10 +118,7 @@ class Lease:
 
     async def until_saved(self) -> None:
         """Waits until the last record is safe, but only for a moment."""
-        try:
-            async with asyncio.timeout(_SAVED_S):
-                await self._is_saved.wait()
-        except TimeoutError:
+        if not await _is_set_within(_SAVED_S, self._saving.is_done):
             log.warning("session %s goes on before its record is saved", self.session)
 
     async def end(self, is_kept: bool) -> None:
@@ -103,7 +126,8 @@ class Lease:
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 if is_kept:
-                    await self._is_saved.wait()
+                    await self._saving.is_done.wait()
+                    await _is_set_within(_REDIS_GOODBYE_S, self._checkpointing.is_done)
                 await self._stop()
                 if not is_kept:
                     await self._actors.forget(self.session, self.entry.epoch)
@@ -113,23 +137,39 @@ class Lease:
             await self._stop()
 
     async def _stop(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
+        for writer in self._writers:
+            writer.cancel()
+        await asyncio.gather(*self._writers, return_exceptions=True)
 
-    async def _write(self) -> None:
-        while True:
-            await self._is_new.wait()
-            self._is_new.clear()
-            entry = self.entry
-            try:
-                if not await self._actors.save(self.session, entry):
-                    self.was_taken()
-            except EngineError as error:
-                log.warning("session %s is not saved: %s", self.session, error)
-            if not self._is_new.is_set():
-                self._is_saved.set()
-            await self._actors.checkpoint(self.session, entry)
+    def _write_again(self) -> None:
+        if self.entry.record.history:
+            self._saving.renew()
+            self._checkpointing.renew()
+
+    async def _save(self) -> bool:
+        """What is new goes to the actor. True when there is nothing left to try."""
+        self.entry = entry = replace(self.entry, number=self.entry.number + 1)
+        try:
+            if await self._actors.save(self.session, entry, self._base):
+                self._base = entry
+            else:
+                self.was_taken()
+        except EngineError as error:
+            log.warning("session %s is not saved yet: %s", self.session, error)
+            return False
+        return True
+
+    async def _checkpoint(self) -> bool:
+        return await self._actors.checkpoint(self.session, self.entry)
+
+
+async def _is_set_within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 class Leases:
@@ -159,7 +199,7 @@ class Leases:
             if self._leases:
                 await self._renew()
                 if second % _TOUCH_EVERY == 0:
-                    await self._actors.touch(list(self._leases))
+                    await self._touch()
 
     async def _renew(self) -> None:
         asked = dict(self._leases)
@@ -169,4 +209,10 @@ class Leases:
             asked[session].was_taken()
         for session in renewal.unknown:
             if self._leases.get(session) is asked[session]:
-                asked[session].keep_again()
+                asked[session].save_again()
+
+    async def _touch(self) -> None:
+        asked = dict(self._leases)
+        for session in await self._actors.touch(asked):
+            if self._leases.get(session) is asked[session]:
+                asked[session].checkpoint_again()

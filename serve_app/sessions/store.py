@@ -2,7 +2,8 @@
 
 A session has one owner, the driver of its socket. The owner has an epoch: each attach begins a new
 one, and what an older owner still writes is refused. The owner renews its lease; when it stops, the
-entry is kept for the window in which the client may come back.
+entry is kept for the window in which the client may come back. So the window counts from when the
+server noticed that the client is gone, whenever that happened.
 """
 
 import hmac
@@ -12,17 +13,62 @@ from hashlib import sha256
 
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import Record, trimmed
+from serve_app.conversation.versions import travels
+from serve_app.sessions.update import Update, update_since
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One session."""
+    """One session.
+
+    A resume token has two phases. A resume changes the secret, but the client may never learn the
+    new one. So until the owner has heard from the client, the secret that it came with opens the
+    session as well, as it was then: what the owner has said since, nobody has heard.
+    """
 
     record: Record
     options: Opened
     """Those of the first `open`; its prompt is in the history."""
     secret_hash: bytes = field(repr=False)
     epoch: int = 1
+    number: int = 0
+    """Of the last save: an update says on which one it builds."""
+    former_hash: bytes = field(default=b"", repr=False)
+    """Of the secret that the client came with; empty once it has been heard."""
+    former_record: Record | None = None
+    """What that secret opens."""
+
+    def opened_by(self, secret: str) -> Record | None:
+        """What a client with this secret goes on with; None for a wrong one."""
+        given = hashed(secret)
+        is_former = hmac.compare_digest(self.former_hash, given)
+        is_newest = hmac.compare_digest(self.secret_hash, given)
+        return self.record if is_newest else self.former_record if is_former else None
+
+    def resumed_with(self, secret: str) -> "Entry":
+        """Its newest secret was changed because of this one, which stays valid for now."""
+        return replace(self, former_hash=hashed(secret), former_record=self.record)
+
+    @property
+    def confirmed(self) -> "Entry":
+        """The client has its new secret: the former one opens nothing any more."""
+        return replace(self, former_hash=b"", former_record=None)
+
+    def since(self, base: "Entry") -> Update | None:
+        """What is new; None if that is nearly everything."""
+        return update_since(
+            base.record,
+            self.record,
+            epoch=self.epoch,
+            numbers=(base.number, self.number),
+            is_confirmed=not self.former_hash,
+        )
+
+    def with_update(self, update: Update) -> "Entry":
+        record = replace(update.record, history=update.history(self.record.history))
+        entry = replace(self, record=record, number=update.number)
+        return entry.confirmed if update.is_confirmed else entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +83,16 @@ class Renewal:
 
 def bounded(entry: Entry, max_chars: int) -> Entry:
     """The entry with at most `max_chars` characters of history."""
-    record = entry.record
-    history = trimmed(record.history, max_chars)
-    return replace(entry, record=replace(record, history=history))
+    record, former = entry.record, entry.former_record
+    return replace(
+        entry,
+        record=_bounded(record, max_chars),
+        former_record=None if former is None else _bounded(former, max_chars),
+    )
+
+
+def _bounded(record: Record, max_chars: int) -> Record:
+    return replace(record, history=trimmed(record.history, max_chars))
 
 
 def hashed(secret: str) -> bytes:
@@ -68,20 +121,34 @@ class SessionStore:
             return False
         if session not in self._entries:
             self._make_room(now_s)
-        self._entries[session] = bounded(entry, self._max_chars)
-        self._expires_at_s[session] = now_s + self._window_s
+        elif self._has_newer(session, entry):
+            return True
+        self._keep(session, bounded(entry, self._max_chars), now_s)
+        return True
+
+    def update(self, session: str, update: Update, now_s: float) -> bool | None:
+        """`save` with less: what is new. None if it builds on what is not here; then all of the
+        session has to be saved."""
+        if self._epoch(session) > update.epoch:
+            return False
+        base = self._entries.get(session)
+        if base is None or (base.epoch, base.number) != (update.epoch, update.base):
+            return None
+        self._keep(session, bounded(base.with_update(update), self._max_chars), now_s)
         return True
 
     def attach(self, session: str, secret: str, next_hash: bytes, now_s: float) -> Entry | None:
-        """Gives the session to a new owner and changes its secret. None for a session that is not
-        here, has expired or has another secret."""
+        """Gives the session to a new owner and changes its secret. `secret` stays valid until an
+        owner has heard from the client: who comes last with it has the session. None for a session
+        that is not here, has expired or has another secret."""
         self.sweep(now_s)
         entry = self._entries.get(session)
-        if entry is None or not hmac.compare_digest(entry.secret_hash, hashed(secret)):
+        record = entry.opened_by(secret) if entry else None
+        if entry is None or record is None:
             return None
-        mine = replace(entry, secret_hash=next_hash, epoch=entry.epoch + 1)
-        self._entries[session] = mine
-        self._expires_at_s[session] = now_s + self._window_s
+        mine = replace(entry, record=record, secret_hash=next_hash, epoch=entry.epoch + 1)
+        mine = mine.resumed_with(secret)
+        self._keep(session, mine, now_s)
         return mine
 
     def renew(self, epochs: Mapping[str, int], now_s: float) -> Renewal:
@@ -112,10 +179,19 @@ class SessionStore:
     def entries(self) -> Mapping[str, Entry]:
         return self._entries
 
+    def _keep(self, session: str, entry: Entry, now_s: float) -> None:
+        self._entries[session] = entry
+        self._expires_at_s[session] = now_s + self._window_s
+
     def _epoch(self, session: str) -> int:
         entry = self._entries.get(session)
         over, _ = self._over.get(session, (0, 0.0))
         return max(entry.epoch if entry else 0, over)
+
+    def _has_newer(self, session: str, entry: Entry) -> bool:
+        """A save that was given up may still arrive, after the one that was tried instead."""
+        kept = self._entries[session]
+        return kept.epoch == entry.epoch and kept.number > entry.number
 
     def _make_room(self, now_s: float) -> None:
         if len(self._entries) >= self._max_sessions:

@@ -149,7 +149,7 @@ class AgentSettings(Replicas):
     """For a chat model that runs in this deployment."""
     max_ongoing_replies: int = Field(64, ge=1)
     draft_replies: int = Field(8, ge=0)
-    """With this many replies under way for each replica, no drafts are begun."""
+    """A replica with this many replies under way begins no drafts, whichever ingress asks."""
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
     llm_fallbacks: tuple[LlmSettings, ...] = ()

@@ -95,8 +95,9 @@ class SttSettings(Pool):
     """The most utterances in one batch. They share a batch only if they wait."""
     max_waiting: int = Field(64, ge=1)
     """A replica refuses more: partial transcripts first, then speculative ones, then the rest."""
-    timeout_s: Seconds = 15.0
-    """For one text, including second tries."""
+    timeout_s: Seconds = 35.0
+    """For one text, with all tries. The samples are kept until then, so that a transcriber which is
+    away for half a minute costs no words."""
     hedge_s: Seconds = 4.0
     """A text that takes longer is asked for again, if there is another replica."""
     target_wait_ms: float = Field(100.0, gt=0)

@@ -12,7 +12,7 @@ class Urgency(IntEnum):
     """How urgent a request is; a smaller number is more urgent."""
 
     FINAL = 0
-    """The turn has ended: the user waits for an answer to this text."""
+    """Somebody waits for the text: the turn has ended, or the agent's output is held."""
     SPECULATIVE = 1
     """The user is silent: if the turn ends here, this is its text."""
     PARTIAL = 2

@@ -91,6 +91,20 @@ def test_noise_while_the_agent_thinks_does_not_leave_it_mute(talk: Talk) -> None
     assert talk.chat()[-1] == ("user", "What is this?")
 
 
+def test_what_is_said_over_the_agent_is_transcribed_at_once(talk: Talk) -> None:
+    """The output is held until the text is here. It was ranked as a guess that nobody waits for."""
+    talk.greet()
+    talk.ask()
+    talk.says("It is a rather long story.", 4.0)
+    guess = talk.last(ef.Transcribe)
+    talk.speech(256)
+    talk.silence(192)
+    overlap = talk.last(ef.Transcribe)
+    assert talk.machine.state is State.HELD
+    assert guess.due_ms > 0 and overlap is not guess
+    assert overlap.due_ms == 0
+
+
 @pytest.mark.parametrize("ends_the_hold", ["backchannel", "click", "time"])
 def test_a_reply_that_ends_silently_while_it_is_held_is_over_afterwards(
     talk: Talk, ends_the_hold: str

@@ -133,6 +133,43 @@ def test_the_client_knows_better_what_it_has_played() -> None:
     assert ledger.remaining_s(2.0) == 0.0
 
 
+def voiced(*pieces: tuple[float, str, float]) -> HeardLedger:
+    """The same with audio."""
+    ledger = HeardLedger()
+    for sent_at_s, text, duration_s in pieces:
+        ledger.add(Piece(b"\1\0", text, duration_s), sent_at_s)
+    return ledger
+
+
+def test_what_waits_to_be_written_is_not_heard() -> None:
+    ledger = voiced((0.0, "One ", 0.5), (0.0, "two ", 0.5), (0.0, "three.", 0.5))
+    ledger.wait_for(2, now_s=0.2)
+    assert ledger.is_behind
+    assert ledger.heard(9.0) == "One" and ledger.remaining_s(9.0) == pytest.approx(1.0)
+    ledger.correct(9.0, now_s=9.0)
+    assert ledger.played_s(9.0) == pytest.approx(0.5), "nobody can have played it"
+
+
+def test_playback_goes_on_when_the_next_piece_is_written() -> None:
+    ledger = voiced((0.0, "One ", 0.5), (0.0, "two ", 0.5))
+    ledger.wait_for(1, now_s=0.2)
+    ledger.wait_for(0, now_s=3.0)
+    assert not ledger.is_behind
+    assert ledger.played_s(3.25) == pytest.approx(0.75)
+
+
+def test_a_piece_that_is_sent_behind_others_waits_with_them() -> None:
+    ledger = voiced((0.0, "One ", 0.5))
+    ledger.wait_for(1, now_s=0.1)
+    ledger.add(Piece(b"\1\0", "two ", 0.5), now_s=0.2)
+    ledger.add(Piece(b"", "...", 0.0), now_s=0.2)
+    assert ledger.heard(9.0) == "" and ledger.is_behind
+    ledger.wait_for(1, now_s=9.0)
+    assert ledger.heard(10.0) == "One"
+    ledger.wait_for(0, now_s=10.0)
+    assert ledger.heard(11.0) == "One two ..."
+
+
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0.01, 2)), min_size=1, max_size=20))
 def test_heard_and_unheard_are_the_whole_text(sent: list[tuple[float, float]]) -> None:
     now_s, ledger = 0.0, HeardLedger()

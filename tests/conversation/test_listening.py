@@ -98,6 +98,15 @@ def test_a_soft_end_is_never_later_than_the_endpoint() -> None:
     assert talk.machine.state is State.TRANSCRIBING
 
 
+def test_the_text_of_a_turn_that_the_client_cut_off_is_needed_at_once(talk: Talk) -> None:
+    """The microphone stopped in the middle of a word, and the turn is over."""
+    talk.greet()
+    talk.speech(960)
+    talk.wait(5.0)
+    assert talk.machine.state is State.TRANSCRIBING
+    assert talk.last(ef.Transcribe).due_ms == 0
+
+
 def test_nothing_said_costs_no_reply(talk: Talk) -> None:
     talk.greet()
     talk.ask(text="  ")

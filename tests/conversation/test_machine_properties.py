@@ -16,7 +16,9 @@ from serve_app.conversation.states import State
 from serve_app.conversation.words import is_longer
 from serve_app.protocol.messages import EVENTS, AgentAudio, Interrupt, Partial, Token, Transcript
 
-SETTINGS = TurnSettings(max_utterance_ms=3200, hold_ms=600, idle_prompt_ms=4000, partial_ms=400)
+SETTINGS = TurnSettings(
+    max_utterance_ms=3200, hold_ms=600, idle_prompt_ms=4000, partial_ms=400, max_session_s=30
+)
 TEXTS = st.sampled_from(["", "Yes.", "Go on.", "go on", "(noise)", "No, stop it."])
 OLDER = st.integers(0, 3)
 """Which of the last calls answers: late answers, and answers of the dead, come too."""
@@ -150,6 +152,10 @@ class Chaos(RuleBasedStateMachine):
     @rule()
     def runs_dry(self) -> None:
         self.do(ev.PlaybackWaiting())
+
+    @rule(messages=st.integers(0, 3))
+    def reads_slowly(self, messages: int) -> None:
+        self.do(ev.Backlog(messages))
 
     @rule(played_ms=st.floats(0, 3000))
     def has_played(self, played_ms: float) -> None:

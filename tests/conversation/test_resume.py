@@ -1,5 +1,7 @@
 """A conversation that loses its socket or its process and goes on, as scores in virtual time."""
 
+from dataclasses import replace
+
 import pytest
 
 from serve_app.conversation import effects as ef
@@ -166,9 +168,102 @@ def test_a_reply_that_was_not_written_to_its_end_is_written_on() -> None:
 
 def test_a_client_that_does_not_tell_is_believed_to_have_heard_what_the_server_thinks() -> None:
     assert resumed(saying(True, HALF)).talk[0] == "agent: One two three four five six"
+
+
+def test_a_client_that_played_another_reply_last_has_heard_nothing_of_this_one() -> None:
     other = Score([], SETTINGS, is_resumable=True, record=saying(True, HALF))
     other.played = ev.Played("of another reply", 0.0)
-    assert other.play(12.0).talk[0] == "agent: One two three four five six"
+    assert other.play(12.0).talk == [f"agent: {STORY}"]
+
+
+# --- a reply that was sent whole, and that the server took for heard ---
+
+
+def given(*texts: str) -> Record:
+    """Replies of 2 s each, after a question."""
+    pieces = [((text, 2.0),) for text in texts]
+    replies = tuple(OpenReply(f"token{i}", p, True, 2.0) for i, p in enumerate(pieces))
+    history = (*ASKED, ChatMessage("assistant", " ".join(texts)))
+    return Record(history, 4, 2, given=replies)
+
+
+def come_back(record: Record, token: str, played_s: float) -> Score:
+    played = ev.Played(token, played_s * 1000)
+    return Score([], SETTINGS, is_resumable=True, record=record, played=played).play(12.0)
+
+
+def test_played_counts_for_a_reply_that_was_sent_whole() -> None:
+    """The network was gone before the reply was heard, and the server noticed it after that."""
+    record = story(is_resumable=True).last_record
+    (reply,) = record.given
+    assert record.reply is None and record.history[-1].content == STORY
+    score = come_back(record, reply.token, HALF)
+    assert score.talk == [
+        "agent: One two three four five six",
+        f"agent: {STORY.removeprefix('One two three four five six ')}",
+    ]
+    assert score.asked(ef.Reply) == []
+    first = next(e for _, e in score.effects if isinstance(e, ef.Record))
+    heard = ChatMessage("assistant", "One two three four five six")
+    assert first.history == (*ASKED, heard), "what was not heard is not in the history"
+    assert score.last_record.history == (*ASKED, ChatMessage("assistant", STORY))
+
+
+@pytest.mark.parametrize("short_s", [0.0, 0.05])
+def test_a_reply_that_was_played_whole_is_not_said_again(short_s: float) -> None:
+    record = story(is_resumable=True).last_record
+    (reply,) = record.given
+    score = come_back(record, reply.token, reply.duration_s - short_s)
+    assert score.talk == [] and score.audio_between(0, 12) == 0
+
+
+def test_a_reply_of_which_the_client_has_played_nothing_is_said_again() -> None:
+    record = story(is_resumable=True).last_record
+    score = come_back(record, "the greeting's", 1.0)
+    assert score.talk == [f"agent: {STORY}"]
+    assert score.last_record.history == (*ASKED, ChatMessage("assistant", STORY))
+
+
+def test_a_client_that_does_not_tell_has_heard_what_was_sent_whole() -> None:
+    assert resumed(story(is_resumable=True).last_record).talk == []
+
+
+def test_what_was_said_after_the_reply_that_was_played_last_is_said_again_too() -> None:
+    """The agent asked whether the user was still there, and the user was not."""
+    record = given("It is five.", "Are you there?")
+    score = come_back(record, "token0", 2.0)
+    assert score.talk == ["agent: It is five.", "agent: Are you there?"]
+    assert score.last_record.history == record.history
+    assert come_back(record, "token1", 2.0).talk == []
+    score = come_back(record, "token1", 0.0)
+    assert score.talk == ["agent: Are you there?"], "the client began with it"
+    assert score.last_record.history == record.history
+
+
+def test_a_reply_that_was_being_given_follows_what_was_not_heard_before_it() -> None:
+    record = given("It is five.")
+    reply = OpenReply("token9", (("Are you there?", 2.0),), True, 1.0)
+    score = come_back(replace(record, reply=reply), "token0", 0.0)
+    assert score.talk == ["agent: It is five. Are you there?"]
+
+
+def test_what_the_user_has_answered_was_heard() -> None:
+    score = story(Says(8.0, 9.0, "Go on."), is_resumable=True, until_s=9.6)
+    assert score.last_record.history[-1].content == "Go on."
+    assert score.last_record.given == ()
+
+
+def test_a_reply_that_was_interrupted_was_not_given_whole() -> None:
+    cues = [(4.0, ev.InterruptRequested())]
+    assert story(cues=cues, is_resumable=True).last_record.given == ()
+
+
+def test_a_history_that_ends_otherwise_is_left_as_it_is() -> None:
+    record = replace(given("It is five."), history=ASKED)
+    assert come_back(record, "token0", 0.0).last_record.history[:2] == ASKED
+
+
+# --- a reply that was being given ---
 
 
 def test_a_reply_of_which_nothing_was_heard_is_given_as_it_was_or_anew() -> None:

@@ -58,7 +58,7 @@ def test_a_client_can_say_how_much_it_has_played() -> None:
 
 
 def test_a_transcript_that_never_comes_ends_the_turn() -> None:
-    score = story(models=Models(stt_is_mute=True), until_s=40)
+    score = story(models=Models(stt_is_mute=True), until_s=60)
     assert score.machine.state is State.WAITING
     assert [m.stage for _, m in score.sent(ErrorNotice)] == ["stt"]
 

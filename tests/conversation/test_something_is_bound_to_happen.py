@@ -1,21 +1,27 @@
 """In every state that can be reached something is bound to happen: a timer is armed, work is under
 way, or the session waits for the user. Over seeded random conversations, step by step."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from bench.random_walk import Walk
+from bench.random_walk import SETTINGS, Walk
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import TRANSITIONS
 from serve_app.conversation.states import State
+from serve_app.protocol.messages import AgentAudio, Interrupt
+
+pytestmark = pytest.mark.timeout(300)
 
 _RESTING = {State.CLOSED, State.WAITING, State.ENDED}
 """Nothing has to happen: it is the user's move, or there is none."""
-_IDLE_TIMERS = {ev.Timer.IDLE_PROMPT, ev.Timer.IDLE_CLOSE}
-"""They are about the user, and get no reply out of a dead end."""
+_IDLE_TIMERS = {ev.Timer.IDLE_PROMPT, ev.Timer.IDLE_CLOSE, ev.Timer.SESSION}
+"""They are about the user and the session, and get no reply out of a dead end."""
+_MAX_SESSION_S = 30
+"""Of every fifth conversation, so that the others come to their own ends."""
 _STEPS_TO_REST = 300
 
 _WALKS = 2000
@@ -28,23 +34,50 @@ class Stuck(Exception):
 
 
 class WatchedWalk(Walk):
-    """Knows what is under way."""
+    """Knows what is under way. Some sessions have a limit, and some clients read slowly."""
 
     def __init__(self, seed: int) -> None:
+        self.settings = replace(SETTINGS, max_session_s=0 if seed % 5 else _MAX_SESSION_S)
         self.steps_taken: set[tuple[State, Any]] = set()
+        self._is_slow = seed % 3 == 0
         self._under_way: dict[Key, ef.Effect] = {}
+        self._unwritten = self._told = 0
         super().__init__(seed)
 
     def _begin(self) -> None:
         super()._begin()
         self._under_way = {}
+        self._unwritten = self._told = 0
+
+    def _steps(self) -> list[Callable[[], None]]:
+        return [*super()._steps(), *([self._write] * 8 if self._is_slow else [])]
+
+    def _write(self) -> None:
+        """A message of audio leaves, as in `ClientSocket`."""
+        if self._unwritten:
+            self._tell_backlog()
+            self._unwritten -= 1
+            self._tell_backlog()
+            self._check(ev.Backlog(self._told))
+
+    def _tell_backlog(self) -> None:
+        if self._told != self._unwritten:
+            self._told = self._unwritten
+            self._do_one(ev.Backlog(self._told))
 
     def _do(self, event: ev.Event) -> None:
+        self._tell_backlog()
+        self._do_one(event)
+        self._check(event)
+
+    def _do_one(self, event: ev.Event) -> None:
         key = event.timer if isinstance(event, ev.Expired) else type(event)
         if key in TRANSITIONS[self.state]:
             self.steps_taken.add((self.state, key))
         self._has_come(event)
         super()._do(event)
+
+    def _check(self, event: ev.Event) -> None:
         if not self.is_bound:
             raise Stuck(f"step {len(self.log)}: {self.state} after {event}")
 
@@ -56,14 +89,16 @@ class WatchedWalk(Walk):
     def is_bound(self) -> bool:
         """Whether something is bound to happen."""
         is_timed = bool(set(self._timers) - _IDLE_TIMERS)
-        return self.state in _RESTING or is_timed or bool(self._under_way)
+        return self.state in _RESTING or is_timed or bool(self._under_way or self._unwritten)
 
     def come_to_rest(self) -> None:
         """The user is silent, whatever was asked for is answered, and time passes."""
         for _ in range(_STEPS_TO_REST):
             if self.state in _RESTING:
                 return
-            if self._under_way:
+            if self._unwritten:
+                self._write()
+            elif self._under_way:
                 self._finish(next(iter(self._under_way.values())))
             else:
                 timers = {t: due for t, due in self._timers.items() if t not in _IDLE_TIMERS}
@@ -89,6 +124,10 @@ class WatchedWalk(Walk):
     def _follow(self, effect: Any) -> None:
         super()._follow(effect)
         match effect:
+            case ef.Send(AgentAudio()):
+                self._unwritten += self._is_slow
+            case ef.Send(Interrupt()):
+                self._unwritten = 0
             case ef.Transcribe(generation, segment):
                 self._under_way["segment", generation, segment] = effect
             case ef.Reply(generation, reply) | ef.Say(generation, reply):

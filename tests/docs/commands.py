@@ -68,6 +68,7 @@ KNOWN: dict[str, How] = {
     "make models": _make("models", "echo-serve fetch"),
     "make lock": _make("lock", "pip-compile"),
     "make clean": _make("clean", "rm -rf"),
+    "make long-call": _make("long-call", "-m bench.long_call"),
     "make bench-turns": _make("bench-turns", "-m bench.turns"),
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),

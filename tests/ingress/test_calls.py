@@ -16,10 +16,12 @@ from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, EngineUnavailable
 from serve_app.ingress.calls import Calls, _longest_silence_s
-from serve_app.ingress.handle_calls import ask_within, engine_error
+from serve_app.ingress.handle_calls import ask_within, engine_error, hedged
+from serve_app.ingress.load import Load
 from serve_app.ingress.work import Work
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.schema import AppConfig
+from tests.virtual_time import in_virtual_time, now_s
 
 
 def cancelled() -> "asyncio.Future[str]":
@@ -104,10 +106,23 @@ async def test_frames_go_to_another_vad_when_one_dies_or_hangs() -> None:
     config = AppConfig.model_validate({"vad": {"replicas": 2, "hedge_s": 0.01}})
     for answers in ([*hanging, answered("voice")], [dead, answered("voice")]):
         vad: Any = Vad(answers)
-        calls = Calls(config, vad, stt=AsyncMock(), agent=vad)
+        calls = Calls(config, vad, stt=AsyncMock(), agent=vad, load=Load())
         assert await calls.detect("frames") == "voice"  # type: ignore[arg-type, comparison-overlap]
     assert asked == ["frames"] * 5
     assert all(future.cancelled() for future in hanging)
+
+
+def test_the_pauses_between_hedged_calls_grow() -> None:
+    """Where all replicas are slow, each further call makes them slower."""
+    asked_at_s: list[float] = []
+
+    async def ask() -> str:
+        asked_at_s.append(now_s())
+        await asyncio.sleep(20.0)
+        return "late"
+
+    assert in_virtual_time(hedged(ask, 0.5)) == "late"
+    assert asked_at_s == [0.0, 0.5, 1.5, 3.5]
 
 
 async def test_no_answer_in_time_is_a_timeout() -> None:
@@ -142,7 +157,7 @@ def agent(response: Parts, timeout_s: float = 5.0) -> Calls:
     handle.options.return_value = handle
     handle.reply.remote.return_value = handle.say.remote.return_value = response
     config = AppConfig.model_validate({"agent": {"draft_replies": 1, "replicas": 1}})
-    calls = Calls(config, AsyncMock(), AsyncMock(), handle)
+    calls = Calls(config, AsyncMock(), AsyncMock(), handle, Load())
     calls._part_timeout_s = timeout_s
     return calls
 

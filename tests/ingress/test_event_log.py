@@ -18,6 +18,7 @@ from serve_app.errors import ConfigError
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.replay import replay
 from tests.conversation.score import Noise, Says, Score
+from tests.conversation.slow_score import SlowScore
 
 STORY = "One two three four five six seven eight nine ten eleven twelve."
 
@@ -31,6 +32,10 @@ class LoggedScore(Score):
         effects = super()._handle(event)
         self.log.write(self.now_s, event, effects)
         return effects
+
+
+class LoggedSlowScore(LoggedScore, SlowScore):
+    """The same at a client that reads slowly."""
 
 
 def session(path: Path, has_audio: bool = False) -> Path:
@@ -54,13 +59,27 @@ def test_a_replay_gives_the_same_effects(
     assert f"{len(lines)} events gave the same {effects} effects" in capsys.readouterr().out
 
 
+def test_a_conversation_with_a_slow_client_and_a_limit_is_replayed(tmp_path: Path) -> None:
+    settings = TurnSettings(max_session_s=15)
+    sounds = [Says(1, 2, "Tell me a story."), Says(5, 6.5, "No, another one.")]
+    score = LoggedSlowScore(sounds, settings, answer=lambda chat: STORY, bytes_per_s=16_000)
+    score.log = EventLog(tmp_path / "slow.jsonl", settings, has_audio=False)
+    score.play(20)
+    score.log.close()
+    log = (tmp_path / "slow.jsonl").read_text()
+    assert '"Backlog"' in log and '"CloseSocket", "code": 4411' in log
+    result = replay(tmp_path / "slow.jsonl")
+    assert result.difference is None and result.events == len(log.splitlines()) - 1
+
+
 def test_a_conversation_that_was_resumed_is_replayed(tmp_path: Path) -> None:
     reply = OpenReply("token001", (("One two three.", 1.5), (" Four.", 0.5)), False, 0.2)
     history = (ChatMessage("system", "Be kind."), ChatMessage("user", "Count."))
     opened = ev.Opened(
         "", frozenset({"state", "transcript"}), None, "en", Sound("joe", 16_000),
         {"backchannels": ["yeah"], "idle_close_ms": 5000}, is_resumable=True,
-        record=Record(history, 2, 3, reply, 512), played=ev.Played("token001", 700),
+        record=Record(history, 2, 3, reply, 512, text_id=7, given=(reply,)),
+        played=ev.Played("token001", 700),
     )  # fmt: skip
     piece = Piece(b"\0\1" * 50, "three.", 0.4)
     events = [opened, ev.ReplyBegan(3, 1), ev.ReplyAudio(3, 1, piece), ev.Expired(3, ev.Timer.HOLD)]

@@ -11,8 +11,9 @@ from starlette.websockets import WebSocket
 
 from serve_app.conversation import events as ev
 from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
+from serve_app.ingress import socket as socket_module
 from serve_app.ingress.socket import ClientSocket, event_of
-from serve_app.protocol.messages import ClientMessage, Token
+from serve_app.protocol.messages import AgentAudio, ClientMessage, Interrupt, Token
 
 DEADLINE_S = 5.0
 CLOSE = {"type": "websocket.close", "code": 1000, "reason": "bye"}
@@ -25,7 +26,20 @@ class Client:
         self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.errors: list[VoiceError] = []
+        self.has_failed = asyncio.Event()
+        self.backlogs: list[int] = []
+        self.reads = asyncio.Event()
+        """Set while it takes what it is sent."""
+        self.reads.set()
         self.socket: ClientSocket
+
+    def fail(self, error: VoiceError) -> None:
+        self.errors.append(error)
+        self.has_failed.set()
+
+    async def take(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        self.got.put_nowait(message)
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(DEADLINE_S):
@@ -36,11 +50,11 @@ class Client:
 @asynccontextmanager
 async def accepted() -> AsyncIterator[Client]:
     client = Client()
-    socket = WebSocket({"type": "websocket"}, client.sends.get, client.got.put)
+    socket = WebSocket({"type": "websocket"}, client.sends.get, client.take)
     client.sends.put_nowait({"type": "websocket.connect"})
     await socket.accept()
     await client.next()
-    client.socket = ClientSocket(socket, client.errors.append)
+    client.socket = ClientSocket(socket, client.fail, client.backlogs.append)
     yield client
 
 
@@ -75,6 +89,124 @@ async def test_a_client_that_reads_nothing_is_told_so_at_the_end() -> None:
         await client.socket.write()
         *_, last = [client.got.get_nowait() for _ in range(client.got.qsize())]
         assert last == {"type": "websocket.close", "code": 4508, "reason": "x" * 123}
+
+
+# --- a client that reads slowly ---
+
+
+def audio(number: int) -> AgentAudio:
+    return AgentAudio("token001", bytes([number, 0]))
+
+
+async def started(client: Client) -> asyncio.Task[bool]:
+    """The writer, which has begun to write what there is."""
+    writer = asyncio.create_task(client.socket.write())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return writer
+
+
+async def rest(client: Client, writer: asyncio.Task[bool]) -> list[Any]:
+    """All that the client gets once it reads again."""
+    client.socket.close(1000, "bye")
+    client.reads.set()
+    async with asyncio.timeout(DEADLINE_S):
+        await writer
+    messages = [await client.next() for _ in range(client.got.qsize())]
+    return [m.get("token") or m.get("audio", b"")[8:9] or m.get("code") for m in messages]
+
+
+async def test_an_interrupt_goes_out_before_audio_that_is_dead() -> None:
+    """It waited behind up to 1,024 messages that the client would drop."""
+    async with accepted() as client:
+        client.reads.clear()
+        client.socket.send(Token("token001"))
+        for number in range(1, 4):
+            client.socket.send(audio(number))
+        writer = await started(client)
+        client.socket.send(Interrupt("token002"))
+        client.socket.send(AgentAudio("token002", b"\x09\0"))
+        assert await rest(client, writer) == ["token001", "token002", b"\x09", 1000]
+
+
+async def test_audio_that_is_being_written_cannot_be_taken_back() -> None:
+    async with accepted() as client:
+        client.reads.clear()
+        client.socket.send(audio(1))
+        client.socket.send(audio(2))
+        writer = await started(client)
+        client.socket.send(Interrupt("token002"))
+        assert await rest(client, writer) == [b"\x01", "token002", 1000]
+        assert client.backlogs == [], "nobody asked, and what was written is dead"
+
+
+async def test_audio_that_is_written_at_once_needs_no_word() -> None:
+    async with accepted() as client:
+        writer = asyncio.create_task(client.socket.write())
+        for number in range(1, 4):
+            client.socket.send(audio(number))
+            await client.next()
+            client.socket.tell_backlog()
+        assert client.backlogs == []
+        await rest(client, writer)
+
+
+async def test_a_backlog_that_was_told_is_followed_until_there_is_none() -> None:
+    """Or the conversation would wait for ever for what is written already."""
+    async with accepted() as client:
+        client.socket.send(audio(1))
+        client.socket.send(audio(2))
+        client.socket.tell_backlog()
+        client.socket.tell_backlog()
+        await rest(client, await started(client))
+        assert client.backlogs == [2, 1, 0]
+
+
+async def test_audio_that_is_written_late_is_told_before_and_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Although nobody asked in between: playback began later than it was sent."""
+    monkeypatch.setattr(socket_module, "_LATE_S", 0.0)
+    async with accepted() as client:
+        client.socket.send(audio(1))
+        await rest(client, await started(client))
+        assert client.backlogs == [1, 0]
+
+
+async def test_what_waits_behind_a_barrier_is_not_written() -> None:
+    safe = asyncio.Event()
+
+    async def until_safe() -> None:
+        await safe.wait()
+
+    async with accepted() as client:
+        client.socket.barrier(until_safe)
+        client.socket.send(audio(1))
+        writer = await started(client)
+        client.socket.tell_backlog()
+        safe.set()
+        await rest(client, writer)
+        assert client.backlogs == [1, 0]
+
+
+async def test_a_client_that_takes_no_message_for_long_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket_module, "_STUCK_S", 0.01)
+    async with accepted() as client:
+        client.reads.clear()
+        client.socket.send(audio(1))
+        writer = asyncio.create_task(client.socket.write())
+        async with asyncio.timeout(DEADLINE_S):
+            await client.has_failed.wait()
+        assert isinstance(client.errors[0], TooSlow)
+        client.socket.close(4508, "the client does not read")
+        client.reads.set()
+        assert await client.next() == CLOSE | {"code": 4508, "reason": "the client does not read"}
+        assert await writer
+
+
+# --- from the client ---
 
 
 async def test_frames_become_events_until_the_client_is_gone_or_wrong() -> None:

@@ -52,11 +52,6 @@ async def test_a_replica_that_dies_is_followed_by_another_with_the_same_samples(
     assert replicas.asked == [request(), request()]
 
 
-async def test_two_dead_replicas_are_an_error() -> None:
-    with pytest.raises(EngineUnavailable, match="ActorDiedError"):
-        await pool(Replicas(ActorDiedError(), ActorDiedError())).transcribe(request())
-
-
 async def test_what_the_engine_says_is_wrong_is_not_asked_again() -> None:
     replicas = Replicas(EngineError("stt", "an utterance of 31.0 s; at most 30 s"))
     with pytest.raises(EngineError, match="at most 30 s"):

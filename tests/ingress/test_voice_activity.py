@@ -12,14 +12,17 @@ from ray.serve._private.constants import RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENG
 from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
 from serve_app.ingress import voice_activity
+from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import Detect, VoiceActivityBatcher
 from serve_app.vad.jobs import VadAnswer, VadJob
 from tests.ingress.streams import Listener
 
+MOST = voice_activity._MAX_WAITING_FRAMES
+
 
 @asynccontextmanager
 async def running(detect: Detect, *listeners: Listener) -> AsyncIterator[VoiceActivityBatcher]:
-    batcher = VoiceActivityBatcher(detect)
+    batcher = VoiceActivityBatcher(detect, Load())
     for listener in listeners:
         batcher.add(listener.stream)
     loop = asyncio.create_task(batcher.run())
@@ -91,7 +94,7 @@ async def test_a_session_is_told_when_the_vad_is_away_for_longer_than_frames_can
 
     listener = Listener(1)
     async with running(detect, listener) as batcher:
-        for first in range(0, 640, 64):
+        for first in range(0, MOST - 63, 64):
             batcher.push(listener.stream, numbered(first, 64))
             await asyncio.sleep(0)
         assert not listener.failures
@@ -111,7 +114,7 @@ async def test_all_sessions_catch_up_with_calls_that_serve_takes(sessions: int) 
         return [VadAnswer(job.row, job.frames[:, 0]) for job in jobs]
 
     behind = 64
-    batcher = VoiceActivityBatcher(detect)
+    batcher = VoiceActivityBatcher(detect, Load())
     listeners = [Listener(behind) for _ in range(sessions)]
     order = np.arange(behind, dtype=np.float32)
     for listener in listeners:
@@ -129,8 +132,8 @@ def test_a_session_too_far_behind_fails() -> None:
     async def detect(jobs: list[VadJob]) -> list[VadAnswer]:
         raise AssertionError("it is not running")
 
-    batcher, listener = VoiceActivityBatcher(detect), Listener(1)
+    batcher, listener = VoiceActivityBatcher(detect, Load()), Listener(1)
     batcher.add(listener.stream)
     for _ in range(30):
         batcher.push(listener.stream, np.zeros(64 * FRAME_SAMPLES, dtype=np.float32))
-    assert listener.failures and len(listener.stream.waiting) <= 704
+    assert listener.failures and len(listener.stream.waiting) <= MOST + 64

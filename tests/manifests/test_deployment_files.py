@@ -61,6 +61,17 @@ def test_the_gpu_config_pins_the_stt_pool_and_lets_pools_grow() -> None:
     assert config.ingress.max_replicas > config.ingress.replicas
 
 
+def test_sessions_end_in_production_and_last_on_one_machine() -> None:
+    def args(name: str) -> Any:
+        (application,) = read(name)["applications"]
+        return resolve(load(application["args"], KEYS), KEYS, gpus=0)
+
+    here, production = map(args, CONFIGS)
+    assert (here.turn.idle_close_ms, here.turn.max_session_s) == (0, 0)
+    assert (production.turn.idle_close_ms, production.turn.max_session_s) == (600_000, 4 * 3600)
+    assert production.agent.draft_replies * 2 <= production.agent.max_ongoing_replies
+
+
 def test_one_ray_version_everywhere() -> None:
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     (pin,) = (d.split("==")[1] for d in dependencies if d.startswith("ray[serve]=="))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.errors import ProtocolViolation
-from serve_app.protocol.codec import MAX_MESSAGE_BYTES, MAX_TEXT_BYTES, decode, encode
+from serve_app.protocol.codec import MAX_MESSAGE_BYTES, MAX_TEXT_BYTES, MAX_TEXT_ID, decode, encode
 from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
@@ -25,6 +25,7 @@ from serve_app.protocol.messages import (
     ServerMessage,
     SessionNotice,
     StateChanged,
+    Text,
     Token,
     Transcript,
 )
@@ -55,6 +56,11 @@ def test_state_and_close_as_echos_client_sends_them() -> None:
     assert decode(b"\x81\xa4type\xa5close") == Close()
 
 
+def test_a_text_may_have_a_number() -> None:
+    assert decode(pack(type="text", text="Hi.")) == Text("Hi.")
+    assert decode(pack(type="text", text="Hi.", id=MAX_TEXT_ID)) == Text("Hi.", MAX_TEXT_ID)
+
+
 @pytest.mark.parametrize(
     ("message", "frame"),
     [
@@ -78,11 +84,14 @@ def test_state_and_close_as_echos_client_sends_them() -> None:
             b"\x84\xa4type\xa5error\xa4turn\x02\xa5stage\xa3llm\xa7message\xa4late",
         ),
         (
-            SessionNotice("id.secret", 60.0, 512),
-            b"\x84\xa4type\xa7session\xacresume_token\xa9id.secret"
-            b"\xa8window_s\xcb\x40\x4e\0\0\0\0\0\0\xadheard_samples\xcd\x02\x00",
+            SessionNotice("id.secret", 60.0, 512, 7),
+            b"\x85\xa4type\xa7session\xacresume_token\xa9id.secret\xa8window_s\xcb\x40\x4e"
+            b"\0\0\0\0\0\0\xadheard_samples\xcd\x02\x00\xa7text_id\x07",
         ),
-        (GoAway(8000), b"\x82\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40"),
+        (
+            GoAway(8000),
+            b"\x83\xa4type\xa6goaway\xactime_left_ms\xcd\x1f\x40\xa5final\xc2",
+        ),
     ],
 )
 def test_server_messages(message: ServerMessage, frame: bytes) -> None:
@@ -134,6 +143,10 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type="open", played={"token": "t"}), 4400, "'played_ms' must be a number, 0 or more"),
         (pack(type="text"), 4400, "text: 'text' must have words"),
         (pack(type="text", text=" "), 4400, "text: 'text' must have words"),
+        (pack(type="text", text="Hi.", id=-1), 4400, "text: 'id' must be a whole number from 0"),
+        (pack(type="text", text="Hi.", id=1 << 53), 4400, "text: 'id' must be a whole number"),
+        (pack(type="text", text="Hi.", id=1.0), 4400, "text: 'id' must be a whole number"),
+        (pack(type="text", text="Hi.", id=True), 4400, "text: 'id' must be a whole number"),
         (pack(type="played", token="t"), 4400, "played: 'played_ms' must be a number, 0 or more"),
         (pack(type="played", token="t", played_ms=-1), 4400, "must be a number, 0 or more"),
         (pack(type="audio", audio="text"), 4400, "audio: 'audio' must be MessagePack binary"),

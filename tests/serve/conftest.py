@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ class Server:
     port: int
     lines: list[str] = field(default_factory=list)
     is_ready: threading.Event = field(default_factory=threading.Event)
+    reader: threading.Thread = field(default_factory=threading.Thread)
 
     @property
     def url(self) -> str:
@@ -79,6 +80,27 @@ class Server:
         while json.loads(self.healthz())["sessions"]:
             assert time.monotonic() < deadline, "a session does not end"
 
+    def end(self, strike: Callable[[], None] | None = None) -> list[psutil.Process]:
+        """Ends it with Ctrl-C, or as `strike` does. Returns what it has left behind, which is
+        killed."""
+        started = self._processes()
+        if strike:
+            strike()
+        else:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(STOP_S)
+        _, left = psutil.wait_procs(started, timeout=10)
+        for process in left:
+            process.kill()
+        self.reader.join(STOP_S)
+        return left
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
     def read(self, sign: str) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as stdout:
@@ -89,14 +111,10 @@ class Server:
         self.is_ready.set()
 
 
-@contextmanager
-def running(
+def start(
     command: Sequence[str], port: int, sign: str, env: Mapping[str, str] | None = None
-) -> Iterator[Server]:
-    """Starts the command and waits for the line with `sign`; ends it with Ctrl-C.
-
-    Fails when a process that it started is still there afterwards.
-    """
+) -> Server:
+    """Starts the command, and returns when it has printed the line with `sign`."""
     first = _FIRST_PORT + free_port() % _RANGES * _RANGE
     moved = {
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
@@ -114,26 +132,33 @@ def running(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        process_group=0,
         # A background job ignores Ctrl-C, and its children would, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     server = Server(process, port)
-    reader = threading.Thread(target=server.read, args=(sign,))
-    reader.start()
+    server.reader = threading.Thread(target=server.read, args=(sign,))
+    server.reader.start()
     try:
         assert server.is_ready.wait(START_S), f"not ready in {START_S} s:\n{server.output}"
         assert process.poll() is None, server.output
+    except BaseException:
+        server.end()
+        raise
+    return server
+
+
+@contextmanager
+def running(
+    command: Sequence[str], port: int, sign: str, env: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A server that has started. Ends it with Ctrl-C, and fails if it leaves a process behind."""
+    server = start(command, port, sign, env)
+    try:
         yield server
     finally:
-        started = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        process.wait(STOP_S)
-        gone, alive = psutil.wait_procs(started, timeout=10)
-        for leftover in alive:
-            leftover.kill()
-        reader.join(STOP_S)
-    assert not alive, f"left behind: {alive}\n{server.output}"
-    assert gone, "a server has processes"
+        left = server.end()
+    assert not left, f"left behind: {left}\n{server.output}"
 
 
 def config_with(folder: Path, port: int, **changes: dict[str, Any]) -> Path:

@@ -12,7 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from bench import providers
-from bench.chaos_faults import redis_server, update
+from bench.chaos_faults import update
+from bench.chaos_stage import redis_server
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS

@@ -1,6 +1,7 @@
 """What the server refuses, how it says so, and that it goes on afterwards."""
 
 import json
+import os
 import socket as sockets
 import subprocess
 import sys
@@ -137,5 +138,7 @@ def test_a_port_in_use_is_one_line_that_says_how_to_move_it() -> None:
         own = run("--port", str(port))
         stats = run("--port", str(free_port()), RAY_SERVE_HAPROXY_STATS_PORT=str(port))
     assert own.returncode == stats.returncode == 2
-    assert f"port {port} is in use: stop what uses it, or move it with" in own.stderr
+    assert f"port {port} is in use by process {os.getpid()} (" in own.stderr
+    assert "stop what uses it, or move it with http_options.port" in own.stderr
+    assert own.stderr.count("\n") == 1
     assert "RAY_SERVE_HAPROXY_STATS_PORT" in stats.stderr

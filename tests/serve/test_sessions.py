@@ -5,7 +5,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from serve_app.client.session import converse
@@ -76,19 +76,58 @@ async def ending(server: Server, token: str) -> tuple[int, str]:
             return closed.rcvd.code, closed.rcvd.reason
 
 
-async def test_a_token_works_once_and_the_older_socket_is_closed(server: Server) -> None:
+async def receive(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of this kind."""
+    while True:
+        fields: dict[str, Any] = msgpack.unpackb(await socket.recv())
+        if fields["type"] == kind:
+            return fields
+
+
+async def test_a_token_ends_with_its_successor_and_the_older_socket_is_closed(
+    server: Server,
+) -> None:
     async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
         await session.open("Be brief.", EVENTS, greeting=False)
         token = (await session.next("session")).fields["resume_token"]
         await session.next("state")
-        async with connect(server.url, max_size=None) as other:
+        async with connect(server.url, max_size=None) as other, asyncio.timeout(30):
             await other.send(msgpack.packb({"type": "open", "resume_token": token}))
-            assert msgpack.unpackb(await other.recv())["type"] == "session"
-            assert (await ending(server, token))[0] == 4404
-            async with asyncio.timeout(5):
-                await session.listener
+            await receive(other, "session")
+            await session.listener
             assert session.close_code == 4409
+            await other.send(msgpack.packb({"type": "text", "text": "Hello."}))
+            await receive(other, "transcript")  # what came with it is saved before
+            assert (await ending(server, token))[0] == 4404
             await other.send(msgpack.packb({"type": "close"}))
+
+
+async def test_two_phases_a_connection_that_breaks_before_session_arrives_loses_nothing(
+    server: Server,
+) -> None:
+    async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
+        await session.open("Be brief.", EVENTS, greeting=False)
+        token = (await session.next("session")).fields["resume_token"]
+        await session.send({"type": "text", "text": "Hello."})
+        await session.next("transcript")
+        async with asyncio.timeout(60):
+            for _ in range(3):
+                async with connect(server.url, max_size=None) as other:
+                    await other.send(msgpack.packb({"type": "open", "resume_token": token}))
+                    await receive(other, "session")  # it is as if this had not arrived
+                    other.transport.abort()
+            async with connect(server.url, max_size=None) as other:
+                await other.send(msgpack.packb({"type": "open", "resume_token": token}))
+                assert (await receive(other, "session"))["text_id"] == 1
+                await other.send(msgpack.packb({"type": "text", "text": "Hello.", "id": 1}))
+                await other.send(msgpack.packb({"type": "text", "text": "And now?", "id": 2}))
+                while (said := await receive(other, "transcript"))["role"] != "user":
+                    pass
+                assert said["text"] == "And now?"
+                (record,) = (await asyncio.to_thread(recorded, server)).values()
+                await other.send(msgpack.packb({"type": "close"}))
+    asked = [m["content"] for m in record["history"] if m["role"] == "user"]
+    assert " ".join(asked) == "Hello. And now?"
 
 
 async def test_a_token_that_nobody_gave_out(server: Server) -> None:

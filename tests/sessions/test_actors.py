@@ -1,6 +1,9 @@
 """Where a session is looked for when its client comes back. The actors are real stores, without
 Ray around them."""
 
+from dataclasses import replace
+from unittest.mock import AsyncMock, Mock
+
 import pytest
 
 from serve_app.conversation.events import Opened
@@ -26,6 +29,40 @@ async def test_a_session_moves_from_the_actor_of_an_older_version() -> None:
     assert stores.stores[OLD].entries == {}
     assert not stores.stores[OLD].save("a", ENTRY, 0.0), "the owner before it is refused"
     assert (await attached(stores, "next")).epoch == 3
+
+
+async def test_two_phases_the_former_secret_also_moves_it() -> None:
+    """The resume reached the actor, but its answer did not reach the client."""
+    stores = Stores(OWN, OLD)
+    stores.stores[OLD].save("a", ENTRY, 0.0)
+    stores.stores[OLD].attach("a", "secret", hashed("never told"), 0.0)
+    entry = await attached(stores)
+    assert (entry.record, entry.epoch) == (ENTRY.record, 3)
+    assert (await attached(stores)).epoch == 4
+
+
+async def test_two_phases_after_the_takeover_from_a_version_that_has_but_one() -> None:
+    stores = Stores(OWN, OLD)
+    old = Mock(forget=Mock(return_value=None))
+    old.attach.return_value = replace(ENTRY, epoch=2, secret_hash=hashed("next"))
+    stores.stores[OLD] = old
+    assert (await attached(stores)).epoch == 2
+    old.attach.return_value = None
+    assert (await attached(stores)).epoch == 3, "as if the first one had not been told"
+
+
+async def test_two_phases_the_former_secret_opens_what_redis_has() -> None:
+    stores = Stores(OWN)
+    stores.stores[OWN].save("a", ENTRY, 0.0)
+    mine = stores.stores[OWN].attach("a", "secret", hashed("never told"), 0.0)
+    stores.stores[OWN]._entries.clear()
+    redis = AsyncMock()
+    redis.load.return_value = mine
+    actors = SessionActors(1, redis, stores)
+    entry = await actors.attach("a", "secret", hashed("next"))
+    assert (entry.record, entry.epoch) == (ENTRY.record, 3)
+    with pytest.raises(SessionUnknown):
+        await actors.attach("a", "a wrong one", hashed("next"))
 
 
 async def test_only_its_own_secret_moves_it() -> None:

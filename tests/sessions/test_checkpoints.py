@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
+import msgpack
 import pytest
 
 from serve_app.conversation.events import Opened
@@ -25,10 +26,17 @@ ENTRY = Entry(
         7,
         3,
         OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25),
+        heard_samples=512,
+        lasted_s=62.5,
+        text_id=9,
+        given=(OpenReply("02002abc", (("Hm.", 0.5),), True, 0.5),),
     ),
     Opened("", frozenset({"state"}), None, "de", Sound("joe", 16_000), {"idle_close_ms": 5000}),
     hashed("secret"),
     epoch=2,
+    number=17,
+    former_hash=hashed("former"),
+    former_record=Record((ChatMessage("system", "Be kind."),), 6, 2),
 )
 
 
@@ -61,6 +69,20 @@ def test_an_entry_survives_being_packed() -> None:
     assert unpack(pack(ENTRY)) == ENTRY
 
 
+def test_an_entry_of_the_version_before_is_read() -> None:
+    """As the last version wrote it."""
+    fields = msgpack.unpackb(pack(replace(ENTRY, epoch=4)))
+    fields["version"] = 2
+    for name in ("number", "former_hash", "former_record"):
+        del fields[name]
+    for name in ("lasted_s", "text_id", "given"):
+        del fields["record"][name]
+    old = unpack(msgpack.packb(fields))
+    record = replace(ENTRY.record, lasted_s=0.0, text_id=0, given=())
+    assert old == Entry(record, ENTRY.options, ENTRY.secret_hash, epoch=4)
+    assert unpack(msgpack.packb(fields | {"version": 1})) is None
+
+
 @pytest.mark.parametrize("packed", [b"", b"\xc1", b"\x80", b"\x81\xa7version\x01", b"\x01"])
 def test_what_is_no_entry_is_none(packed: bytes) -> None:
     assert unpack(packed) is None
@@ -73,10 +95,10 @@ def test_what_is_no_address() -> None:
 
 async def test_the_last_one_is_read_back_until_it_is_forgotten(checkpoints: Checkpoints) -> None:
     assert await checkpoints.load("a") is None
-    await checkpoints.save("a", ENTRY)
+    assert await checkpoints.save("a", ENTRY)
     newer = replace(ENTRY, record=replace(ENTRY.record, generation=8))
     await checkpoints.save("a", newer)
-    await checkpoints.touch(["a", "b"])
+    assert await checkpoints.touch(["a", "b"]) == ["b"], "Redis does not have that one"
     assert await checkpoints.load("a") == newer
     await checkpoints.forget("a", ENTRY.epoch)
     assert await checkpoints.load("a") is None
@@ -99,7 +121,7 @@ async def test_a_redis_that_hangs_is_a_warning(
     try:
         with caplog.at_level(logging.WARNING):
             async with asyncio.timeout(4):
-                await checkpoints.save("a", replace(ENTRY, epoch=3))
+                assert not await checkpoints.save("a", replace(ENTRY, epoch=3))
                 assert await checkpoints.load("a") is None
     finally:
         redis[0].send_signal(signal.SIGCONT)
@@ -110,7 +132,8 @@ async def test_a_redis_that_hangs_is_a_warning(
 
 async def test_a_redis_that_is_gone_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = Checkpoints(f"redis://:word@127.0.0.1:{free_port()}/0", 60.0, 1000)
-    await checkpoints.save("a", ENTRY)
+    assert not await checkpoints.save("a", ENTRY)
+    assert await checkpoints.touch(["a"]) == [], "nobody knows what it has"
     assert await checkpoints.load("a") is None
     assert "ConnectionError" in caplog.text and "word" not in caplog.text
     await checkpoints.close()

@@ -1,5 +1,6 @@
 """Who owns a session, for how long, and how much of it is kept: in virtual time."""
 
+import pickle
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,13 +11,9 @@ from hypothesis import strategies as st
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import ChatMessage, Record, trimmed
 from serve_app.sessions.store import Entry, SessionStore, hashed
+from tests.sessions.stores import entry, extended
 
 WINDOW_S = 60.0
-
-
-def entry(text: str, epoch: int = 1, secret: str = "one") -> Entry:
-    history = (ChatMessage("system", "Be kind."), ChatMessage("user", text))
-    return Entry(Record(history, 2, 1), Opened(""), hashed(secret), epoch)
 
 
 @pytest.fixture
@@ -37,12 +34,88 @@ def test_the_last_state_is_kept_until_it_is_forgotten(store: SessionStore) -> No
 # --- coming back ---
 
 
-def test_a_secret_works_once(store: SessionStore) -> None:
+def attached(store: SessionStore, secret: str, next_secret: str, now_s: float = 1.0) -> Entry:
+    entry = store.attach("a", secret, hashed(next_secret), now_s)
+    assert entry is not None
+    return entry
+
+
+def test_a_secret_works_until_the_owner_has_heard_from_the_client(store: SessionStore) -> None:
     store.save("a", entry("hello"), 0.0)
-    attached = store.attach("a", "one", hashed("two"), 1.0)
-    assert attached == entry("hello", epoch=2, secret="two")
+    mine = attached(store, "one", "two")
+    assert mine.confirmed == entry("hello", epoch=2, secret="two")
+    assert store.save("a", mine.confirmed, 1.0)
     assert store.attach("a", "one", hashed("three"), 1.0) is None
-    assert store.attach("a", "two", hashed("three"), 1.0) == entry("hello", 3, "three")
+    assert attached(store, "two", "three").confirmed == entry("hello", 3, "three")
+
+
+def test_two_phases_a_client_that_was_not_told_its_new_secret_comes_with_the_former_one(
+    store: SessionStore,
+) -> None:
+    """It goes on from there: it has heard nothing of what was said to it meanwhile."""
+    store.save("a", entry("hello"), 0.0)
+    lost = attached(store, "one", "two")
+    assert store.save("a", replace(lost, record=entry("said to nobody").record), 2.0)
+    again = attached(store, "one", "three")
+    assert (again.record, again.epoch) == (entry("hello").record, 3)
+    assert not store.save("a", lost, 3.0), "the newcomer has it"
+    assert store.attach("a", "two", hashed("four"), 3.0) is None, "that secret was never told"
+
+
+def test_two_phases_a_client_that_was_told_goes_on_with_what_it_heard(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    mine = attached(store, "one", "two")
+    store.save("a", replace(mine, record=entry("heard").record), 2.0)
+    assert attached(store, "two", "three").record == entry("heard").record
+    assert store.attach("a", "one", hashed("four"), 3.0) is None, "the new one was used"
+
+
+def test_two_phases_of_two_who_come_with_one_secret_one_stays(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    first, second = attached(store, "one", "two"), attached(store, "one", "three")
+    assert not store.save("a", first.confirmed, 2.0)
+    assert store.save("a", second.confirmed, 2.0)
+    assert store.attach("a", "one", hashed("four"), 3.0) is None
+
+
+def test_two_phases_the_first_of_two_stays_if_its_client_was_heard_before(
+    store: SessionStore,
+) -> None:
+    store.save("a", entry("hello"), 0.0)
+    store.save("a", attached(store, "one", "two").confirmed, 2.0)
+    assert store.attach("a", "one", hashed("three"), 3.0) is None
+
+
+def test_two_phases_the_former_secret_survives_saves_and_updates(store: SessionStore) -> None:
+    store.save("a", entry("hello"), 0.0)
+    mine = attached(store, "one", "two")
+    newer = replace(mine, record=extended(mine.record, "Hi."), number=1)
+    update = newer.since(mine)
+    assert update is not None and store.update("a", update, 2.0)
+    assert store.entries["a"] == newer
+    confirmed = replace(newer.confirmed, number=2)
+    update = confirmed.since(newer)
+    assert update is not None and store.update("a", update, 3.0)
+    assert store.entries["a"] == confirmed
+
+
+def test_an_entry_of_an_older_version_has_the_defaults() -> None:
+    """The takeover from its actor, during an update. A class with slots is pickled as the list of
+    its values."""
+    kept = entry("hello")
+    record = Record.__new__(Record)
+    record.__setstate__([kept.record.history, 2, 1, None, 0])  # type: ignore[attr-defined]
+    old = Entry.__new__(Entry)
+    old.__setstate__([record, Opened(""), hashed("one"), 4])  # type: ignore[attr-defined]
+    assert old == entry("hello", epoch=4)
+    assert pickle.loads(pickle.dumps(old)) == old
+
+
+def test_an_entry_can_be_read_by_an_older_version() -> None:
+    """The other way round: what it does not know comes last, in classes that it knows."""
+    state = entry("hello").__getstate__()  # type: ignore[attr-defined]
+    assert state[:4] == [entry("hello").record, Opened(""), hashed("one"), 1]
+    assert state[0].__getstate__()[:5] == [entry("hello").record.history, 2, 1, None, 0]
 
 
 def test_a_wrong_secret_changes_nothing(store: SessionStore) -> None:
@@ -76,8 +149,14 @@ def test_what_an_older_owner_writes_is_refused(store: SessionStore) -> None:
     store.attach("a", "one", hashed("two"), 1.0)
     assert not store.save("a", entry("late"), 2.0)
     store.forget("a", epoch=1, now_s=2.0)
-    assert store.entries == {"a": entry("hello", 2, "two")}
+    assert store.entries["a"].confirmed == entry("hello", 2, "two")
     assert store.save("a", entry("newer", 2, "two"), 3.0)
+
+
+def test_a_save_that_was_given_up_does_not_undo_a_later_one(store: SessionStore) -> None:
+    store.save("a", replace(entry("newer"), number=2), 0.0)
+    assert store.save("a", replace(entry("late"), number=1), 1.0)
+    assert store.entries["a"].record == entry("newer").record
 
 
 def test_an_older_owner_learns_it_and_cannot_keep_the_lease(store: SessionStore) -> None:

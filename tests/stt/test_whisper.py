@@ -93,6 +93,14 @@ def test_a_runaway_is_decoded_again_in_the_full_window(exact: WhisperEngine) -> 
     assert texts == ["7 of clubs.", "5 5"]
 
 
+def test_a_second_try_that_says_less_is_not_taken(engine: WhisperEngine) -> None:
+    """These 20 s end in the middle of a phrase, so they are decoded again; and then the decoder
+    repeats itself, which is worth nothing."""
+    reading = np.concatenate([clip(name) for name in TRANSCRIPTS])
+    speech = reading[11 * SAMPLE_RATE_HZ : 31 * SAMPLE_RATE_HZ]
+    assert "might have been made still more respectable" in texts_of(engine, speech)[0]
+
+
 def test_too_short_to_say_anything(engine: WhisperEngine) -> None:
     hardly: Samples = np.zeros(SAMPLE_RATE_HZ // 10 - 1, dtype=np.float32)
     texts = texts_of(engine, hardly, clip("go_forward"), hardly[:0])

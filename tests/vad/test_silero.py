@@ -1,11 +1,13 @@
 """Voice activity detection on recorded speech, with many sessions in one batch."""
 
 import asyncio
+from threading import Event
 
 import numpy as np
 import pytest
 
 from serve_app.conversation.settings import FRAME_SAMPLES
+from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.messages import Samples
 from serve_app.vad.jobs import VadAnswer, VadJob, new_row
@@ -67,7 +69,7 @@ async def test_the_batcher_keeps_one_call_in_flight_and_every_session_in_order(
         in_flight -= 1
         return answers
 
-    batcher = VoiceActivityBatcher(detect)
+    batcher = VoiceActivityBatcher(detect, Load())
     running = asyncio.create_task(batcher.run())
     listeners = {name: Listener(len(frames(clip(name)))) for name in CLIPS}
     for listener in listeners.values():
@@ -85,3 +87,21 @@ async def test_the_batcher_keeps_one_call_in_flight_and_every_session_in_order(
         )
     assert most == 1
     running.cancel()
+
+
+def test_a_call_that_nobody_waits_for_ends_at_once(
+    vad: SileroVad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made again when it takes too long: both together would take longer still."""
+    abandoned, run, steps = Event(), vad._run, 0
+
+    def counted(*arrays: Samples) -> tuple[Samples, Samples]:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            abandoned.set()
+        return run(*arrays)
+
+    monkeypatch.setattr(vad, "_run", counted)
+    assert vad.detect([VadJob(new_row(), frames(clip("go_forward")))], abandoned) == []
+    assert steps == 3

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
 from serve_app.conversation.settings import SAMPLE_RATE_HZ, WHISPER_WINDOW_S
+from serve_app.conversation.words import words
 from serve_app.devices import (
     can_halve_weights,
     halve_weights,
@@ -128,7 +129,7 @@ class WhisperEngine:
             heard = yield from self._hear(retried, WHISPER_WINDOW_S)
             again = yield from self._decoder.plain(heard, retried)
             for i, row in zip(wrong, again, strict=True):
-                rows[i] = row
+                rows[i] = self._better(rows[i], row)
         return rows
 
     def _with_languages(self, heard: Tensor, speech: list[Utterance]) -> list[Utterance]:
@@ -136,6 +137,14 @@ class WhisperEngine:
             replace(utterance, language=found) if utterance.language == AUTO else utterance
             for utterance, found in zip(speech, self._decoder.languages(heard), strict=True)
         ]
+
+    def _better(self, timed: Transcript, plain: Transcript) -> Transcript:
+        """The second transcript, unless it says less than one that only lacks its end."""
+        is_kept = timed.is_cut_short and self._words(timed) > self._words(plain)
+        return timed if is_kept else plain
+
+    def _words(self, row: Transcript) -> int:
+        return len(words(self._text(row)))
 
     def _is_wrong(self, row: Transcript) -> bool:
         """Whether the transcript says more than was said, or less."""

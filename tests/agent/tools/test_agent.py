@@ -25,6 +25,7 @@ from serve_app.conversation.history import ChatMessage
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.openai import FakeOpenAi, Script
 from serve_app.ingress.calls import Calls
+from serve_app.ingress.load import Load
 from serve_app.ingress.work import Work
 from serve_app.settings.schema import AppConfig
 from tests.agent.tools.local import CITY, DEADLINE_S, no_task_is_left, serving
@@ -92,7 +93,7 @@ async def session(
         deployment = serve.deployment(Agent).bind(config.agent)
         handle = serve.run(deployment, _local_testing_mode=True)
         events: asyncio.Queue[ev.Event] = asyncio.Queue()
-        work = Work("s", Calls(config, handle, handle, handle), events.put_nowait)
+        work = Work("s", Calls(config, handle, handle, handle, Load()), events.put_nowait)
         yield Session(work, events, weather, openai)
         for task in work.tasks:
             task.cancel()

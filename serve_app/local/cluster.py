@@ -1,0 +1,165 @@
+"""The process that Ray is in: Ray, Serve and the application, from the start to a clean end.
+
+`serve_app.local.server` starts it. It stops when its standard input ends, which is when it is asked
+to, or when whoever could ask it is dead; and after SIGTERM, SIGINT or SIGHUP.
+"""
+
+import logging
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from serve_app.local import processes
+from serve_app.local.server import drain_s, metrics_port, read_file
+from serve_app.local.server_process import READY
+from serve_app.local.stop_signals import StopSignals
+from serve_app.models import fetch as models
+from serve_app.settings.environment import load
+from serve_app.settings.plan import packaged_models, stages
+from serve_app.settings.resolve import resolve
+from serve_app.settings.schema import AppConfig
+
+T = TypeVar("T")
+Report = Callable[[str], None]
+
+LOGS = "/tmp/ray/session_latest/logs/serve"
+_OBJECT_STORE_BYTES = 200 << 20
+"""Audio travels inside the calls. By default, the store would take 30 % of the memory."""
+_PATIENCE_S = 10.0
+"""For processes to end by themselves when Ray has been shut down."""
+
+
+class _Stopping(Exception):
+    """The server is to stop before it is ready."""
+
+
+def run(path: Path, port: int, progress: int, report: Report) -> int:
+    """Serves the file until it is to stop, and returns 0. `progress`: a file descriptor that is
+    told when the server is ready."""
+    processes.adopt_orphans()
+    # After a stop, the thread of a step that was given up must not start Ray again.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+    file = read_file(path)
+    config = resolve(load(file.args, os.environ), os.environ, gpus=0)
+    server = _Cluster({**file.http, "port": port}, dict(file.args), StopSignals(), report)
+    try:
+        server.start(config)
+        os.write(progress, READY)
+        server.wait()
+    except _Stopping:
+        pass
+    finally:
+        server.stop(drain_s(config, os.environ))
+    return 0
+
+
+class _Cluster:
+    def __init__(
+        self, http: dict[str, Any], args: dict[str, Any], signals: StopSignals, report: Report
+    ) -> None:
+        self._http = http
+        self._args = args
+        self._signals = signals
+        self._report = report
+        self._stop: Future[None] = Future()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def start(self, config: AppConfig) -> None:
+        """Raises _Stopping, and whatever goes wrong."""
+        started = time.monotonic()
+        self._do(lambda: models.fetch_all(packaged_models(config), self._report))
+        self._report("starting Ray and loading the models ...")
+        self._start_ray()
+        config = self._serve()
+        self._report_plan(config, time.monotonic() - started)
+
+    def wait(self) -> None:
+        self._stop.result()
+
+    def stop(self, drain_s: float) -> None:
+        ray = sys.modules.get("ray")
+        self._report("stopping ...")
+        if ray and ray.is_initialized():
+            # Lets sessions end with a close frame; a longer one is cut off with the cluster.
+            drain = threading.Thread(target=_delete, daemon=True)
+            drain.start()
+            drain.join(drain_s)
+            ray.shutdown()
+            self._signals.take()
+        for process in processes.end_all(processes.descendants, _PATIENCE_S):
+            self._report(f"had to end process {process}")
+        self._report("stopped; no process is left")
+
+    def _watch(self) -> None:
+        select.select([sys.stdin, self._signals], [], [])
+        self._stop.set_result(None)
+
+    def _do(self, step: Callable[[], T]) -> T:
+        """Does the step in a thread, which is left alone if the server is to stop."""
+        done: Future[T] = Future()
+
+        def finish() -> None:
+            try:
+                done.set_result(step())
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=finish, daemon=True).start()
+        first: list[Future[Any]] = [self._stop, done]
+        wait(first, return_when=FIRST_COMPLETED)
+        if self._stop.done():
+            raise _Stopping
+        return done.result()
+
+    def _start_ray(self) -> None:
+        """In the main thread: the kernel ends Ray's processes when the thread ends that started
+        them. Takes the signals back from Ray, which has SIGTERM abort the process."""
+        import ray
+
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _metrics_export_port=metrics_port(os.environ),
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+        self._signals.take()
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        self._report(f"Ray is at {ray.get_runtime_context().gcs_address}, logs are in {LOGS}")
+
+    def _serve(self) -> AppConfig:
+        from ray import serve
+
+        from serve_app.app import build, cluster_gpus
+
+        config = resolve(load(self._args, os.environ), os.environ, cluster_gpus())
+        self._do(lambda: serve.start(http_options=self._http))
+        self._do(lambda: serve.run(build(self._args), name="echo"))
+        return config
+
+    def _report_plan(self, config: AppConfig, seconds: float) -> None:
+        report = self._report
+        report(f"ready in {seconds:.0f} s")
+        report("")
+        report(f"  {'stage':<6}{'engine':<34}{'model':<34}{'device':<10}replicas")
+        for row in stages(config):
+            report(f"  {row.stage:<6}{row.engine:<34}{row.model:<34}{row.device:<10}{row.replicas}")
+        report("")
+        report(f"  connect to  ws://localhost:{self._http['port']}/conversation")
+        report("")
+
+
+def _delete() -> None:
+    from ray import serve
+    from ray.serve.exceptions import RayServeException
+
+    with suppress(RayServeException):  # it has not been started yet
+        serve.delete("echo")

@@ -1,0 +1,88 @@
+"""Whatever the user says or types reaches the agent once, also where both happen at once. What is
+tested here was found by `bench.random_outages`."""
+
+from dataclasses import replace
+
+from serve_app.conversation import effects as ef
+from serve_app.conversation import events as ev
+from serve_app.conversation.settings import FRAME_SAMPLES
+from serve_app.conversation.states import State
+from serve_app.protocol.messages import ErrorNotice
+from tests.conversation.talk import SETTINGS, Talk
+
+
+def talking_agent() -> Talk:
+    """The agent gives a long reply, and the user has just said something short."""
+    talk = Talk()
+    talk.greet()
+    talk.ask("Tell me a story.")
+    talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.speech(256)
+    talk.silence(256)
+    assert talk.machine.state is State.HELD, "the words are being transcribed"
+    return talk
+
+
+def test_words_said_over_the_agent_are_not_lost_when_the_user_types() -> None:
+    talk = talking_agent()
+    talk.do(ev.TextReceived("About a cat."))
+    talk.silence(480)
+    talk.transcript("No, another one.")
+    assert talk.chat()[-1] == ("user", "About a cat. No, another one.")
+
+
+def test_words_said_over_the_agent_are_not_lost_when_the_user_presses_stop() -> None:
+    talk = talking_agent()
+    talk.do(ev.InterruptRequested())
+    talk.silence(480)
+    talk.transcript("No, another one.")
+    assert talk.chat()[-1] == ("user", "No, another one.")
+
+
+def test_a_very_long_overlap_that_is_cut_does_not_wait_for_what_was_cancelled() -> None:
+    """Otherwise the turn would wait 30 s for a transcript that never comes."""
+    talk = Talk(replace(SETTINGS, max_utterance_ms=1000, interrupt_speech_ms=2000, hold_ms=3000))
+    talk.greet()
+    talk.do(ev.TextReceived("Tell me a story."))
+    talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.speech(2016)
+    assert talk.machine.state is State.LISTENING
+    assert [error.stage for error in talk.sent(ErrorNotice)] == ["stt"], "it is not lost silently"
+    talk.silence(480)
+    talk.transcript("another one.")
+    assert talk.chat()[-1] == ("user", "another one.")
+
+
+def test_a_reply_that_was_stopped_by_a_button_stays_stopped_when_the_sound_was_noise() -> None:
+    talk = talking_agent()
+    talk.do(ev.InterruptRequested())
+    replies = len(talk.all(ef.Reply))
+    talk.silence(480)
+    talk.transcript("(coughing)")
+    assert talk.machine.state is State.WAITING
+    assert len(talk.all(ef.Reply)) == replies
+
+
+def test_a_sound_that_was_no_speech_does_not_delay_what_is_typed() -> None:
+    talk = Talk()
+    talk.greet()
+    talk.ask("Tell me a story.")
+    talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.speech(64)
+    talk.do(ev.TextReceived("About a cat."))
+    assert talk.chat()[-1][1].endswith("About a cat.")
+
+
+def test_a_microphone_that_stops_within_a_word_and_comes_back_doubles_nothing() -> None:
+    talk = Talk()
+    talk.greet()
+    talk.speech(960)
+    talk.wait(5.0)  # no audio comes: the turn is over
+    first = talk.last(ef.Transcribe).samples
+    talk.transcript("Tell me a")
+    assert talk.chat()[-1] == ("user", "Tell me a")
+    talk.speech(960)  # the microphone is back, within the same run of speech
+    talk.silence(480)
+    again = talk.last(ef.Transcribe).samples
+    assert not set(first.tolist()) & set(again.tolist()), "no frame is transcribed twice"
+    assert len(again) >= 30 * FRAME_SAMPLES, "and none is left out"
