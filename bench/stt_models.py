@@ -23,12 +23,13 @@ from serve_app.settings.languages import AUTO
 from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, SttSettings
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine
-from tests.speech import edits, words
+from tests.speech import clip, edits, words
 
 _SHORTEST_S, _LONGEST_S = 6.0, 14.0
 _QUIET_S = 0.2
 _SECONDS = (1, 3, 5, 10)
 _REPEATS = 7
+_READING = ("librivox_0870", "librivox_0880")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def main() -> None:
         for language in _told(recording, name)
         if (result := _judge(recording, name, engine, language))
     ]
-    costs = {seconds: _cost(engines, speech[0].samples, seconds) for seconds in _SECONDS}
+    costs = {seconds: _cost(engines, seconds) for seconds in _SECONDS}
     for seconds, (tiny_ms, base_ms) in costs.items():
         print(f"{seconds:4d} s: tiny.en {tiny_ms:.0f} ms, base {base_ms:.0f} ms,"
               f" {base_ms / tiny_ms:.2f} times as much")  # fmt: skip
@@ -123,10 +124,11 @@ _SPLITS: dict[str, Callable[[str], Sequence[str]]] = {
 }
 
 
-def _cost(engines: dict[str, WhisperEngine], samples: Samples, seconds: int) -> tuple[float, float]:
+def _cost(engines: dict[str, WhisperEngine], seconds: int) -> tuple[float, float]:
     """The fastest runs for one utterance, in ms: other work shares the machine. The engines take
     turns."""
-    utterance = Utterance(samples[SAMPLE_RATE_HZ : (1 + seconds) * SAMPLE_RATE_HZ])
+    reading = np.concatenate([clip(name) for name in _READING])
+    utterance = Utterance(reading[: seconds * SAMPLE_RATE_HZ])
     times_ms: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(_REPEATS):
         for name, engine in engines.items():
