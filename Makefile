@@ -16,7 +16,7 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
 test: lint types models redis ## lint, types, and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 redis:                  ## a redis-server for the tests, where it can be installed
 	@command -v redis-server >/dev/null \

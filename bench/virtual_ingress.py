@@ -11,6 +11,7 @@ from bench.virtual_replicas import Actors, Agent, Speech, Transcriber, Vad
 from serve_app.conversation.settings import TurnSettings
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.driver import Services
+from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Leases
@@ -27,11 +28,12 @@ class Ingress:
         self.actors = Actors(luck, _WINDOW_S)
         self.agent = Agent(luck, random, needs_tool=0.2)
         handles: list[Any] = [Vad(luck, speech, random), Transcriber(luck, speech), self.agent]
-        calls = Calls(AppConfig(), *handles)
+        load = Load()
+        calls = Calls(AppConfig(), *handles, load)
         actors = SessionActors(1, handles=self.actors)
         self.services = Services(
             calls,
-            VoiceActivityBatcher(calls.detect),
+            VoiceActivityBatcher(calls.detect, load, asyncio.get_running_loop().time),
             actors,
             Leases(actors),
             window_s=_WINDOW_S,

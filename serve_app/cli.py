@@ -62,6 +62,19 @@ def _fetch(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from serve_app.local.doctor import Level, examine
+
+    wrong = 0
+    for finding in examine(arguments.config, os.environ):
+        _say(f"{finding.level:<6} {finding.subject:<11} {finding.text}")
+        if finding.advice:
+            _say(f"{'':<18} -> {finding.advice}")
+        wrong += finding.level is Level.WRONG
+    _say("the server will run" if not wrong else f"{wrong} to be put right")
+    return int(wrong > 0)
+
+
 def _replay(arguments: argparse.Namespace) -> int:
     from serve_app.ingress.replay import replay
 
@@ -82,12 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="have one spoken conversation and print it")
     demo.set_defaults(command=_demo)
     demo.add_argument("--wav", type=Path, default=Path("demo.wav"), help="the agent's audio")
+    doctor = commands.add_parser("doctor", help="say what this machine lacks for a server")
+    doctor.set_defaults(command=_doctor)
     # Without help, so it is not listed: `run` and `demo` start it.
     cluster = commands.add_parser("cluster")
     cluster.set_defaults(command=_cluster)
     cluster.add_argument("--port", type=int, required=True)
     cluster.add_argument("--progress", type=int, required=True)
-    for command in (run, demo, cluster):
+    for command in (run, demo, doctor, cluster):
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="a Serve file")
     models = commands.add_parser("models", help="list the models that can be fetched")
     models.set_defaults(command=_models)

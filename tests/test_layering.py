@@ -138,6 +138,8 @@ ARROWS: Arrows = {
         "errors": "what is wrong is said before Ray starts",
         "settings": "loads and resolves them",
         "agent.tools": "refuses tools that cannot be used",
+        "agent.factory": "the doctor asks each provider for a word",
+        "conversation.history": "what it asks them",
         "models": "fetches them first",
     },
     "client": {

@@ -184,8 +184,8 @@ class Listener:
             self._do(CancelSegment(turn.generation, turn.reopen_segment()))
 
     def cut_off(self, turn: Turn) -> None:
-        """The client's audio has stopped: the turn is what there is of it. What comes after that
-        is new speech, even if the audio goes on within a word."""
+        """The client's audio has stopped: the turn is what there is of it, and is over. What comes
+        after that is new speech, even if the audio goes on within a word."""
         if not turn.is_soft_ended:
             self._soft_end(turn, due_ms=0)
         self._voice.end_run()

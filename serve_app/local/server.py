@@ -131,18 +131,18 @@ def _prepared(
     file = read_file(path)
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)
-    wanted = _ports(port or file.port, os.environ)
+    wanted = needed_ports(port or file.port, os.environ)
     end_leftovers(report)
     ports.check_free(wanted)
     patience_s = drain_s(config, os.environ) + _TO_STOP_S
     return config, ServerProcess(path, port or file.port, report, patience_s)
 
 
-def _ports(port: int, env: Mapping[str, str]) -> dict[str, int]:
+def needed_ports(port: int, env: Mapping[str, str]) -> dict[str, int]:
     """The ports that are needed, by the setting that moves each."""
     wanted = {"http_options.port in the configuration file": port}
     if metrics := metrics_port(env):
         wanted["ECHO_METRICS_PORT"] = metrics
-    if env["RAY_SERVE_ENABLE_HA_PROXY"] == "1":
+    if env.get("RAY_SERVE_ENABLE_HA_PROXY", RAY_ENVIRONMENT["RAY_SERVE_ENABLE_HA_PROXY"]) == "1":
         wanted |= {name: int(env.get(name, number)) for name, number in HAPROXY_PORTS.items()}
     return wanted

@@ -55,7 +55,7 @@ class SessionSettings(Settings):
     actors: int = Field(1, ge=1)
     num_cpus: float = Field(0.0, ge=0)
     window_s: float = Field(60.0, ge=5)
-    """How long a session can be resumed after the loss of its socket."""
+    """How long a session can be resumed after the server has noticed the loss of its socket."""
     max_sessions: int = Field(10_000, ge=1)
     """The most sessions that an actor keeps; the one whose client is away longest makes room."""
     max_history_chars: int = Field(100_000, ge=1000)

@@ -61,6 +61,7 @@ def _fake(provider: str, *options: str) -> Served:
 KNOWN: dict[str, How] = {
     "make run": Covered("tests/serve/conftest.py", '"serve_app.cli", "run"'),
     "make demo": Covered("tests/serve/test_demo.py", '"serve_app.cli", "demo"'),
+    ".venv/bin/echo-serve doctor": Covered("tests/local/test_doctor.py", '["doctor", "--config"'),
     "make chaos": Covered("tests/serve/test_chaos.py", '"bench.chaos", "--short"'),
     "make test": Covered(".ci/run", "make test"),
     "make lint": _make("lint", "ruff check"),
@@ -72,6 +73,9 @@ KNOWN: dict[str, How] = {
     "make bench-turns": _make("bench-turns", "-m bench.turns"),
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),
+    "python -m bench.capacity --busy --silent 100 --talking 1": Run(
+        (_PYTHON, "-m", "bench.capacity", "--help"), "--busy"
+    ),
     "make bench-stt": _make("bench-stt", "-m bench.stt"),
     "make bench-stt-models": _make("bench-stt-models", "-m bench.stt_models"),
     "make bench-speech": _make("bench-speech", "-m bench.speech"),
