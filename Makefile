@@ -8,7 +8,8 @@ CONFIG ?= configs/serve.yaml
 TEST_MODELS := smollm2-135m-instruct
 
 .PHONY: run demo test redis lint types models lock clean chaos long-call \
-	bench-turns bench-latency bench-llm bench-stt bench-speech bench-agent bench-capacity
+	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \
+	bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -50,11 +51,14 @@ bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast t
 bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
 	@$(BIN)/python -m bench.stt
 
+bench-stt-models: $(BENCH) ## Whisper tiny.en and base on speech that nothing was tuned on; 2 minutes
+	@$(BIN)/python -m bench.stt_models
+
 $(BENCH): $(INSTALLED) requirements-bench.lock
 	$(BIN)/python -m pip install --no-deps -r requirements-bench.lock
 	@touch $@
 
-bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sentences; 2 minutes
+bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, by sentences, and by joe; 3 minutes
 	@$(BIN)/python -m bench.speech
 
 bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves behind; 2 minutes

@@ -85,6 +85,7 @@ KNOWN: dict[str, How] = {
         (_PYTHON, "-m", "bench.capacity", "--help"), "--busy"
     ),
     "make bench-stt": _make("bench-stt", "-m bench.stt"),
+    "make bench-stt-models": _make("bench-stt-models", "-m bench.stt_models"),
     "make bench-speech": _make("bench-speech", "-m bench.speech"),
     "make bench-agent": _make("bench-agent", "-m bench.agent"),
     "serve run configs/serve.yaml": Covered(
