@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
+TEST_MODELS := smollm2-135m-instruct
 
 .PHONY: run demo test redis lint types models lock clean chaos long-call \
-	bench-turns bench-latency bench-stt bench-stt-models bench-speech bench-agent bench-capacity
+	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -30,8 +31,9 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-models: $(INSTALLED)    ## fetch the models into the cache
+models: $(INSTALLED)    ## fetch the default models, and those that only the tests need
 	@$(BIN)/echo-serve fetch
+	@$(BIN)/echo-serve fetch $(TEST_MODELS)
 
 bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Smart Turn
 	@$(BIN)/python -m bench.turns
@@ -41,6 +43,9 @@ bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silen
 
 bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs; 8 minutes
 	@$(BIN)/python -m bench.capacity
+
+bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast they are; 10 minutes
+	@$(BIN)/python -m bench.llm
 
 bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
 	@$(BIN)/python -m bench.stt

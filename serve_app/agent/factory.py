@@ -16,6 +16,7 @@ from serve_app.protocol.formats import (
 )
 from serve_app.settings.agent import AgentSettings, BreakerSettings, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
+from serve_app.settings.packaged import is_gguf
 
 
 def build_llm_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> LlmChain:
@@ -55,14 +56,22 @@ def _names(settings: Sequence[LlmSettings | TtsSettings]) -> list[str]:
 def build_llm(settings: LlmSettings, env: Mapping[str, str]) -> LlmEngine:
     """A chat model of resolved settings, ready to run."""
     if settings.provider == "local":
-        from serve_app.agent.llm.local.chat import LocalLlm
-
-        llm = LocalLlm(settings)
-        llm.warm_up()
-        return llm
+        return _build_local_llm(settings)
     from serve_app.agent.llm.openai_chat import OpenAiChat
 
     return OpenAiChat(settings, env.get(settings.api_key_variable, ""))
+
+
+def _build_local_llm(settings: LlmSettings) -> LlmEngine:
+    if is_gguf(settings.model):
+        from serve_app.agent.llm.local.llama_cpp import LlamaCpp
+
+        return LlamaCpp(settings)
+    from serve_app.agent.llm.local.transformers_chat import TransformersLlm
+
+    llm = TransformersLlm(settings)
+    llm.warm_up()
+    return llm
 
 
 def build_tts(settings: TtsSettings, env: Mapping[str, str]) -> TtsEngine:

@@ -18,7 +18,9 @@ class LlmSettings(Settings):
     provider: LlmProvider = "auto"
     """`auto`: openai if OPENAI_API_KEY is set, generic if an api_url is set, else local."""
     model: str = ""
-    """Empty is the provider's default; for `local` a Hugging Face id, a path or `packaged`."""
+    """Empty is the provider's default. For `local`: the name of a packaged model (`echo-serve
+    models` lists them), `packaged` for the default one, the path of a .gguf file, or a Hugging Face
+    id or directory."""
     api_url: str = ""
     """Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."""
     api_key_variable: EnvironmentVariable = ""
@@ -28,11 +30,17 @@ class LlmSettings(Settings):
     max_new_tokens: int = Field(400, ge=1)
     max_sequence_length: int = Field(2048, ge=64)
     """For a local model: prompt, history and reply together, in tokens."""
+    parallel_replies: int = Field(4, ge=1)
+    """For a local .gguf: how many replies are written at the same time. Each one has its own
+    memory of a conversation, of `max_sequence_length` tokens; further replies wait."""
     first_token_timeout_s: Seconds = 10.0
     next_token_timeout_s: Seconds = 5.0
     device: str = "auto"
+    """For a local model: `cpu`, `cuda` or `auto`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """For a local model from Hugging Face."""
     threads: int = Field(0, ge=0)
+    """For a local model; 0 is half of the cores for a .gguf, and all of them for others."""
 
 
 class TtsSettings(Settings):

@@ -9,6 +9,7 @@ from serve_app.protocol.messages import Open
 from serve_app.settings.agent import JOE, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
 from serve_app.settings.languages import AUTO, ENGLISH, LANGUAGES, language_code
+from serve_app.settings.packaged import LLMS, is_gguf
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, AppConfig, SttSettings
 
@@ -49,7 +50,7 @@ def packaged_models(config: AppConfig) -> list[str]:
         "smart-turn-v3.2": config.vad.end_of_turn == PACKAGED,
         WHISPER_TINY_EN: config.stt.fetched_model == WHISPER_TINY_EN,
         WHISPER_BASE: config.stt.fetched_model == WHISPER_BASE,
-        "smollm2-135m-instruct": PACKAGED in llms,
+        **{name: name in llms for name in LLMS},
         JOE: JOE in voices,
     }
     return [name for name, is_needed in needed.items() if is_needed]
@@ -89,7 +90,9 @@ def _chain(stage: str, engines: Iterable[_Engine], replicas: int) -> Iterator[St
 
 def _chat(llm: LlmSettings) -> _Engine:
     if llm.provider == "local":
-        return "transformers", _shown(llm.model, "SmolLM2-135M-Instruct"), llm.device
+        engine = "llama.cpp" if is_gguf(llm.model) else "transformers"
+        title = f"{LLMS[llm.model]} (packaged)" if llm.model in LLMS else llm.model
+        return engine, title, llm.device
     return f"openai api, {llm.api_url or 'api.openai.com'}", llm.model, "provider"
 
 

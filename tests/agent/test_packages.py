@@ -17,9 +17,17 @@ HTTP = {**ELEVENLABS, "transport": "http"}
 MCP = [{"name": "tools", "command": ["true"]}]
 
 BIG = {
-    "torch", "transformers", "onnxruntime", "hibari", "gruut", "openai", "elevenlabs", "mcp",
+    "torch",
+    "transformers",
+    "xllamacpp",
+    "onnxruntime",
+    "hibari",
+    "gruut",
+    "openai",
+    "elevenlabs",
+    "mcp",
     "httpx",
-}  # fmt: skip
+}
 """Each belongs to an engine or to a kind of tool. What every agent loads is left out: pydantic,
 numpy, soxr, jsonschema, and what Ray Serve itself needs."""
 
@@ -51,7 +59,7 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "local": (
         {"llm": LOCAL, "tts": LOCAL},
-        {"torch", "transformers", "onnxruntime", "hibari"},
+        {"xllamacpp", "onnxruntime", "hibari"},
     ),
     "fallback": (
         {"llm": OPENAI, "tts": ELEVENLABS, "tts_fallbacks": [LOCAL]},

@@ -7,10 +7,12 @@ import pytest
 from serve_app import errors
 from serve_app.agent.factory import eleven_labs_format
 from serve_app.errors import ConfigError, ProtocolViolation
+from serve_app.models.manifest import MANIFEST
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
 from serve_app.settings.environment import load
+from serve_app.settings.packaged import DEFAULT_LLM, LLMS
 from serve_app.settings.plan import check_options, packaged_models, stages
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import AppConfig
@@ -23,14 +25,38 @@ def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> 
 def test_without_keys_everything_is_local() -> None:
     config = plan()
     assert [row.engine for row in stages(config)] == [
-        "silero (onnx)", "transformers", "transformers", "hibari (onnx)",
+        "silero (onnx)", "transformers", "llama.cpp", "hibari (onnx)",
     ]  # fmt: skip
     assert {row.device for row in stages(config)} == {"cpu"}
     assert packaged_models(config) == [
         "smart-turn-v3.2",
         "whisper-tiny.en",
-        "smollm2-135m-instruct",
+        DEFAULT_LLM,
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "needed"),
+    [
+        ("packaged", "llama.cpp", [DEFAULT_LLM]),
+        ("qwen2.5-coder-1.5b-instruct", "llama.cpp", ["qwen2.5-coder-1.5b-instruct"]),
+        ("smollm2-135m-instruct", "llama.cpp", ["smollm2-135m-instruct"]),
+        ("/models/mine.gguf", "llama.cpp", []),
+        ("HuggingFaceTB/SmolLM2-360M-Instruct", "transformers", []),
+    ],
+)
+def test_the_name_of_a_local_model_says_what_runs_it(
+    model: str, engine: str, needed: list[str]
+) -> None:
+    config = plan(TEXT_GENERATION_MODEL=model)
+    assert stages(config)[2].engine == engine
+    assert [name for name in packaged_models(config) if name in LLMS] == needed
+
+
+def test_the_packaged_llms_are_those_that_can_be_fetched() -> None:
+    assert set(LLMS) == {name for name, model in MANIFEST.items() if model.stage == "llm"}
+    assert DEFAULT_LLM in LLMS
+    assert all(MANIFEST[name].title.startswith(title) for name, title in LLMS.items())
 
 
 def test_a_key_chooses_its_provider() -> None:
@@ -271,11 +297,11 @@ def test_fall_backs_are_rows_of_the_plan_and_their_models_are_fetched() -> None:
     assert [(row.stage, row.engine) for row in stages(config)[2:]] == [
         ("llm", "openai api, api.openai.com"),
         ("llm 2", "openai api, http://gpu:8000/v1"),
-        ("llm 3", "transformers"),
+        ("llm 3", "llama.cpp"),
         ("tts", "elevenlabs"),
         ("tts 2", "hibari (onnx)"),
     ]
-    assert "smollm2-135m-instruct" in packaged_models(config)
+    assert DEFAULT_LLM in packaged_models(config)
 
 
 def test_the_key_of_the_first_goes_to_no_fall_back() -> None:
