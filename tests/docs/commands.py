@@ -71,6 +71,7 @@ KNOWN: dict[str, How] = {
     ".venv/bin/echo-serve doctor": Covered("tests/local/test_doctor.py", '["doctor", "--config"'),
     "make chaos": Covered("tests/serve/test_chaos.py", '"bench.chaos", "--short"'),
     "make test": Covered(".ci/run", "make test"),
+    "make test-web": _make("test-web", "pytest tests/web"),
     "make lint": _make("lint", "ruff check"),
     "make types": _make("types", "mypy"),
     "make models": _make("models", "echo-serve fetch"),
