@@ -44,7 +44,7 @@ MAX_TEXT_ID: Final = (1 << 53) - 1
 _MAX_NAME_BYTES: Final = 128
 
 _SAMPLE_BYTES: Final = 4
-_SERVER_TYPES: Final[dict[type, str]] = {
+SERVER_TYPES: Final[dict[type, str]] = {
     Token: "token",
     AgentAudio: "audio",
     Interrupt: "interrupt",
@@ -57,6 +57,7 @@ _SERVER_TYPES: Final[dict[type, str]] = {
     SessionNotice: "session",
     GoAway: "goaway",
 }
+"""By message to a client, its name on the wire."""
 
 
 def decode(frame: bytes | str) -> ClientMessage:
@@ -75,7 +76,7 @@ def decode(frame: bytes | str) -> ClientMessage:
 
 def encode(message: ServerMessage) -> bytes:
     """The binary WebSocket frame for a message to a client."""
-    fields: dict[str, Any] = {"type": _SERVER_TYPES[type(message)]}
+    fields: dict[str, Any] = {"type": SERVER_TYPES[type(message)]}
     if isinstance(message, AgentAudio):
         fields["audio"] = _stamped(message)
     else:
