@@ -13,9 +13,9 @@ _SERVERS = {"serve", "web"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `make test`, which has two workers: one for all that starts servers, so that there is one
-    server at a time; the other one takes file by file, since a file shares its models."""
+    """For `make test`, which has two workers. What belongs together is done by one of them: the
+    folders whose tests share a server, and otherwise each file, whose tests share models."""
     for item in items:
         path = Path(item.location[0])
-        servers = _SERVERS & set(path.parts)
-        item.add_marker(pytest.mark.xdist_group("servers" if servers else str(path)))
+        folder = next((part for part in path.parts if part in _SERVERS), "")
+        item.add_marker(pytest.mark.xdist_group(folder or str(path)))

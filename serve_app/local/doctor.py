@@ -9,10 +9,11 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -173,7 +174,7 @@ def _providers(config: AppConfig, env: Mapping[str, str]) -> Iterator[Finding]:
             yield _asked("voice", tts.api_url or tts.provider, _speak(tts, env))
 
 
-def _asked(subject: str, name: str, work: "asyncio._CoroutineLike[str]") -> Finding:
+def _asked(subject: str, name: str, work: Coroutine[Any, Any, str]) -> Finding:
     try:
         return Finding(Level.OK, subject, f"{name}: {asyncio.run(_in_time(work))}")
     except EngineError as error:
@@ -181,7 +182,7 @@ def _asked(subject: str, name: str, work: "asyncio._CoroutineLike[str]") -> Find
         return Finding(Level.WRONG, subject, f"{name}: {error.message}", advice)
 
 
-async def _in_time(work: "asyncio._CoroutineLike[str]") -> str:
+async def _in_time(work: Coroutine[Any, Any, str]) -> str:
     try:
         async with asyncio.timeout(_PROVIDER_S):
             return await work

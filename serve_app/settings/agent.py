@@ -9,6 +9,8 @@ from serve_app.settings.tool_schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
 TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
+JOE = "piper-en-us-joe"
+"""A Piper voice that can be fetched."""
 EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
 
 
@@ -61,8 +63,8 @@ class TtsSettings(Settings):
     model_id: str = "eleven_turbo_v2"
     optimize_streaming_latency: int = Field(2, ge=0, le=4)
     voice: str = PACKAGED
-    """For the local voice: path of a Piper .onnx file, or `packaged`. For `openai` and `generic`:
-    the name of a voice."""
+    """For the local voice: `packaged` (hibari), `piper-en-us-joe`, or the path of a Piper .onnx
+    file. For `openai` and `generic`: the name of a voice."""
     model: str = ""
     """For `openai` and `generic`."""
     sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
@@ -73,6 +75,7 @@ class TtsSettings(Settings):
     resampled. For `openai` and `generic`: pcm, or mp3 or opus with their true bit rate."""
     first_audio_timeout_s: Seconds = 10.0
     threads: int = Field(0, ge=0)
+    """Of a Piper voice; 0 is one per core. The packaged voice has one."""
 
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

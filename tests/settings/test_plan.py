@@ -25,14 +25,13 @@ def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> 
 def test_without_keys_everything_is_local() -> None:
     config = plan()
     assert [row.engine for row in stages(config)] == [
-        "silero (onnx)", "transformers", "llama.cpp", "piper (onnx)",
+        "silero (onnx)", "transformers", "llama.cpp", "hibari (onnx)",
     ]  # fmt: skip
     assert {row.device for row in stages(config)} == {"cpu"}
     assert packaged_models(config) == [
         "smart-turn-v3.2",
         "whisper-tiny.en",
         DEFAULT_LLM,
-        "piper-en-us-joe",
     ]
 
 
@@ -126,7 +125,24 @@ def test_openai_speaks_when_it_is_chosen() -> None:
         OPENAI_API_KEY="k",
     )
     assert stages(config)[3].engine == "openai api, api.openai.com"
-    assert "piper-en-us-joe" not in packaged_models(config)
+
+
+@pytest.mark.parametrize(
+    ("voice", "shown", "fetched"),
+    [
+        ("packaged", ("hibari (onnx)", "heart (packaged)"), set()),
+        ("piper-en-us-joe", ("piper (onnx)", "piper-en-us-joe"), {"piper-en-us-joe"}),
+        ("/voices/amy.onnx", ("piper (onnx)", "/voices/amy.onnx"), set()),
+    ],
+)
+def test_a_local_voice_is_packaged_or_one_of_pipers(
+    voice: str, shown: tuple[str, str], fetched: set[str]
+) -> None:
+    config = plan(args={"agent": {"tts": {"voice": voice}}})
+    row = stages(config)[3]
+    assert (row.engine, row.model) == shown
+    without = set(packaged_models(plan()))
+    assert set(packaged_models(config)) - without == fetched
 
 
 @pytest.mark.parametrize(
@@ -233,6 +249,8 @@ def test_the_stt_pool_takes_a_gpu_where_there_is_one() -> None:
         ({"stt": {"modle": "x"}}, {}, "args.stt.modle is not a setting"),
         ({"turn": {"min_speach_ms": 1}}, {}, "args.turn.min_speach_ms is not a setting"),
         ({"vad": {"replicas": 0}}, {}, "args.vad.replicas: "),
+        ({"stt": {"language": "xx"}}, {}, "args.stt.language: "),
+        ({"stt": {"language": "de"}}, {}, "knows en only; set model to whisper-base"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(
@@ -281,9 +299,9 @@ def test_fall_backs_are_rows_of_the_plan_and_their_models_are_fetched() -> None:
         ("llm 2", "openai api, http://gpu:8000/v1"),
         ("llm 3", "llama.cpp"),
         ("tts", "elevenlabs"),
-        ("tts 2", "piper (onnx)"),
+        ("tts 2", "hibari (onnx)"),
     ]
-    assert {DEFAULT_LLM, "piper-en-us-joe"} < set(packaged_models(config))
+    assert DEFAULT_LLM in packaged_models(config)
 
 
 def test_the_key_of_the_first_goes_to_no_fall_back() -> None:
@@ -356,6 +374,31 @@ def test_what_the_engines_cannot_do_is_refused(options: dict[str, str], reason: 
     larger = load({"stt": {"model": "distil-whisper/distil-large-v3"}}, {})
     provider = resolve(larger, {"ELEVEN_LABS_API_KEY": "k"}, 0)
     check_options(provider, Open("", **options))
+
+
+@pytest.mark.parametrize(
+    ("model", "fetched", "refused"),
+    [
+        ("packaged", "whisper-tiny.en", {"de", "German", "xx"}),
+        ("whisper-tiny.en", "whisper-tiny.en", {"de", "German", "xx"}),
+        ("whisper-base", "whisper-base", {"xx", "yue"}),
+        ("distil-whisper/distil-medium.en", "", {"de", "German", "xx"}),
+        ("openai/whisper-large-v3", "", {"xx"}),
+    ],
+)
+def test_a_language_that_the_model_does_not_know_is_refused_at_open(
+    model: str, fetched: str, refused: set[str]
+) -> None:
+    config = plan(args={"stt": {"model": model}})
+    assert config.stt.fetched_model == fetched
+    whispers = {name for name in packaged_models(config) if name.startswith("whisper")}
+    assert whispers == ({fetched} - {""})
+    for language in ("en", "en-US", "English", "auto", "de", "German", "yue", "xx"):
+        if language in refused or (language == "yue" and config.stt.knows_english_only):
+            with pytest.raises(ProtocolViolation, match=r"open: 'language': .* know"):
+                check_options(config, Open("", language=language))
+        else:
+            check_options(config, Open("", language=language))
 
 
 def test_a_sample_rate_can_be_asked_of_pcm_only() -> None:
