@@ -8,7 +8,8 @@ CONFIG ?= configs/serve.yaml
 TEST_MODELS := smollm2-135m-instruct
 
 .PHONY: run demo test redis lint types models lock clean chaos long-call \
-	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent bench-capacity
+	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \
+	bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)

@@ -17,17 +17,9 @@ HTTP = {**ELEVENLABS, "transport": "http"}
 MCP = [{"name": "tools", "command": ["true"]}]
 
 BIG = {
-    "torch",
-    "transformers",
-    "xllamacpp",
-    "onnxruntime",
-    "hibari",
-    "gruut",
-    "openai",
-    "elevenlabs",
-    "mcp",
-    "httpx",
-}
+    "torch", "transformers", "xllamacpp", "onnxruntime", "hibari", "gruut", "openai", "elevenlabs",
+    "mcp", "httpx",
+}  # fmt: skip
 """Each belongs to an engine or to a kind of tool. What every agent loads is left out: pydantic,
 numpy, soxr, jsonschema, and what Ray Serve itself needs."""
 
