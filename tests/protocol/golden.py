@@ -66,6 +66,7 @@ FROM_CLIENT: list[dict[str, Any]] = [
     {"type": "audio", "audio": bytes(2048)},
     {"type": "state", "state": "waiting"},
     {"type": "text", "text": "Grüße"},
+    {"type": "text", "text": "Grüße", "id": 9_007_199_254_740_991},
     {"type": "interrupt"},
     {"type": "played", "token": "abcdefgh", "played_ms": 250},
     {"type": "played", "token": "abcdefgh", "played_ms": 0.5},

@@ -58,8 +58,8 @@ class FakeSocket {
   }
 }
 
-const session = (token, heard_samples = 0) => ({
-  type: "session", resume_token: token, window_s: 60, heard_samples,
+const session = (token, heard_samples = 0, text_id = 0) => ({
+  type: "session", resume_token: token, window_s: 60, heard_samples, text_id,
 });
 const stamped = (token, ...samples) => ({
   type: "audio",
@@ -185,7 +185,7 @@ test("after the last word it does not come back", async () => {
 
 test("a typed turn waits after goaway", async () => {
   const [talk, socket] = await conversation();
-  socket.says({ type: "goaway", time_left_ms: 8000 });
+  socket.says({ type: "goaway", time_left_ms: 8000, final: false });
   talk.sendText("Later.");
   assert.deepEqual(socket.texts(), []);
   const again = FakeSocket.next();
@@ -193,6 +193,35 @@ test("a typed turn waits after goaway", async () => {
   (await again).accept(session("second"));
   assert.deepEqual(FakeSocket.all.at(-1).texts(), ["Later."]);
   talk.close();
+});
+
+test("typed turns that the server has not taken are sent again, with their numbers", async () => {
+  const [talk, socket] = await conversation();
+  for (const text of ["one", "two", "three"]) talk.sendText(text);
+  assert.deepEqual(socket.sent.slice(1).map(({ id }) => id), [1, 2, 3]);
+  const again = FakeSocket.next();
+  socket.end(1006);
+  talk.sendText("four");
+  const second = await again;
+  second.accept(session("second", 0, 2));
+  assert.deepEqual(second.texts(), ["three", "four"]);
+  assert.deepEqual(second.sent.slice(1).map(({ id }) => id), [3, 4]);
+  talk.close();
+});
+
+test("a session that has nearly had its time still takes what is typed", async () => {
+  const [talk, socket] = await conversation();
+  socket.says({ type: "goaway", time_left_ms: 60_000, final: true });
+  talk.sendText("Quick!");
+  assert.deepEqual(socket.texts(), ["Quick!"]);
+  socket.end(4411, "enough");
+  assert.equal((await talk.closed).code, 4411);
+});
+
+test("a client that cannot come back numbers nothing", async () => {
+  const [talk, socket] = await conversation({ resume: false });
+  talk.sendText("one");
+  assert.deepEqual(socket.sent.at(-1), { type: "text", text: "one" });
 });
 
 test("a socket that takes nothing any more is given up", async () => {
@@ -249,7 +278,7 @@ test("next finds an event, and fails when there will be none", async () => {
 
 test("the codes after which it comes back are those of the server", () => {
   const asked = [1000, 1001, 1003, 1006, 1007, 1009, 1011, 1012, 1013, 4400, 4404, 4408, 4409, 4410,
-    4499, 4500, 4503, 4508, 4599, 4600];
+    4411, 4499, 4500, 4503, 4508, 4599, 4600];
   assert.deepEqual(asked.filter(mayComeBack),
     [1001, 1006, 1011, 1012, 1013, 4500, 4503, 4508, 4599]);
 });

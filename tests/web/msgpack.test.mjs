@@ -27,7 +27,7 @@ test("messages from the server are read", () => {
 
 test("messages to the server have the bytes that Python's have", () => {
   const entries = golden.filter((entry) => entry.from === "client");
-  assert.equal(entries.length, 11);
+  assert.equal(entries.length, 12);
   for (const entry of entries) {
     assert.equal(Buffer.from(encode(fields(entry))).toString("hex"), entry.frame);
   }

@@ -22,6 +22,7 @@ from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
 from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.load import Load, Shed
 from serve_app.ingress.page import page_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
@@ -45,8 +46,9 @@ class Script:
     """Stands in for `Calls`: what the user says, and what the agent answers."""
 
     def __init__(self) -> None:
-        self.heard: deque[str] = deque()
-        """Transcripts, one for each turn. The last one is used again."""
+        self.heard = ""
+        """What the user says. Speech is transcribed several times, so a test changes this when the
+        turn before has been answered."""
         self.answers: deque[str] = deque()
         self.chats: list[Sequence[ChatMessage]] = []
         """What the agent was asked."""
@@ -54,6 +56,9 @@ class Script:
         """All that was heard, at 16 kHz."""
         self.is_busy = False
         self._vad = SileroVad()
+
+    def sheds(self, shed: Shed) -> bool:
+        return False
 
     async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
         self.microphone += [job.frames.reshape(-1) for job in jobs]
@@ -64,12 +69,10 @@ class Script:
 
     async def transcribe(self, request: Request) -> str:
         await asyncio.sleep(0.05)
-        return self.heard[0]
+        return self.heard
 
     def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "_Reply":
         self.chats.append(chat)
-        if len(self.heard) > 1 and chat[-1].content == self.heard[0]:
-            self.heard.popleft()
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
         return _Reply(answer, sound)
 
@@ -112,7 +115,7 @@ class SmallServer:
         """How many conversations there are."""
         self._stores = Stores(OWN)
         actors = SessionActors(1, handles=self._stores)
-        batcher = VoiceActivityBatcher(self.script.detect)
+        batcher = VoiceActivityBatcher(self.script.detect, Load())
         calls: Any = self.script
         self.services = Services(calls, batcher, actors, Leases(actors), 60.0, lambda message: None)
         self._server: uvicorn.Server

@@ -19,7 +19,7 @@ async def test_a_page_like_echos_example_converses_and_interrupts(tmp_path: Path
     flag = recording(tmp_path / "speech.wav", 4.0, "librivox_0870", 3.0, "go_forward", 10.0)
     async with serving() as server, chromium([flag]) as tab:
         server.script.answers += [STORY, "All right.", "I have no legs."]
-        server.script.heard += ["Please stop there.", "Go forward."]
+        server.script.heard = "Please stop there."
         await tab.permit(server.url, "microphone", "granted")
         await listen(tab)
         await tab.open(f"{server.url}echo-client")
@@ -27,6 +27,11 @@ async def test_a_page_like_echos_example_converses_and_interrupts(tmp_path: Path
         await tab.evaluate("window.start()")
         await tab.until("log.filter(([way, what]) => what === 'interrupt').length === 1")
         ears_then = await heard(tab)
+        await tab.until(
+            "log.slice(log.findIndex(([, what]) => what === 'interrupt'))"
+            ".some(([way, what]) => way === 'got' && what === 'audio')"
+        )
+        server.script.heard = "Go forward."
         async with asyncio.timeout(40):
             while server.script.chats[-1][-1].content != "Go forward.":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

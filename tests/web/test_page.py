@@ -33,7 +33,7 @@ async def page(
     flag = recording(tmp_path / "speech.wav", *(speech or (1.0,)))
     async with serving() as server, chromium([flag]) as tab:
         server.script.answers.append(GREETING)
-        server.script.heard.append("Go forward ten meters.")
+        server.script.heard = "Go forward ten meters."
         await tab.permit(server.url, "microphone", microphone)
         await tab.look(1280, 800, is_dark=False)
         await listen(tab)
@@ -95,7 +95,7 @@ async def test_a_yeah_does_not_cost_a_word(tmp_path: Path) -> None:
     """The loudspeaker gives way for a moment, then the same reply goes on."""
     async with page(tmp_path, 4.0, ("go_forward", 0.3), 20.0) as (tab, server):
         server.script.answers[0] = STORY
-        server.script.heard[0] = "Yeah."
+        server.script.heard = "Yeah."
         await tab.click("#talk")
         await tab.until(f"{PHASE} === 'hearing'")
         await tab.until(f"{PHASE} === 'listening'", timeout_s=60)
@@ -118,11 +118,11 @@ async def test_a_typed_conversation_needs_no_microphone(tmp_path: Path) -> None:
 
 async def test_a_typed_conversation_can_go_on_with_the_microphone(tmp_path: Path) -> None:
     async with page(tmp_path, 2.0, "go_forward", 8.0) as (tab, server):
-        server.script.heard[0] = "Go forward ten meters."
         await tab.click("#text")
         await tab.type("Hello?")
         await tab.press("Enter", "\r")
         await tab.until(f"{WORDS}.includes('do for you?') && {PHASE} === 'listening'")
+        assert not server.script.microphone
         await tab.click("#add-microphone")
         await tab.until(f"{WORDS}.includes('ten meters')")
 

@@ -55,7 +55,8 @@ export interface Metrics {
   endpoint_ms: number; stt_ms: number; llm_ms: number; tts_ms: number;
 }
 export interface ErrorNotice { type: "error"; turn: number; stage: string; message: string }
-export interface GoAway { type: "goaway"; time_left_ms: number }
+/** The server is about to stop, or, if it is `final`, the session has nearly had its time. */
+export interface GoAway { type: "goaway"; time_left_ms: number; final: boolean }
 /** The token that the next reply's audio carries. */
 export interface Token { type: "token"; token: string }
 /** Stop playback now. */

@@ -61,7 +61,10 @@ export class Conversation {
   #backoff = null;
   #timer = null;
   #recent = new RecentAudio();
-  #texts = [];
+  /** Typed turns: those that wait, and the last that were sent. */
+  #waiting = [];
+  #typed = [];
+  #textId = 0;
   #isLeaving = false;
   #isClosing = false;
   #played = null;
@@ -88,8 +91,9 @@ export class Conversation {
   /** A typed turn. While the connection is lost it waits for the next one. */
   sendText(text) {
     if (this.status === "closed") throw new Error("the conversation is over");
-    if (this.#texts.length >= MOST_TEXTS) throw new Error("too many texts wait for a connection");
-    this.#texts.push(text);
+    if (this.#waiting.length >= MOST_TEXTS) throw new Error("too many texts wait for a connection");
+    this.#textId += 1;
+    this.#waiting.push({ type: "text", text, id: this.#options.resume ? this.#textId : undefined });
     this.#sendTexts();
   }
 
@@ -207,7 +211,7 @@ export class Conversation {
 
   #takeEvent(message) {
     if (message.type === "token" || message.type === "interrupt") this.#token = message.token;
-    else if (message.type === "goaway") this.#isLeaving = true;
+    else if (message.type === "goaway") this.#isLeaving = !message.final;
     else if (message.type === "state") this.#recent.isSpoken = USER_SPEAKS.has(message.state);
     this.#audience.tell(message);
   }
@@ -235,17 +239,20 @@ export class Conversation {
   #takeSession(message) {
     const isFirst = this.#resumption === null;
     this.#resumption = { token: message.resume_token, windowMs: message.window_s * 1000 };
-    if (!isFirst) this.#goOnHere(message.heard_samples);
+    if (!isFirst) this.#goOnHere(message.heard_samples, message.text_id);
   }
 
-  #goOnHere(heardSamples) {
+  /** What the server has not taken is sent again. */
+  #goOnHere(heardSamples, textId) {
     clearTimeout(this.#timer);
     this.#backoff = null;
     this.#isLeaving = false;
     this.status = "open";
     this.resumes += 1;
-    for (const samples of this.#recent.unheard(heardSamples)) this.#sendSamples(samples);
+    this.#waiting = [...this.#typed.filter(({ id }) => id > textId), ...this.#waiting];
+    this.#typed = [];
     this.#sendTexts();
+    for (const samples of this.#recent.unheard(heardSamples)) this.#sendSamples(samples);
     this.#audience.tell({ type: "resumed", count: this.resumes });
   }
 
@@ -297,10 +304,13 @@ export class Conversation {
     }
   }
 
-  /** Not after `goaway`: the socket may be closing. */
+  /** Not after `goaway`, unless the session itself is about to end: the socket may be closing, and
+   * there will be another one. */
   #sendTexts() {
-    while (this.status === "open" && !this.#isLeaving && this.#texts.length) {
-      this.#send({ type: "text", text: this.#texts.shift() });
+    while (this.status === "open" && !this.#isLeaving && this.#waiting.length) {
+      const text = this.#waiting.shift();
+      this.#typed = [...this.#typed, text].slice(-MOST_TEXTS);
+      this.#send(text);
     }
   }
 }

@@ -28,6 +28,11 @@ const SILENT = {
   advice: "No loudspeaker answers. You can read what the agent says.",
 };
 
+const ENDING = {
+  title: "This conversation ends soon.",
+  advice: "This server ends each after a while.",
+};
+
 const find = (id) => document.getElementById(id);
 const transcript = new Transcript(find("transcript"));
 const latency = new Latency(find("turns"));
@@ -116,6 +121,7 @@ function take(event) {
   else if (event.type === "resumed") notify(null);
   else if (event.type === "no-microphone") notify(about(event.error));
   else if (event.type === "no-sound") notify(SILENT);
+  else if (event.type === "goaway" && event.final) notify(ENDING);
   else if (event.type === "error") notify(failed(event));
   else if (event.type === "transcript" && event.role === "user") announce(`You said: ${event.text}`);
   else if (event.type === "closed") end(event);

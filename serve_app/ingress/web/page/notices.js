@@ -33,6 +33,10 @@ const CLOSED = {
   4408: ["The conversation did not begin in time.", "Press the button to try again."],
   4409: ["This conversation goes on in another window.", ""],
   4410: ["Nobody spoke for a while.", "Press the button to begin again."],
+  4411: [
+    "The conversation has had its time.",
+    "This server ends each after a while. Press the button to begin another one.",
+  ],
   4503: ["The server is restarting.", "Press the button to try again in a moment."],
   4508: ["This connection is too slow.", "Press the button to try again."],
 };

@@ -2,7 +2,7 @@
 
 const KEY = "echo-serve";
 const DEFAULTS = {
-  prompt: "You are a friendly voice assistant. Answer in one or two short sentences.",
+  prompt: "",
   speaksFirst: true,
   greeting: "",
   language: "",
