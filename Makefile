@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
-TEST_MODELS := smollm2-135m-instruct
+TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
 .PHONY: run demo test test-web redis web firefox lint types models lock clean chaos long-call \
 	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \

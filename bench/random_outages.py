@@ -19,6 +19,7 @@ from itertools import groupby
 from random import Random
 
 from bench.virtual_call import Client
+from bench.virtual_chance import chance_of
 from bench.virtual_ingress import Complaints, Ingress
 from bench.virtual_luck import STAGES, Luck
 from bench.virtual_replicas import Speech
@@ -34,6 +35,8 @@ whose agent hangs, which a second agent writes after that."""
 _ONCE_MORE_S = 60.0
 _SAVED_S = 20.0
 _LOOK_S = 0.2
+_CHUNK_FRAMES = (4, 8, 12)
+"""In each message of the microphone. Small ones are many, and take most of the CPU."""
 _WORD_FRAMES = (6, 12)
 _CLEAR_FRAMES = 20
 
@@ -43,6 +46,8 @@ class Outcome:
     """What one conversation came to."""
 
     seed: int
+    trace: str = ""
+    """The same for two conversations in which the same happened at the same times."""
     problems: list[str] = field(default_factory=list)
     calls: int = 0
     mishaps: int = 0
@@ -62,7 +67,9 @@ class Conversation:
         self._luck = Luck(self._random, self._random.choice(_SHARES), spared)
         self._speech = Speech()
         self._ingress = Ingress(self._random, self._luck, self._speech, self._settings())
-        self._client = Client(self._ingress, self._speech)
+        self._client = Client(
+            self._ingress, self._speech, chunk_frames=self._random.choice(_CHUNK_FRAMES)
+        )
         self._client.says_when_dry = self._random.random() < 0.8
         self._spoken: list[str] = []
         self._typed: list[str] = []
@@ -90,6 +97,7 @@ class Conversation:
             self._judge()
         await self._end()
         self.outcome.calls, self.outcome.mishaps = self._luck.calls, self._luck.mishaps
+        self.outcome.trace = str(self._luck.trace)
         self.outcome.resumes = self._client.heard.resumes
         self.outcome.close_codes.update(self._client.heard.close_codes)
         return self.outcome
@@ -231,9 +239,10 @@ def converse(seed: int, spared: Collection[str] = ()) -> Outcome:
     log = logging.getLogger("serve_app")
     log.addHandler(complaints)
     try:
-        outcome = run(_conversation(seed, spared))
+        with chance_of(seed):
+            outcome = run(_conversation(seed, spared))
     except Wedged as wedged:
-        outcome = Outcome(seed, [f"wedged: {wedged}"])
+        outcome = Outcome(seed, problems=[f"wedged: {wedged}"])
     finally:
         log.removeHandler(complaints)
     outcome.problems += complaints.found
@@ -260,12 +269,15 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--spare", nargs="*", default=[], choices=STAGES, help="no mishaps there")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--trace", action="store_true", help="print what tells two runs apart")
     arguments = parser.parse_args()
     logging.getLogger("serve_app").setLevel(logging.ERROR)
     began_s, total = time.monotonic(), Outcome(-1)
     bad = 0
     seeds = range(arguments.first, arguments.first + arguments.count)
     for outcome in outcomes(seeds, arguments.spare, arguments.processes):
+        if arguments.trace:
+            print(outcome.seed, outcome.trace)
         if outcome.problems:
             bad += 1
             print(f"conversation {outcome.seed}: {'; '.join(outcome.problems)}", flush=True)

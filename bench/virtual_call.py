@@ -71,6 +71,7 @@ class Client:
 
     def __init__(self, ingress: Ingress, speech: Speech, chunk_frames: int = 4) -> None:
         self.heard = Heard()
+        self.trace = ingress.luck.trace
         self.plan: deque[tuple[bool, str | None]] = deque()
         """The frames that the user is about to speak; without them the user is silent."""
         self.is_muted = False
@@ -175,6 +176,7 @@ class Client:
         await self._connect({"type": "open", "resume_token": self._resume_token, "played": played})
 
     def _take(self, message: dict[str, Any]) -> None:
+        self.trace.note(asyncio.get_running_loop().time(), message)
         if message["type"] == "websocket.close":
             self._inbox.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
             self.heard.close_codes.append(message["code"])
@@ -257,6 +259,3 @@ class Client:
             self._recent.add(audio)
             if self.is_ready:
                 self._send({"type": "audio", "audio": audio})
-
-    def _next_frame(self) -> tuple[bool, str | None]:
-        return self.plan.popleft() if self.plan else (False, None)

@@ -25,6 +25,7 @@ class Ingress:
 
     def __init__(self, random: Random, luck: Luck, speech: Speech, settings: TurnSettings) -> None:
         self.settings = settings
+        self.luck = luck
         self.actors = Actors(luck, _WINDOW_S)
         self.agent = Agent(luck, random, needs_tool=0.2)
         handles: list[Any] = [Vad(luck, speech, random), Transcriber(luck, speech), self.agent]

@@ -8,6 +8,7 @@ from random import Random
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
+from bench.virtual_chance import Trace
 from serve_app.errors import EngineError, EngineUnavailable
 
 _FOREVER_S = 1e6
@@ -59,6 +60,7 @@ class Luck:
         self._spared = spared
         self.calls = 0
         self.mishaps = 0
+        self.trace = Trace()
         self._random = random
 
     async def befall(self, stage: str, share: float | None = None) -> None:
@@ -74,6 +76,7 @@ class Luck:
 
     async def _pass(self, stage: str, fate: Fate) -> None:
         soon_s = self._random.uniform(0.2, 2.0) * _SOON_S[stage]
+        self.trace.note(asyncio.get_running_loop().time(), (stage, fate.value, soon_s))
         match fate:
             case Fate.LATE:
                 await asyncio.sleep(self._random.uniform(soon_s, _LATE_S[stage]))

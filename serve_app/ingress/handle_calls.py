@@ -45,9 +45,11 @@ async def hedged(make: Callable[[], Coroutine[Any, Any, T]], after_s: float | No
     after twice that time, and so on; None is never. A replica may hang, which Serve notices only
     after several health checks, and Serve may choose the same replica again. If all are slow, more
     calls make them slower: so the pauses grow. The other calls are cancelled."""
+    if after_s is None:
+        return await make()
     tries = [asyncio.create_task(make())]
     try:
-        while after_s is not None and len(tries) < _MOST_TRIES:
+        while len(tries) < _MOST_TRIES:
             await asyncio.wait(tries, timeout=after_s, return_when=asyncio.FIRST_COMPLETED)
             if any(attempt.done() for attempt in tries):
                 break

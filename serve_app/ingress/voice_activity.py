@@ -92,16 +92,17 @@ class VoiceActivityBatcher:
         self._detect = detect
         self._load = load
         self._clock = clock
-        self._streams: set[VoiceStream] = set()
+        self._streams: dict[VoiceStream, None] = {}
+        """In the order in which they came, so that a run can be repeated."""
         self._work = asyncio.Event()
         self._is_away = False
         """No VAD answered the last call."""
 
     def add(self, stream: VoiceStream) -> None:
-        self._streams.add(stream)
+        self._streams[stream] = None
 
     def remove(self, stream: VoiceStream) -> None:
-        self._streams.discard(stream)
+        self._streams.pop(stream, None)
 
     def push(self, stream: VoiceStream, samples: Samples) -> None:
         """Takes a whole number of frames. Never waits; a stream that is too far behind fails.

@@ -65,7 +65,7 @@ class SessionActors:
             raise SessionsUnavailable("the sessions cannot be reached: try again") from None
         if entry is None:
             raise SessionUnknown("no such session, or it has ended: open a new one")
-        await self.checkpoint(session, entry)
+        await self.checkpoint(session, entry.at_new_socket)
         return entry
 
     async def renew(self, epochs: Mapping[str, int]) -> Renewal:
@@ -111,7 +111,7 @@ class SessionActors:
                 continue
             if entry is not None:
                 entry = entry.resumed_with(secret)  # which a version before this one does not do
-                await self.save(session, entry)
+                await self.save(session, entry.at_new_socket)
                 with suppress(EngineUnavailable):  # then it expires there
                     await self._handles.ask(actor, "forget", session, entry.epoch)
                 return entry, True

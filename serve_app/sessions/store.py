@@ -51,6 +51,13 @@ class Entry:
         return replace(self, former_hash=hashed(secret), former_record=self.record)
 
     @property
+    def at_new_socket(self) -> "Entry":
+        """As it is kept once its owner is about to tell the client how much was heard: from then on
+        the client counts from the first sample of the new socket, of which nothing was heard yet.
+        The former secret opens the former count: who comes with it was told nothing."""
+        return replace(self, record=replace(self.record, heard_samples=0))
+
+    @property
     def confirmed(self) -> "Entry":
         """The client has its new secret: the former one opens nothing any more."""
         return replace(self, former_hash=b"", former_record=None)
@@ -139,8 +146,9 @@ class SessionStore:
 
     def attach(self, session: str, secret: str, next_hash: bytes, now_s: float) -> Entry | None:
         """Gives the session to a new owner and changes its secret. `secret` stays valid until an
-        owner has heard from the client: who comes last with it has the session. None for a session
-        that is not here, has expired or has another secret."""
+        owner has heard from the client: who comes last with it has the session. The answer says how
+        much of the last socket's audio was heard; what is kept, of the new one's. None for a
+        session that is not here, has expired or has another secret."""
         self.sweep(now_s)
         entry = self._entries.get(session)
         record = entry.opened_by(secret) if entry else None
@@ -148,7 +156,7 @@ class SessionStore:
             return None
         mine = replace(entry, record=record, secret_hash=next_hash, epoch=entry.epoch + 1)
         mine = mine.resumed_with(secret)
-        self._keep(session, mine, now_s)
+        self._keep(session, mine.at_new_socket, now_s)
         return mine
 
     def renew(self, epochs: Mapping[str, int], now_s: float) -> Renewal:

@@ -65,6 +65,19 @@ async def test_two_phases_the_former_secret_opens_what_redis_has() -> None:
         await actors.attach("a", "a wrong one", hashed("next"))
 
 
+async def test_two_phases_heard_samples_of_the_last_socket_are_kept_nowhere() -> None:
+    """The actor and Redis may be asked before the new owner has saved anything."""
+    before = replace(ENTRY, record=replace(ENTRY.record, heard_samples=5120))
+    stores, redis = Stores(OWN, OLD), AsyncMock()
+    stores.stores[OLD].save("a", before, 0.0)
+    entry = await SessionActors(1, redis, stores).attach("a", "secret", hashed("next"))
+    assert entry.record.heard_samples == 5120
+    for kept in (stores.stores[OWN].entries["a"], redis.save.await_args.args[1]):
+        assert kept.record.heard_samples == 0
+        opened = [kept.opened_by(secret) for secret in ("secret", "next")]
+        assert [record.heard_samples for record in opened if record] == [5120, 0]
+
+
 async def test_only_its_own_secret_moves_it() -> None:
     stores = Stores(OWN, OLD)
     stores.stores[OLD].save("a", ENTRY, 0.0)

@@ -70,6 +70,24 @@ def test_two_phases_a_client_that_was_told_goes_on_with_what_it_heard(store: Ses
     assert store.attach("a", "one", hashed("four"), 3.0) is None, "the new one was used"
 
 
+def test_two_phases_heard_samples_belong_to_the_socket_that_the_client_counts(
+    store: SessionStore,
+) -> None:
+    """Found by `bench.random_outages`: an owner that ended before its first save left the count of
+    the socket before, and the client, which counted anew, did not send its words again."""
+    store.save("a", heard(entry("hello"), 5120), 0.0)
+    assert attached(store, "one", "two").record.heard_samples == 5120
+    assert attached(store, "one", "three").record.heard_samples == 5120, "it was never told"
+    assert attached(store, "three", "four").record.heard_samples == 0, (
+        "it was told, and counts anew"
+    )
+    assert attached(store, "three", "five").record.heard_samples == 0
+
+
+def heard(entry: Entry, samples: int) -> Entry:
+    return replace(entry, record=replace(entry.record, heard_samples=samples))
+
+
 def test_two_phases_of_two_who_come_with_one_secret_one_stays(store: SessionStore) -> None:
     store.save("a", entry("hello"), 0.0)
     first, second = attached(store, "one", "two"), attached(store, "one", "three")

@@ -185,11 +185,15 @@ async def test_closing_ends_the_reading_of_a_long_prompt(llm: LlamaCpp) -> None:
 
 
 async def test_the_oldest_turns_go_when_the_chat_is_too_long(llm: LlamaCpp) -> None:
-    """And what is left is not read again in the next turn."""
-    chat = long_chat(12)
-    assert await answer(llm, chat)
-    more = (ChatMessage("assistant", "Paris."), ChatMessage("user", "And the one of Spain?"))
-    assert await read_by(llm, (*chat, *more)) < 100
+    """And what is left is not read again in each turn."""
+    chat = long_chat(6)
+    read = []
+    for number in range(8):
+        read.append(await read_by(llm, chat))
+        heard = ChatMessage("assistant", f"It is Paris, number {number}.")
+        chat = (*chat, heard, ChatMessage("user", f"And which city is number {number}, please?"))
+    assert read[0] > 100
+    assert max(read[1:]) < 40
 
 
 async def test_a_long_chat_that_the_estimate_takes_for_short(llm: LlamaCpp) -> None:
