@@ -138,7 +138,7 @@ def type_over(floor: Floor, event: ev.TextReceived) -> State:
     _stop_reply(floor)
     if floor.user.has_spoken:
         floor.listen_on()
-        floor.turn.add_text(event.text)
+        floor.turn.add_text(event.text, is_numbered=bool(event.id))
         return State.LISTENING
     floor.user.close()
     return answer_text(floor, event)
