@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
+TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
-.PHONY: run demo test redis lint types models lock clean chaos long-call \
-	bench-turns bench-latency bench-stt bench-speech bench-agent bench-capacity
+.PHONY: run demo test test-web redis web firefox lint types models lock clean chaos long-call \
+	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \
+	bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -15,13 +17,29 @@ run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
-test: lint types models redis ## lint, types, and every test
-	$(BIN)/python -m pytest
+test: lint types models redis web ## lint, types, and every test
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 redis:                  ## a redis-server for the tests, where it can be installed
 	@command -v redis-server >/dev/null \
 	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq redis-server; } \
 	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
+
+test-web: models web firefox ## the page in browsers, the JavaScript client in Node; 6 minutes
+	$(BIN)/python -m pytest tests/web tests/ingress/test_page.py tests/protocol/test_golden.py
+
+web:                    ## a browser and Node for the tests, where they can be installed
+	@$(call have,chromium=chromium node=nodejs npm=npm)
+
+firefox:                ## a second browser; `make test` uses it if it is there
+	@$(call have,firefox-esr=firefox-esr pulseaudio=pulseaudio)
+
+# Commands, each with the package that has it.
+have = missing=; for need in $(1); do \
+	command -v $${need%=*} >/dev/null || missing="$$missing $${need\#*=}"; done; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && apt-get update -qq \
+	&& apt-get install -y -qq --no-install-recommends $$missing; } \
+	|| echo "some tests of the page are skipped: apt-get install$$missing"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -30,8 +48,9 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-models: $(INSTALLED)    ## fetch the models into the cache
+models: $(INSTALLED)    ## fetch the default models, and those that only the tests need
 	@$(BIN)/echo-serve fetch
+	@$(BIN)/echo-serve fetch $(TEST_MODELS)
 
 bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Smart Turn
 	@$(BIN)/python -m bench.turns
@@ -42,14 +61,20 @@ bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silen
 bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs; 8 minutes
 	@$(BIN)/python -m bench.capacity
 
+bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast they are; 10 minutes
+	@$(BIN)/python -m bench.llm
+
 bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
 	@$(BIN)/python -m bench.stt
+
+bench-stt-models: $(BENCH) ## Whisper tiny.en and base on speech that nothing was tuned on; 2 minutes
+	@$(BIN)/python -m bench.stt_models
 
 $(BENCH): $(INSTALLED) requirements-bench.lock
 	$(BIN)/python -m pip install --no-deps -r requirements-bench.lock
 	@touch $@
 
-bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, and by sentences; 2 minutes
+bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, by sentences, and by joe; 3 minutes
 	@$(BIN)/python -m bench.speech
 
 bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves behind; 2 minutes

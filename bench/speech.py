@@ -1,28 +1,31 @@
 """`make bench-speech`: how soon a reply is heard, and whether its playback runs dry.
 
-The same replies are spoken clause by clause, as the server does it, and sentence by sentence. The
-LLM is a stand-in with a fixed rate of tokens; Speaker and the Piper voice are the server's own.
+The same replies are spoken clause by clause, as the server does it, sentence by sentence, and
+clause by clause by Piper's joe. The LLM is a stand-in with a fixed rate of tokens; Speaker and the
+voices are the server's own.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import statistics
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
 
 from bench.agent import Quiet
+from bench.machine import machine
 from serve_app.agent.engines import LlmEngine
 from serve_app.agent.factory import build_tts_chain
 from serve_app.agent.speaker import Speaker
 from serve_app.agent.text.clauses import ClauseLengths, ClauseSplitter, ReplyLengths
+from serve_app.agent.tts.chain import TtsChain
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.protocol.formats import parse_format
-from serve_app.settings.agent import AgentSettings, TtsSettings
+from serve_app.settings.agent import JOE, AgentSettings, TtsSettings
+from serve_app.settings.base import PACKAGED
 
 REPLIES = {
     "short": "Yes, of course. What time suits you best?",
@@ -59,10 +62,12 @@ _TOKEN_LETTERS = 4
 _FORMAT = parse_format("pcm_44100")
 _NEVER = 10**9
 _SENTENCE = ClauseLengths(comma=_NEVER, phrase=_NEVER, longest=_NEVER)
-SPLITTERS: dict[str, Callable[[], ClauseSplitter]] = {
-    "clauses": ClauseSplitter,
-    "sentences": partial(ClauseSplitter, ReplyLengths(_SENTENCE, _SENTENCE, _SENTENCE)),
+METHODS: dict[str, tuple[str, Callable[[], ClauseSplitter]]] = {
+    "clauses": (PACKAGED, ClauseSplitter),
+    "sentences": (PACKAGED, partial(ClauseSplitter, ReplyLengths(_SENTENCE, _SENTENCE, _SENTENCE))),
+    "joe": (JOE, ClauseSplitter),
 }
+"""The voice, and how it gets the text."""
 
 
 class FixedRate(LlmEngine):
@@ -104,11 +109,17 @@ class Row:
     reply: str
     clauses: Heard
     sentences: Heard
+    joe: Heard
 
     @property
     def ratio(self) -> float:
         """Time to the first audio: clauses divided by sentences."""
         return self.clauses.first_audio_ms / self.sentences.first_audio_ms
+
+    @property
+    def ratio_to_joe(self) -> float:
+        """The same, divided by joe's clauses."""
+        return self.clauses.first_audio_ms / self.joe.first_audio_ms
 
 
 def tokens(text: str) -> Iterator[str]:
@@ -134,17 +145,21 @@ async def play(speaker: Speaker) -> Heard:
 
 
 async def measure(runs: int, tokens_per_s: float, threads: int) -> list[Row]:
-    settings = AgentSettings(tts=TtsSettings(provider="local", threads=threads))
-    async with aclosing(build_tts_chain(settings, {}, Quiet())) as voices:
-        voices.warm_up()
+    async with AsyncExitStack() as stack:
+        voices: dict[str, TtsChain] = {}
+        for voice in (PACKAGED, JOE):
+            tts = TtsSettings(provider="local", voice=voice, threads=threads)
+            chain = build_tts_chain(AgentSettings(tts=tts), {}, Quiet())
+            voices[voice] = await stack.enter_async_context(aclosing(chain))
+            chain.warm_up()
         rows = []
         for name, text in REPLIES.items():
             llm = FixedRate(text, tokens_per_s)
-            medians = {}
-            for method, splitter in SPLITTERS.items():
-                speaker = Speaker(llm, voices, _FORMAT, splitter)
-                medians[method] = median([await play(speaker) for _ in range(runs)])
-            rows.append(Row(name, **medians))
+            plays: dict[str, list[Heard]] = {method: [] for method in METHODS}
+            for _ in range(runs):
+                for method, (voice, splitter) in METHODS.items():  # in turns: the machine is shared
+                    plays[method].append(await play(Speaker(llm, voices[voice], _FORMAT, splitter)))
+            rows.append(Row(name, **{method: median(heard) for method, heard in plays.items()}))
             print(line(rows[-1]), flush=True)
         return rows
 
@@ -164,7 +179,8 @@ def line(row: Row) -> str:
 
     return (
         f"{row.reply:14} {row.clauses.first_audio_ms:8.0f} {row.sentences.first_audio_ms:10.0f}"
-        f" {row.ratio:6.2f}   {dry(row.clauses):>13} {dry(row.sentences):>13}"
+        f" {row.ratio:6.2f} {row.joe.first_audio_ms:6.0f} {row.ratio_to_joe:6.2f}"
+        f"   {dry(row.clauses):>13} {dry(row.sentences):>13} {dry(row.joe):>13}"
         f" {row.clauses.audio_s:7.1f} s"
     )
 
@@ -172,20 +188,22 @@ def line(row: Row) -> str:
 def main() -> None:
     arguments = _parser().parse_args()
     print(
-        f"{os.cpu_count()} cores, Piper on {arguments.threads}; the LLM's first token after"
+        f"{machine()}, joe on {arguments.threads} thread(s); the LLM's first token after"
         f" {FIRST_TOKEN_S * 1000:.0f} ms, then {arguments.tokens_per_s:g} a second; medians of"
-        f" {arguments.runs}\n"
-        "                first audio after, ms           playback dry (gaps)\n"
-        "reply           clauses  sentences  ratio         clauses     sentences    length"
+        f" {arguments.runs}, in turns\n"
+        "                first audio after, ms                        playback dry (gaps)\n"
+        "reply           clauses  sentences  ratio    joe  ratio         clauses     sentences"
+        "           joe    length"
     )
     rows = asyncio.run(measure(arguments.runs, arguments.tokens_per_s, arguments.threads))
-    total = Row("median", *(median([getattr(row, m) for row in rows]) for m in SPLITTERS))
+    total = Row("median", *(median([getattr(row, m) for row in rows]) for m in METHODS))
     print(line(total))
     print(
         json.dumps(
             {
                 "tokens_per_s": arguments.tokens_per_s, "threads": arguments.threads,
                 "runs": arguments.runs, "ratio": round(total.ratio, 2),
+                "ratio_to_joe": round(total.ratio_to_joe, 2),
                 "replies": [asdict(row) | {"ratio": round(row.ratio, 2)} for row in rows],
             }
         )
@@ -197,7 +215,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--runs", type=int, default=3, help="of each reply and method (default 3)")
     add("--tokens-per-s", type=float, default=40, help="of the LLM (default 40)")
-    add("--threads", type=int, default=1, help="of the voice (default 1, as configs/serve.yaml)")
+    add(
+        "--threads",
+        type=int,
+        default=1,
+        help="of joe (default 1, as configs/serve.yaml); hibari has one",
+    )
     return parser
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 
 from serve_app.models import fetch as models
+from serve_app.models.manifest import read_manifest
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.utterance import Utterance
@@ -17,7 +17,7 @@ from serve_app.stt.whisper.transcriber import WhisperEngine
 
 Transcribe = Callable[[Samples], str]
 
-_MANIFEST = Path(__file__).with_name("stt_peers.json")
+MANIFEST = read_manifest(Path(__file__).with_name("stt_peers.json"))
 
 
 def ours(threads: int) -> WhisperEngine:
@@ -35,8 +35,7 @@ def faster_whisper(threads: int) -> Transcribe:
     """faster-whisper in int8, greedy and without fall-backs: its fastest mode."""
     from faster_whisper import WhisperModel  # not installed for anything but this benchmark
 
-    manifest = TypeAdapter(dict[str, models.Artifact]).validate_json(_MANIFEST.read_bytes())
-    path = models.ModelStore(manifest, models.cache_dir()).path("whisper-tiny.en-ct2", print)
+    path = models.ModelStore(MANIFEST, models.cache_dir()).path("whisper-tiny.en-ct2", print)
     model = WhisperModel(str(path), device="cpu", compute_type="int8", cpu_threads=threads)
 
     def transcribe(samples: Samples) -> str:

@@ -44,3 +44,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """What `work` returns. Raises what it raises, and Wedged."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
+
+
+def now_s() -> float:
+    """The time where a coroutine runs."""
+    return asyncio.get_running_loop().time()

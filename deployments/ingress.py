@@ -25,6 +25,7 @@ from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.load import Load
+from serve_app.ingress.page import page_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
@@ -68,6 +69,7 @@ class Ingress:
                 WebSocketRoute("/conversation", self.conversation),
                 WebSocketRoute("/conversation/websocket", self.conversation),
                 Route("/healthz", self.healthz),
+                *page_routes(),
             ]
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from serve_app.errors import ConfigError, VoiceError
 
 DEFAULT_CONFIG = Path("configs/serve.yaml")
+DEFAULT_URL = "ws://localhost:4000/conversation"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,6 +76,24 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return int(wrong > 0)
 
 
+def _talk(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from serve_app.client.talk import Plan, run
+
+    console = Console(highlight=False, soft_wrap=True)
+    plan = Plan(
+        url=arguments.url,
+        prompt=arguments.prompt,
+        greets=arguments.greeting,
+        wavs=arguments.wav,
+        texts=arguments.text,
+        out=arguments.out,
+        as_json=arguments.json,
+    )
+    return run(plan, lambda line, style: console.print(line, style=style or None, markup=False))
+
+
 def _replay(arguments: argparse.Namespace) -> int:
     from serve_app.ingress.replay import replay
 
@@ -95,6 +114,17 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="have one spoken conversation and print it")
     demo.set_defaults(command=_demo)
     demo.add_argument("--wav", type=Path, default=Path("demo.wav"), help="the agent's audio")
+    talk = commands.add_parser("talk", help="talk with a server: microphone, recordings or text")
+    talk.set_defaults(command=_talk)
+    talk.add_argument("--url", default=DEFAULT_URL, help=f"default: {DEFAULT_URL}")
+    talk.add_argument("--prompt", default="", help="who the agent is")
+    talk.add_argument("--no-greeting", dest="greeting", action="store_false", help="speak first")
+    talk.add_argument(
+        "--wav", type=Path, action="append", default=[], help="say this; may be repeated"
+    )
+    talk.add_argument("--text", action="append", default=[], help="type this; may be repeated")
+    talk.add_argument("--out", type=Path, help="write what was heard of the agent, a WAV")
+    talk.add_argument("--json", action="store_true", help="a JSON object for each message")
     doctor = commands.add_parser("doctor", help="say what this machine lacks for a server")
     doctor.set_defaults(command=_doctor)
     # Without help, so it is not listed: `run` and `demo` start it.

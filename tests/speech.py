@@ -3,6 +3,7 @@
 import json
 import re
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,12 @@ def words(text: str) -> list[str]:
 
 
 def word_errors(reference: str, heard: str) -> int:
-    """Words to insert, delete or replace (Levenshtein) to get from one text to the other."""
-    expected, got = words(reference), words(heard)
+    """Words to insert, delete or replace to get from one text to the other."""
+    return edits(words(reference), words(heard))
+
+
+def edits(expected: Sequence[str], got: Sequence[str]) -> int:
+    """What to insert, delete or replace to get from one sequence to the other (Levenshtein)."""
     row = list(range(len(got) + 1))
     for i, word in enumerate(expected, 1):
         diagonal, row[0] = row[0], i

@@ -30,14 +30,14 @@ LOADED: dict[str, set[str]] = {
     "vad": SETTINGS | {"numpy", "filelock", "onnxruntime"},
     "stt": SETTINGS | {"numpy", "filelock", "ray", "torch", "transformers"},
     "agent": SETTINGS
-    | {"numpy", "filelock", "ray", "torch", "transformers", "tokenizers"}
-    | {"onnxruntime", "gruut", "soxr"}
+    | {"numpy", "filelock", "ray", "xllamacpp", "torch", "transformers", "tokenizers"}
+    | {"onnxruntime", "hibari", "gruut", "soxr"}
     | {"openai", "elevenlabs", "httpx", "httpx2", "websockets", "mcp", "referencing"},
 }
 """Third-party packages that a process may load: its folder and `deployments/` file, with all that
 they import at their top. numpy comes with the samples in protocol.messages, filelock with the
 models, ray to STT and agent with their scaling and metrics."""
-HEAVY = {"torch", "transformers", "onnxruntime"}
+HEAVY = {"torch", "transformers", "onnxruntime", "xllamacpp", "hibari"}
 """A replica loads these in its constructor: who only builds the graph, or is another process,
 does not need hundreds of megabytes and seconds for them."""
 

@@ -18,6 +18,8 @@ class Speech:
     """What `audio` says. Joined, the texts of a reply are the text that the engine was given."""
     is_exact: bool = True
     """Whether the audio ends where `text` does, or that is estimated."""
+    is_said: bool = True
+    """Whether the voice can say `text`. If not, there is no audio, and nobody hears the text."""
 
 
 class LlmEngine(Protocol):

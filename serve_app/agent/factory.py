@@ -7,6 +7,7 @@ from serve_app.agent.chain import Chain, E, Watcher
 from serve_app.agent.engines import LlmEngine, TtsEngine
 from serve_app.agent.llm.chain import LlmChain
 from serve_app.agent.tts.chain import TtsChain
+from serve_app.agent.tts.local_voice import LocalVoice, Synthesiser
 from serve_app.protocol.formats import (
     ELEVEN_LABS_FORMATS,
     NOT_OVER_WEBSOCKETS,
@@ -14,6 +15,8 @@ from serve_app.protocol.formats import (
     parse_format,
 )
 from serve_app.settings.agent import AgentSettings, BreakerSettings, LlmSettings, TtsSettings
+from serve_app.settings.base import PACKAGED
+from serve_app.settings.packaged import is_gguf
 
 
 def build_llm_chain(agent: AgentSettings, env: Mapping[str, str], watcher: Watcher) -> LlmChain:
@@ -53,28 +56,44 @@ def _names(settings: Sequence[LlmSettings | TtsSettings]) -> list[str]:
 def build_llm(settings: LlmSettings, env: Mapping[str, str]) -> LlmEngine:
     """A chat model of resolved settings, ready to run."""
     if settings.provider == "local":
-        from serve_app.agent.llm.local.chat import LocalLlm
-
-        llm = LocalLlm(settings)
-        llm.warm_up()
-        return llm
+        return _build_local_llm(settings)
     from serve_app.agent.llm.openai_chat import OpenAiChat
 
     return OpenAiChat(settings, env.get(settings.api_key_variable, ""))
 
 
+def _build_local_llm(settings: LlmSettings) -> LlmEngine:
+    if is_gguf(settings.model):
+        from serve_app.agent.llm.local.llama_cpp import LlamaCpp
+
+        return LlamaCpp(settings)
+    from serve_app.agent.llm.local.transformers_chat import TransformersLlm
+
+    llm = TransformersLlm(settings)
+    llm.warm_up()
+    return llm
+
+
 def build_tts(settings: TtsSettings, env: Mapping[str, str]) -> TtsEngine:
     """A voice of resolved settings; `warm_up` makes it ready to speak at once."""
     if settings.provider == "local":
-        from serve_app.agent.tts.piper.voice import PiperVoice
-
-        return PiperVoice(settings)
+        return LocalVoice(_local_model(settings), settings.first_audio_timeout_s)
     key = env.get(settings.api_key_variable, "")
     if settings.provider == "elevenlabs":
         return _build_eleven_labs(settings, key)
     from serve_app.agent.tts.openai_speech import OpenAiSpeech
 
     return OpenAiSpeech(settings, key)
+
+
+def _local_model(settings: TtsSettings) -> Synthesiser:
+    if settings.voice == PACKAGED:
+        from serve_app.agent.tts.hibari.model import HibariModel
+
+        return HibariModel()
+    from serve_app.agent.tts.piper.model import PiperModel
+
+    return PiperModel(settings.voice, settings.threads)
 
 
 def _build_eleven_labs(settings: TtsSettings, api_key: str) -> TtsEngine:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import TOKEN_BYTES
@@ -25,11 +25,24 @@ class Received:
         return str(self.fields["token"])
 
 
+class Loudspeaker(Protocol):
+    """A real one."""
+
+    def play(self, audio: bytes) -> None:
+        """Puts audio behind what is being played. Returns at once."""
+        ...
+
+    def stop(self) -> None:
+        """Falls silent at once, and forgets what was to be played."""
+        ...
+
+
 @dataclass(slots=True)
 class Playback:
     """What was played, when, and how much audio arrived too late to be played."""
 
     format: AudioFormat
+    loudspeaker: Loudspeaker | None = None
     token: str = ""
     heard: bytearray = field(default_factory=bytearray)
     stale_chunks: int = 0
@@ -58,6 +71,8 @@ class Playback:
         start = max(self.ends_at_s, message.at_s)
         self._queue.append((start, message.token, audio))
         self.ends_at_s = start + self.format.seconds(len(audio))
+        if self.loudspeaker:
+            self.loudspeaker.play(audio)
 
     def stop(self) -> None:
         """The connection is lost: the rest of the reply will not come."""
@@ -66,6 +81,8 @@ class Playback:
     def _drop_unplayed(self, now_s: float) -> None:
         self.advance(now_s)
         self._queue.clear()
+        if self.loudspeaker:
+            self.loudspeaker.stop()
         self.ends_at_s = now_s
 
     def left_s(self) -> float:

@@ -47,7 +47,7 @@ class Resumption:
         match message.kind:
             case "session":
                 return self._take_session(message.fields)
-            case "goaway" if not message.fields["final"]:
+            case "goaway" if not message.fields.get("final"):
                 self.may_begin.clear()
             case "state":
                 self.recent.is_spoken = message.fields["state"] in _USER_SPEAKS

@@ -16,7 +16,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from serve_app.client.playback import Playback, Received
+from serve_app.client.playback import Loudspeaker, Playback, Received
 from serve_app.client.resumption import Resumption
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.formats import AudioFormat
@@ -45,8 +45,9 @@ class EchoSession:
         audio_format: AudioFormat,
         url: str = "",
         resume: bool = False,
+        loudspeaker: Loudspeaker | None = None,
     ) -> None:
-        self.playback = Playback(audio_format)
+        self.playback = Playback(audio_format, loudspeaker)
         self.received: list[Received] = []
         self.microphone: asyncio.Task[None]
         self.listener: asyncio.Task[None]
@@ -106,6 +107,11 @@ class EchoSession:
         """The last connection's close code; None while it is open."""
         return self._socket.close_code
 
+    @property
+    def close_reason(self) -> str:
+        """The last connection's."""
+        return self._socket.close_reason or ""
+
     async def lose_connection(self) -> None:
         """Drops the connection without a close frame, as a crash would."""
         self._socket.transport.abort()
@@ -126,7 +132,7 @@ class EchoSession:
         self._speech.append((samples, spoken))
         return await spoken
 
-    async def next(self, *kinds: str, timeout_s: float = 90.0) -> Received:
+    async def next(self, *kinds: str, timeout_s: float | None = 90.0) -> Received:
         """The next message of these kinds; messages before it are skipped. Raises TimeoutError,
         and ConnectionError when the conversation is over."""
         async with asyncio.timeout(timeout_s), self._news:
@@ -250,14 +256,17 @@ class EchoSession:
 
 @asynccontextmanager
 async def converse(
-    url: str, audio_format: AudioFormat, resume: bool = False
+    url: str,
+    audio_format: AudioFormat,
+    resume: bool = False,
+    loudspeaker: Loudspeaker | None = None,
 ) -> AsyncIterator[EchoSession]:
     """A connected session; ends the conversation and closes the socket on the way out.
 
     With `resume`, a lost connection is replaced by a new one, and the conversation goes on.
     """
     async with await _connected(url) as socket:
-        session = EchoSession(socket, audio_format, url, resume)
+        session = EchoSession(socket, audio_format, url, resume, loudspeaker)
         listener = session.listener = asyncio.create_task(session.listen())
         session.microphone = asyncio.create_task(session.keep_microphone_open())
         try:

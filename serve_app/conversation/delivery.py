@@ -11,7 +11,7 @@ from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
-from serve_app.protocol.messages import AgentAudio, Interrupt, Token
+from serve_app.protocol.messages import AgentAudio, Caption, Interrupt, ServerMessage, Token
 
 _SLACK_S = 0.5
 """A client's `waiting` counts as the end of a reply when no more than this is left to play. A
@@ -29,12 +29,14 @@ class Delivery:
         sound: Sound,
         new_token: Callable[[], str],
         do: Callable[[Effect], None],
+        notify: Callable[[ServerMessage, str], None],
     ) -> None:
         self._lead_s = settings.lead_ms / 1000
         self._history_tokens = settings.history_tokens
         self._sound = sound
         self._new_token = new_token
         self._do = do
+        self._notify = notify
         self._token_is_fresh = False
         self._replies = 0
         self.token = ""
@@ -94,6 +96,8 @@ class Delivery:
         reply = self.reply
         assert reply is not None
         for piece in reply.take(now_s, self._lead_s):
+            if piece.text:
+                self._notify(Caption(generation, piece.text), "caption")
             if piece.audio:
                 self._token_is_fresh = False
                 self._do(Send(AgentAudio(self.token, piece.audio)))

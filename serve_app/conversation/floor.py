@@ -64,7 +64,7 @@ class Floor:
         """User and agent take their places: the conversation is about to begin."""
         self.settings = settings
         self.user = Listener(settings, language, self.do)
-        self.agent = Delivery(settings, sound, self._new_token, self.do)
+        self.agent = Delivery(settings, sound, self._new_token, self.do, self.notify)
 
     @property
     def turn(self) -> Turn:

@@ -89,6 +89,7 @@ def _go_on_with(floor: Floor, reply: OpenReply) -> State:
 def _greet(floor: Floor, prompt: str, greeting: str | None) -> State:
     """Echo's way, unless the client asked for its own words or for silence."""
     floor.generation += 1
+    prompt = prompt or floor.settings.prompt
     floor.history.begin(prompt, "" if greeting == "" else floor.settings.greeting)
     floor.record()
     state = floor.say(greeting) if greeting else _speak_or_wait(floor)

@@ -93,6 +93,13 @@ class TurnSettings:
     network hiccup is not heard."""
 
     # --- what the agent is sent ---
+    prompt: str = (
+        "You are Echo, a friendly voice assistant. Everything you write is spoken aloud, so answer"
+        " in one or two short sentences, without lists, markup or emoji. If you do not know"
+        " something, say so."
+    )
+    """The system prompt of sessions whose `open` has none. It gives the agent a name: chat models
+    without one say that they are somebody else's."""
     history_tokens: int = 6000
     """The most that a chat costs the LLM, by estimate (`conversation.budget`), with the system
     prompt: the oldest exchanges are left out. In English this and a reply fit into a context of

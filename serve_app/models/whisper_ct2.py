@@ -25,13 +25,14 @@ from serve_app.errors import ConfigError
 
 Tensors = dict[str, NDArray[Any]]
 _BINARY_VERSION = 6
+_ENGLISH_ONLY_VOCABULARY = 51_864
 _DTYPES: dict[int, str] = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 
 
 def convert(source: Path, target: Path) -> None:
     """Fills `target` (an existing directory) from model.bin, config.json and tokenizer.json.
 
-    For English-only models. Weights keep the source's dtype. Raises ConfigError when model.bin is
+    Weights keep the source's dtype. Raises ConfigError when model.bin is
     not a Whisper of the known binary version.
     """
     variables = _read(source / "model.bin")
@@ -172,6 +173,20 @@ def _generation_config(
         suppress_tokens=hints["suppress_ids"],
         begin_suppress_tokens=hints["suppress_ids_begin"],
         alignment_heads=hints["alignment_heads"],
-        is_multilingual=False,
         max_length=config.max_target_positions,
+        **_languages(config, tokens, hints),
     )
+
+
+def _languages(
+    config: WhisperConfig, tokens: dict[str, int], hints: dict[str, Any]
+) -> dict[str, Any]:
+    is_multilingual = config.vocab_size > _ENGLISH_ONLY_VOCABULARY
+    if not is_multilingual:
+        return {"is_multilingual": False}
+    ids = set(hints["lang_ids"])
+    return {
+        "is_multilingual": True,
+        "lang_to_id": {name: number for name, number in tokens.items() if number in ids},
+        "task_to_id": {task: tokens[f"<|{task}|>"] for task in ("transcribe", "translate")},
+    }

@@ -14,6 +14,7 @@ from serve_app.protocol.messages import (
     TOKEN_BYTES,
     AgentAudio,
     Audio,
+    Caption,
     ClientMessage,
     Close,
     ErrorNotice,
@@ -43,18 +44,20 @@ MAX_TEXT_ID: Final = (1 << 53) - 1
 _MAX_NAME_BYTES: Final = 128
 
 _SAMPLE_BYTES: Final = 4
-_SERVER_TYPES: Final[dict[type, str]] = {
+SERVER_TYPES: Final[dict[type, str]] = {
     Token: "token",
     AgentAudio: "audio",
     Interrupt: "interrupt",
     Transcript: "transcript",
     Partial: "partial",
+    Caption: "caption",
     StateChanged: "state",
     Metrics: "metrics",
     ErrorNotice: "error",
     SessionNotice: "session",
     GoAway: "goaway",
 }
+"""By message to a client, its name on the wire."""
 
 
 def decode(frame: bytes | str) -> ClientMessage:
@@ -73,7 +76,7 @@ def decode(frame: bytes | str) -> ClientMessage:
 
 def encode(message: ServerMessage) -> bytes:
     """The binary WebSocket frame for a message to a client."""
-    fields: dict[str, Any] = {"type": _SERVER_TYPES[type(message)]}
+    fields: dict[str, Any] = {"type": SERVER_TYPES[type(message)]}
     if isinstance(message, AgentAudio):
         fields["audio"] = _stamped(message)
     else:

@@ -22,7 +22,7 @@ TOKEN_BYTES = 8
 SAMPLE_RATES_HZ = (8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """What a client can ask for in `open.sample_rate_hz`."""
 
-EVENTS = frozenset({"transcript", "partial", "state", "metrics", "error", "goaway"})
+EVENTS = frozenset({"transcript", "partial", "caption", "state", "metrics", "error", "goaway"})
 """The extensions that a client can ask for in `open.events`."""
 
 
@@ -147,6 +147,16 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class Caption:
+    """Extension `caption`: what the audio says that follows. Joined, the captions of a reply are
+    its text as it was sent; `transcript` says how much of it was heard."""
+
+    turn: int
+    text: str
+    """Of one `audio` message: it may begin or end within a word."""
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """Extension `state`: closed, waiting, listening, transcribing or replying."""
 
@@ -215,6 +225,7 @@ ServerMessage = (
     | Interrupt
     | Transcript
     | Partial
+    | Caption
     | StateChanged
     | Metrics
     | ErrorNotice

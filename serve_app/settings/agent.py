@@ -9,6 +9,8 @@ from serve_app.settings.tool_schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
 TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
+JOE = "piper-en-us-joe"
+"""A Piper voice that can be fetched."""
 EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
 
 
@@ -16,7 +18,9 @@ class LlmSettings(Settings):
     provider: LlmProvider = "auto"
     """`auto`: openai if OPENAI_API_KEY is set, generic if an api_url is set, else local."""
     model: str = ""
-    """Empty is the provider's default; for `local` a Hugging Face id, a path or `packaged`."""
+    """Empty is the provider's default. For `local`: the name of a packaged model (`echo-serve
+    models` lists them), `packaged` for the default one, the path of a .gguf file, or a Hugging Face
+    id or directory."""
     api_url: str = ""
     """Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."""
     api_key_variable: EnvironmentVariable = ""
@@ -26,11 +30,17 @@ class LlmSettings(Settings):
     max_new_tokens: int = Field(400, ge=1)
     max_sequence_length: int = Field(2048, ge=64)
     """For a local model: prompt, history and reply together, in tokens."""
+    parallel_replies: int = Field(4, ge=1)
+    """For a local .gguf: how many replies are written at the same time. Each one has its own
+    memory of a conversation, of `max_sequence_length` tokens; further replies wait."""
     first_token_timeout_s: Seconds = 10.0
     next_token_timeout_s: Seconds = 5.0
     device: str = "auto"
+    """For a local model: `cpu`, `cuda` or `auto`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """For a local model from Hugging Face."""
     threads: int = Field(0, ge=0)
+    """For a local model; 0 is half of the cores for a .gguf, and all of them for others."""
 
 
 class TtsSettings(Settings):
@@ -53,8 +63,8 @@ class TtsSettings(Settings):
     model_id: str = "eleven_turbo_v2"
     optimize_streaming_latency: int = Field(2, ge=0, le=4)
     voice: str = PACKAGED
-    """For the local voice: path of a Piper .onnx file, or `packaged`. For `openai` and `generic`:
-    the name of a voice."""
+    """For the local voice: `packaged` (hibari), `piper-en-us-joe`, or the path of a Piper .onnx
+    file. For `openai` and `generic`: the name of a voice."""
     model: str = ""
     """For `openai` and `generic`."""
     sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
@@ -65,6 +75,7 @@ class TtsSettings(Settings):
     resampled. For `openai` and `generic`: pcm, or mp3 or opus with their true bit rate."""
     first_audio_timeout_s: Seconds = 10.0
     threads: int = Field(0, ge=0)
+    """Of a Piper voice; 0 is one per core. The packaged voice has one."""
 
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

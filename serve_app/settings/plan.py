@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from serve_app.errors import ProtocolViolation
 from serve_app.protocol.messages import Open
-from serve_app.settings.agent import LlmSettings, TtsSettings
+from serve_app.settings.agent import JOE, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
+from serve_app.settings.languages import AUTO, ENGLISH, LANGUAGES, language_code
+from serve_app.settings.packaged import LLMS, is_gguf
 from serve_app.settings.resolve import client_format, resolve
-from serve_app.settings.schema import AppConfig
+from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, AppConfig, SttSettings
 
 _Engine = tuple[str, str, str]
 """Engine, model and device, as they are shown."""
@@ -33,7 +35,7 @@ def stages(config: AppConfig) -> list[StagePlan]:
     return [
         StagePlan("vad", "silero (onnx)", vad, "cpu", config.vad.replicas),
         StagePlan(
-            "stt", "transformers", _shown(stt.model, "whisper-tiny.en"), stt.device, stt.replicas
+            "stt", "transformers", _shown(stt.model, WHISPER_TINY_EN), stt.device, stt.replicas
         ),
         *_chain("llm", map(_chat, agent.llms), agent.replicas),
         *_chain("tts", map(_speech, agent.voices), agent.replicas),
@@ -46,9 +48,10 @@ def packaged_models(config: AppConfig) -> list[str]:
     voices = [tts.voice for tts in config.agent.voices if tts.provider == "local"]
     needed = {
         "smart-turn-v3.2": config.vad.end_of_turn == PACKAGED,
-        "whisper-tiny.en": config.stt.model == PACKAGED,
-        "smollm2-135m-instruct": PACKAGED in llms,
-        "piper-en-us-joe": PACKAGED in voices,
+        WHISPER_TINY_EN: config.stt.fetched_model == WHISPER_TINY_EN,
+        WHISPER_BASE: config.stt.fetched_model == WHISPER_BASE,
+        **{name: name in llms for name in LLMS},
+        JOE: JOE in voices,
     }
     return [name for name, is_needed in needed.items() if is_needed]
 
@@ -64,9 +67,20 @@ def check_options(config: AppConfig, message: Open) -> None:
         raise ProtocolViolation("open: 'voice': the local voice is the only one here")
     if message.sample_rate_hz and not client_format(config.agent.tts).is_pcm:
         raise ProtocolViolation("open: 'sample_rate_hz': the voice here is not pcm")
-    speaks_english_only = config.stt.model == PACKAGED or config.stt.model.endswith(".en")
-    if message.language not in ("", "en") and speaks_english_only:
-        raise ProtocolViolation("open: 'language': the model here knows 'en' only")
+    if message.language:
+        _check_language(config.stt, message.language)
+
+
+def _check_language(stt: SttSettings, language: str) -> None:
+    code = language_code(language)
+    if stt.knows_english_only:
+        if code not in (ENGLISH, AUTO):
+            raise ProtocolViolation("open: 'language': the model here knows 'en' only")
+    elif not code or (code == "yue" and stt.fetched_model):
+        known = ", ".join(sorted(LANGUAGES.keys() - {"yue"}))
+        raise ProtocolViolation(
+            f"open: 'language': not known to the model here; it knows {AUTO}, {known}"
+        )
 
 
 def _chain(stage: str, engines: Iterable[_Engine], replicas: int) -> Iterator[StagePlan]:
@@ -76,13 +90,16 @@ def _chain(stage: str, engines: Iterable[_Engine], replicas: int) -> Iterator[St
 
 def _chat(llm: LlmSettings) -> _Engine:
     if llm.provider == "local":
-        return "transformers", _shown(llm.model, "SmolLM2-135M-Instruct"), llm.device
+        engine = "llama.cpp" if is_gguf(llm.model) else "transformers"
+        title = f"{LLMS[llm.model]} (packaged)" if llm.model in LLMS else llm.model
+        return engine, title, llm.device
     return f"openai api, {llm.api_url or 'api.openai.com'}", llm.model, "provider"
 
 
 def _speech(tts: TtsSettings) -> _Engine:
     if tts.provider == "local":
-        return "piper (onnx)", _shown(tts.voice, "en_US-joe-medium"), "cpu"
+        engine = "hibari (onnx)" if tts.voice == PACKAGED else "piper (onnx)"
+        return engine, _shown(tts.voice, "heart"), "cpu"
     if tts.provider == "elevenlabs":
         return "elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider"
     host = tts.api_url or "api.openai.com"

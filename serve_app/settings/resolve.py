@@ -14,6 +14,7 @@ from serve_app.protocol.formats import (
 )
 from serve_app.settings.agent import AgentSettings, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
+from serve_app.settings.packaged import DEFAULT_LLM
 from serve_app.settings.schema import AppConfig, SttSettings
 
 OPENAI_MODEL = "gpt-4.1-mini"
@@ -143,11 +144,15 @@ def _resolve_llm(
     place.require(llm.provider, missing)
     return llm.model_copy(
         update={
-            "model": llm.model or (PACKAGED if llm.provider == "local" else OPENAI_MODEL),
+            "model": _local_model(llm) if llm.provider == "local" else llm.model or OPENAI_MODEL,
             "api_url": _base_url(llm.api_url),
             "device": _device(llm.device, gpus),
         }
     )
+
+
+def _local_model(llm: LlmSettings) -> str:
+    return DEFAULT_LLM if llm.model in ("", PACKAGED) else llm.model
 
 
 def _resolve_tts(

@@ -2,14 +2,17 @@
 
 Secrets come from the environment only and are never stored here."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from serve_app.conversation.settings import TurnSettings
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
+from serve_app.settings.languages import AUTO, ENGLISH, known_language
 
+WHISPER_TINY_EN, WHISPER_BASE = "whisper-tiny.en", "whisper-base"
+"""The Whisper models that can be fetched, by their names in models.json."""
 _TARGET_SHARE = 0.7
 """The share of its `max_sessions` that an ingress replica is meant to hold. The rest is for clients
 that come while the next replica starts, and for the sockets of one that is stopped."""
@@ -52,7 +55,7 @@ class SessionSettings(Settings):
     actors: int = Field(1, ge=1)
     num_cpus: float = Field(0.0, ge=0)
     window_s: float = Field(60.0, ge=5)
-    """How long a session can be resumed after the loss of its socket."""
+    """How long a session can be resumed after the server has noticed the loss of its socket."""
     max_sessions: int = Field(10_000, ge=1)
     """The most sessions that an actor keeps; the one whose client is away longest makes room."""
     max_history_chars: int = Field(100_000, ge=1000)
@@ -73,7 +76,11 @@ class VadSettings(Replicas):
 
 class SttSettings(Pool):
     model: str = PACKAGED
-    """A Hugging Face id, a local path, or `packaged` (Whisper tiny.en)."""
+    """`packaged` (Whisper tiny.en), `whisper-base` (packaged, too: 99 languages, about twice the
+    work), a Hugging Face id, or a local path."""
+    language: Annotated[str, AfterValidator(known_language)] = ENGLISH
+    """What users speak whose client does not say it: a code or a name, or `auto`, with which
+    Whisper finds out the language of each utterance."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1` or `auto`."""
     dtype: Literal["auto", "int8", "float32", "bfloat16", "float16"] = "auto"
@@ -95,6 +102,26 @@ class SttSettings(Pool):
     """A text that takes longer is asked for again, if there is another replica."""
     target_wait_ms: float = Field(100.0, gt=0)
     """How long speech may wait for a transcriber before replicas are added."""
+
+    @model_validator(mode="after")
+    def _knows_the_language(self) -> Self:
+        if self.knows_english_only and self.language not in (ENGLISH, AUTO):
+            raise ValueError(
+                f"language is {self.language}, but model {self.model} knows {ENGLISH} only;"
+                f" set model to {WHISPER_BASE} or to another multilingual Whisper"
+            )
+        return self
+
+    @property
+    def fetched_model(self) -> str:
+        """The name in models.json of the model that has to be fetched; empty if it is not ours."""
+        name = WHISPER_TINY_EN if self.model == PACKAGED else self.model
+        return name if name in (WHISPER_TINY_EN, WHISPER_BASE) else ""
+
+    @property
+    def knows_english_only(self) -> bool:
+        """By its name: OpenAI's end in .en."""
+        return (self.fetched_model or self.model).endswith(".en")
 
 
 class AppConfig(Settings):

@@ -29,7 +29,7 @@ class Request:
     samples: Samples
     """Float32 at 16 kHz, shape (n,), at most 30 s."""
     language: str = ""
-    """ISO 639-1, such as `en`; empty is the model's own choice."""
+    """As the client calls it, such as `en` or `auto`; empty is that of the settings."""
     urgency: Urgency = Urgency.FINAL
     due_in_s: float = 0.0
     """For a speculative request, when its text is needed if the turn does end. From then on it

@@ -14,7 +14,7 @@ class Utterance:
     samples: Samples
     """At 16 kHz, shape (n,), at most 30 s."""
     language: str = "en"
-    """ISO 639-1; one that the model knows."""
+    """A code that the model knows, or `auto`: then the model finds out."""
     hint: str = ""
     """The text that its beginning gave earlier: to check a text is quicker than to write it."""
     abandoned: Event = field(default_factory=Event)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from serve_app.settings.agent import JOE
+
 OPENAI = {"provider": "openai", "model": "m"}
 OPENAI_VOICE = {**OPENAI, "voice": "v"}
 LOCAL = {"provider": "local"}
@@ -14,7 +16,10 @@ ELEVENLABS = {"provider": "elevenlabs"}
 HTTP = {**ELEVENLABS, "transport": "http"}
 MCP = [{"name": "tools", "command": ["true"]}]
 
-BIG = {"torch", "transformers", "onnxruntime", "gruut", "openai", "elevenlabs", "mcp", "httpx"}
+BIG = {
+    "torch", "transformers", "xllamacpp", "onnxruntime", "hibari", "gruut", "openai", "elevenlabs",
+    "mcp", "httpx",
+}  # fmt: skip
 """Each belongs to an engine or to a kind of tool. What every agent loads is left out: pydantic,
 numpy, soxr, jsonschema, and what Ray Serve itself needs."""
 
@@ -39,14 +44,18 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "http": ({"llm": OPENAI, "tts": HTTP}, {"openai", "elevenlabs", "httpx"}),
     "openai": ({"llm": OPENAI, "tts": OPENAI_VOICE}, {"openai"}),
     "mcp": ({"llm": OPENAI, "tts": OPENAI_VOICE, "mcp_servers": MCP}, {"openai", "mcp"}),
-    "voice": ({"llm": OPENAI, "tts": LOCAL}, {"openai", "onnxruntime", "gruut"}),
+    "voice": ({"llm": OPENAI, "tts": LOCAL}, {"openai", "onnxruntime", "hibari"}),
+    "joe": (
+        {"llm": OPENAI, "tts": {**LOCAL, "voice": JOE}},
+        {"openai", "onnxruntime", "gruut"},
+    ),
     "local": (
         {"llm": LOCAL, "tts": LOCAL},
-        {"torch", "transformers", "onnxruntime", "gruut"},
+        {"xllamacpp", "onnxruntime", "hibari"},
     ),
     "fallback": (
         {"llm": OPENAI, "tts": ELEVENLABS, "tts_fallbacks": [LOCAL]},
-        {"openai", "elevenlabs", "onnxruntime", "gruut"},
+        {"openai", "elevenlabs", "onnxruntime", "hibari"},
     ),
 }
 

@@ -6,7 +6,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.states import REPLYING
 from serve_app.protocol.messages import AgentAudio, Interrupt, Token
-from tests.conversation.talk import Talk
+from tests.conversation.talk import SETTINGS, Talk
 
 # --- opening and closing ---
 
@@ -16,6 +16,12 @@ def test_the_agent_speaks_first(talk: Talk) -> None:
     assert talk.machine.state in REPLYING
     assert talk.sent(Token) == [Token("token001")]
     assert talk.chat() == [("system", "Be kind."), ("user", "Hello!")]
+
+
+def test_without_a_prompt_the_agent_has_the_one_of_the_settings(talk: Talk) -> None:
+    talk.open("")
+    assert talk.chat() == [("system", SETTINGS.prompt), ("user", "Hello!")]
+    assert "Echo" in SETTINGS.prompt, "a model without a name says that it is somebody else's"
 
 
 def test_the_token_comes_before_its_audio(talk: Talk) -> None:

@@ -6,7 +6,15 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.states import REPLYING, State
-from serve_app.protocol.messages import AgentAudio, ErrorNotice, Metrics, Token, Transcript
+from serve_app.protocol.messages import (
+    EVENTS,
+    AgentAudio,
+    Caption,
+    ErrorNotice,
+    Metrics,
+    Token,
+    Transcript,
+)
 from tests.conversation.talk import Talk
 
 
@@ -23,6 +31,26 @@ def test_metrics_add_up_to_the_delay(talk: Talk) -> None:
     metrics = talk.sent(Metrics)[-1]
     found = (metrics.endpoint_ms, metrics.stt_ms, metrics.llm_ms, metrics.tts_ms)
     assert found == pytest.approx((416, 100, 200, 300))
+
+
+def test_a_caption_says_what_the_audio_after_it_says(talk: Talk) -> None:
+    talk.open()
+    talk.says("Well, that is a long story.", 3.0)
+    talk.says(" And it goes on.", 2.0)
+    talk.reply_ends()
+    talk.silence(6016)
+    sent = [e.message for e in talk.all(ef.Send) if isinstance(e.message, Caption | AgentAudio)]
+    assert [type(message) for message in sent] == [Caption, AgentAudio] * 10
+    captions = talk.sent(Caption)
+    assert "".join(one.text for one in captions) == "Well, that is a long story. And it goes on."
+    assert {one.turn for one in captions} == {talk.sent(Transcript)[-1].turn}
+
+
+def test_captions_go_to_those_who_ask_for_them(talk: Talk) -> None:
+    plain = Talk(events=EVENTS - {"caption"})
+    plain.open()
+    plain.says("Well.", 1.0)
+    assert not plain.sent(Caption)
 
 
 def test_waiting_in_the_middle_of_a_reply_is_an_underrun(talk: Talk) -> None:

@@ -61,9 +61,17 @@ def _fake(provider: str, *options: str) -> Served:
 KNOWN: dict[str, How] = {
     "make run": Covered("tests/serve/conftest.py", '"serve_app.cli", "run"'),
     "make demo": Covered("tests/serve/test_demo.py", '"serve_app.cli", "demo"'),
+    ".venv/bin/echo-serve talk": Elsewhere("serve_app/client/devices.py"),
+    ".venv/bin/echo-serve talk --text Who are you?": Covered(
+        "tests/serve/test_talk.py", '"--text", "Who are you?"'
+    ),
+    ".venv/bin/echo-serve talk --wav question.wav --out answer.wav --json": Covered(
+        "tests/serve/test_talk.py", '"--wav", str(wav)'
+    ),
     ".venv/bin/echo-serve doctor": Covered("tests/local/test_doctor.py", '["doctor", "--config"'),
     "make chaos": Covered("tests/serve/test_chaos.py", '"bench.chaos", "--short"'),
     "make test": Covered(".ci/run", "make test"),
+    "make test-web": _make("test-web", "pytest tests/web"),
     "make lint": _make("lint", "ruff check"),
     "make types": _make("types", "mypy"),
     "make models": _make("models", "echo-serve fetch"),
@@ -73,16 +81,22 @@ KNOWN: dict[str, How] = {
     "make bench-turns": _make("bench-turns", "-m bench.turns"),
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),
+    "make bench-llm": _make("bench-llm", "-m bench.llm"),
     "python -m bench.capacity --busy --silent 100 --talking 1": Run(
         (_PYTHON, "-m", "bench.capacity", "--help"), "--busy"
     ),
     "make bench-stt": _make("bench-stt", "-m bench.stt"),
+    "make bench-stt-models": _make("bench-stt-models", "-m bench.stt_models"),
     "make bench-speech": _make("bench-speech", "-m bench.speech"),
     "make bench-agent": _make("bench-agent", "-m bench.agent"),
     "serve run configs/serve.yaml": Covered(
         "tests/serve/test_providers.py", '"serve")), "run", str(config_with('
     ),
     "echo-serve --help": Run((_PYTHON, "-m", "serve_app.cli", "--help"), "replay"),
+    "echo-serve models": Covered("tests/models/test_listing.py", 'main(["models"])'),
+    "echo-serve fetch qwen2.5-coder-1.5b-instruct": Covered(
+        "tests/models/test_listing.py", 'main(["fetch", "tiny"])'
+    ),
     "echo-serve replay logs/SESSION.jsonl": Covered(
         "tests/ingress/test_event_log.py", 'main(["replay", str(log)])'
     ),

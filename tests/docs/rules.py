@@ -17,7 +17,18 @@ from tests.docs.pages import Page, Table, page, tables
 
 Rule = Callable[[Page], list[str]]
 
-_LANGUAGES = {"sh", "console", "text", "yaml", "mermaid", "ini", "nginx", "caddyfile"}
+_LANGUAGES = {
+    "sh",
+    "console",
+    "text",
+    "yaml",
+    "mermaid",
+    "ini",
+    "nginx",
+    "caddyfile",
+    "python",
+    "js",
+}
 _FOLDERS = ("serve_app", "deployments", "tests", "bench", "docs", "configs", "k8s", "monitoring")
 _VARIABLE = re.compile(
     r"\b(?:ECHO|OPENAI|TEXT_GENERATION|TEXT_TO_SPEECH|SPEECH_TO_TEXT|ELEVEN_LABS|RAY_SERVE)"

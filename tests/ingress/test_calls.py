@@ -9,6 +9,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, RayTaskError
 
+from bench.virtual_time import now_s, run
 from serve_app.agent.parts import Began
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
@@ -21,7 +22,6 @@ from serve_app.ingress.load import Load
 from serve_app.ingress.work import Work
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.schema import AppConfig
-from tests.virtual_time import in_virtual_time, now_s
 
 
 def cancelled() -> "asyncio.Future[str]":
@@ -121,7 +121,7 @@ def test_the_pauses_between_hedged_calls_grow() -> None:
         await asyncio.sleep(20.0)
         return "late"
 
-    assert in_virtual_time(hedged(ask, 0.5)) == "late"
+    assert run(hedged(ask, 0.5)) == "late"
     assert asked_at_s == [0.0, 0.5, 1.5, 3.5]
 
 

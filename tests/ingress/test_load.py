@@ -9,6 +9,7 @@ from unittest.mock import AsyncMock, Mock
 import numpy as np
 import pytest
 
+from bench.virtual_time import now_s, run
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.settings import FRAME_SAMPLES
@@ -19,7 +20,6 @@ from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
 from serve_app.settings.schema import AppConfig
 from serve_app.vad.jobs import VadAnswer, VadJob
-from tests.virtual_time import in_virtual_time, now_s
 
 FRAME_S = 0.032
 SAMPLES = np.zeros(FRAME_SAMPLES, dtype=np.float32)
@@ -138,7 +138,7 @@ def test_a_vad_that_becomes_slow_and_fast_again_loses_nobody() -> None:
         return answers(jobs)
 
     microphones = Microphones(100, detect)
-    in_virtual_time(microphones.run(60.0))
+    run(microphones.run(60.0))
     levels = microphones.log.levels
     peak = levels.index(max(levels))
     assert levels[: peak + 1] == LEVELS[: peak + 1], "one after the other"
@@ -160,7 +160,7 @@ def test_one_session_that_is_behind_is_no_load() -> None:
         await microphones.run(5.0)
 
     microphones = Microphones(10, detect)
-    in_virtual_time(main())
+    run(main())
     assert not microphones.log.levels
 
 
@@ -176,7 +176,7 @@ def test_calls_are_few_and_large_at_the_last_level() -> None:
         calls.clear()
         microphones = Microphones(1, detect)
         microphones.load.note(late_s, 0.0)
-        in_virtual_time(microphones.run(2.0))
+        run(microphones.run(2.0))
         return len(calls) / 2.0
 
     assert calls_a_second(0.0) == pytest.approx(1 / FRAME_S, rel=0.1)
@@ -194,7 +194,7 @@ def test_an_outage_of_half_a_minute_loses_nobody() -> None:
         return answers(jobs)
 
     microphones = Microphones(100, detect)
-    in_virtual_time(microphones.run(60.0))
+    run(microphones.run(60.0))
     assert not microphones.lost
     assert microphones.judged >= 100 * (60 / FRAME_S - 20)
     assert microphones.load.level is Shed.NOTHING

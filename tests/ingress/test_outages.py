@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
+from bench.virtual_time import now_s, run
 from serve_app.agent.parts import Began, ReplyPart
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
@@ -22,7 +23,6 @@ from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.ingress.work import Work
 from serve_app.settings.schema import AppConfig, SttSettings
 from serve_app.stt.job import Request, Urgency
-from tests.virtual_time import in_virtual_time, now_s
 
 OUTAGE_S = 30.0
 FOR_EVER_S = 1e6
@@ -80,7 +80,7 @@ def test_the_samples_are_kept_while_the_only_transcriber_is_away(
         request = Request("session/1/1", SAMPLES, "", urgency, 0.4)
         return await transcriber(call).transcribe(request), now_s()
 
-    text, at_s = in_virtual_time(main())
+    text, at_s = run(main())
     assert text == "text" and OUTAGE_S <= at_s <= OUTAGE_S + 1
     assert all(request.samples is SAMPLES for request in asked)
     assert len(asked) < 200, "a replica that is busy is not asked all the time"
@@ -96,7 +96,7 @@ def test_a_transcriber_that_stays_away_is_an_error_in_the_end(
             await call.transcribe(Request("session/1/1", SAMPLES))
         return now_s()
 
-    assert OUTAGE_S <= in_virtual_time(main()) <= OUTAGE_S + 10
+    assert OUTAGE_S <= run(main()) <= OUTAGE_S + 10
 
 
 def test_what_a_transcriber_refuses_for_good_is_an_error_at_once() -> None:
@@ -107,7 +107,7 @@ def test_what_a_transcriber_refuses_for_good_is_an_error_at_once() -> None:
             await call.transcribe(Request("session/1/1", SAMPLES))
         return now_s()
 
-    assert in_virtual_time(main()) == 0
+    assert run(main()) == 0
 
 
 def test_a_partial_does_not_wait_for_a_transcriber() -> None:
@@ -117,7 +117,7 @@ def test_a_partial_does_not_wait_for_a_transcriber() -> None:
             await transcriber(lambda request: dies(OUTAGE_S, "")).transcribe(request)
         return now_s()
 
-    assert in_virtual_time(main()) == 0
+    assert run(main()) == 0
 
 
 # --- the agent ---
@@ -183,7 +183,7 @@ def test_a_reply_waits_for_the_only_agent(
         await ended(work)
         return taken
 
-    taken = in_virtual_time(main())
+    taken = run(main())
     assert [event for _, event in taken] == [
         ev.ReplyBegan(1, 1),
         ev.ReplyAudio(1, 1, PIECE),
@@ -206,7 +206,7 @@ def test_an_agent_that_stays_away_is_an_error_in_the_end(error: Exception | None
         assert isinstance(first, ev.ReplyFailed) and isinstance(second, ev.ReplyFailed)
         return first_s, second_s
 
-    first_s, second_s = in_virtual_time(main())
+    first_s, second_s = run(main())
     assert OUTAGE_S <= first_s <= OUTAGE_S + 10
     assert second_s - first_s <= 5
 
@@ -219,7 +219,7 @@ def test_the_next_turn_waits_for_an_agent_again() -> None:
             await ended(work)
         return taken[-1][1]
 
-    assert in_virtual_time(main()) == ev.ReplyEnded(2, 2)
+    assert run(main()) == ev.ReplyEnded(2, 2)
 
 
 def test_a_newer_utterance_ends_the_wait() -> None:
@@ -234,5 +234,5 @@ def test_a_newer_utterance_ends_the_wait() -> None:
         assert not taken
         return now_s()
 
-    assert in_virtual_time(main()) == 3
+    assert run(main()) == 3
     assert agent.calls[-1].is_cancelled

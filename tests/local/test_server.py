@@ -1,5 +1,7 @@
 """What a server on this machine reads from its file and its environment."""
 
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,12 @@ import ray
 import yaml
 
 from serve_app.errors import ConfigError
+from serve_app.local import cluster
 from serve_app.local.server import RAY_ENVIRONMENT, metrics_port, running
+from serve_app.models.manifest import MANIFEST
+from serve_app.settings.environment import load
+from serve_app.settings.packaged import DEFAULT_LLM
+from serve_app.settings.resolve import resolve
 
 
 @pytest.mark.parametrize("value, port", [(None, None), (" ", None), ("8080", 8080)])
@@ -37,3 +44,20 @@ def test_tools_that_cannot_be_used_are_refused_before_ray_is_started(
     ):
         pass
     assert not ray.is_initialized() and reports == []
+
+
+@pytest.mark.parametrize("asked", ["", "packaged", DEFAULT_LLM])
+def test_a_default_llm_that_is_gone_is_replaced_unless_it_was_asked_for_by_name(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = MANIFEST[DEFAULT_LLM].stand_in
+
+    def fetch_all(names: list[str], report: object, replaceable: Collection[str]) -> dict[str, str]:
+        return {name: stand_in for name in names if name in replaceable}
+
+    monkeypatch.setattr(cluster.models, "fetch_all", fetch_all)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("TEXT_GENERATION_MODEL", asked)
+    cluster.fetch_models(resolve(load({}, os.environ), os.environ, 0), asked, print)
+    runs = resolve(load({}, os.environ), os.environ, 0).agent.llm.model
+    assert runs == (DEFAULT_LLM if asked == DEFAULT_LLM else stand_in)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.stt_peers import MANIFEST as PEERS
 from serve_app.errors import ConfigError
 from serve_app.models import fetch
 from serve_app.models.fetch import cache_dir
@@ -213,7 +214,7 @@ def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_model_says_what_it_is() -> None:
-    for name, model in MANIFEST.items():
+    for name, model in (*MANIFEST.items(), *PEERS.items()):
         assert re.fullmatch(r"[a-z0-9.-]+", name)
         assert model.title and model.licence
         assert model.stand_in in ("", *MANIFEST)

@@ -132,7 +132,7 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type="open", sample_rate_hz=11_025), 4400, "open: 'sample_rate_hz' must be one of"),
         (pack(type="open", sample_rate_hz="8000"), 4400, "open: 'sample_rate_hz' must be one of"),
         (pack(type="open", events="all"), 4400, "open: 'events' must be a list of strings"),
-        (pack(type="open", events=["all"]), 4400, "open: unknown event 'all': use error, goaway"),
+        (pack(type="open", events=["all"]), 4400, "open: unknown event 'all': use caption, error,"),
         (pack(type="open", greeting=True), 4400, "open: 'greeting' must be a string or false"),
         (pack(type="open", language=7), 4400, "open: 'language' must be a string"),
         (pack(type="open", voice="x" * 200), 4400, "open: 'voice' is longer than 128 bytes"),

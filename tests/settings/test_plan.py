@@ -7,10 +7,12 @@ import pytest
 from serve_app import errors
 from serve_app.agent.factory import eleven_labs_format
 from serve_app.errors import ConfigError, ProtocolViolation
+from serve_app.models.manifest import MANIFEST
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
 from serve_app.protocol.messages import Open
 from serve_app.settings.environment import load
+from serve_app.settings.packaged import DEFAULT_LLM, LLMS
 from serve_app.settings.plan import check_options, packaged_models, stages
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import AppConfig
@@ -23,15 +25,38 @@ def plan(gpus: float = 0, args: dict[str, object] | None = None, **env: str) -> 
 def test_without_keys_everything_is_local() -> None:
     config = plan()
     assert [row.engine for row in stages(config)] == [
-        "silero (onnx)", "transformers", "transformers", "piper (onnx)",
+        "silero (onnx)", "transformers", "llama.cpp", "hibari (onnx)",
     ]  # fmt: skip
     assert {row.device for row in stages(config)} == {"cpu"}
     assert packaged_models(config) == [
         "smart-turn-v3.2",
         "whisper-tiny.en",
-        "smollm2-135m-instruct",
-        "piper-en-us-joe",
+        DEFAULT_LLM,
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "needed"),
+    [
+        ("packaged", "llama.cpp", [DEFAULT_LLM]),
+        ("qwen2.5-coder-1.5b-instruct", "llama.cpp", ["qwen2.5-coder-1.5b-instruct"]),
+        ("smollm2-135m-instruct", "llama.cpp", ["smollm2-135m-instruct"]),
+        ("/models/mine.gguf", "llama.cpp", []),
+        ("HuggingFaceTB/SmolLM2-360M-Instruct", "transformers", []),
+    ],
+)
+def test_the_name_of_a_local_model_says_what_runs_it(
+    model: str, engine: str, needed: list[str]
+) -> None:
+    config = plan(TEXT_GENERATION_MODEL=model)
+    assert stages(config)[2].engine == engine
+    assert [name for name in packaged_models(config) if name in LLMS] == needed
+
+
+def test_the_packaged_llms_are_those_that_can_be_fetched() -> None:
+    assert set(LLMS) == {name for name, model in MANIFEST.items() if model.stage == "llm"}
+    assert DEFAULT_LLM in LLMS
+    assert all(MANIFEST[name].title.startswith(title) for name, title in LLMS.items())
 
 
 def test_a_key_chooses_its_provider() -> None:
@@ -100,7 +125,24 @@ def test_openai_speaks_when_it_is_chosen() -> None:
         OPENAI_API_KEY="k",
     )
     assert stages(config)[3].engine == "openai api, api.openai.com"
-    assert "piper-en-us-joe" not in packaged_models(config)
+
+
+@pytest.mark.parametrize(
+    ("voice", "shown", "fetched"),
+    [
+        ("packaged", ("hibari (onnx)", "heart (packaged)"), set()),
+        ("piper-en-us-joe", ("piper (onnx)", "piper-en-us-joe"), {"piper-en-us-joe"}),
+        ("/voices/amy.onnx", ("piper (onnx)", "/voices/amy.onnx"), set()),
+    ],
+)
+def test_a_local_voice_is_packaged_or_one_of_pipers(
+    voice: str, shown: tuple[str, str], fetched: set[str]
+) -> None:
+    config = plan(args={"agent": {"tts": {"voice": voice}}})
+    row = stages(config)[3]
+    assert (row.engine, row.model) == shown
+    without = set(packaged_models(plan()))
+    assert set(packaged_models(config)) - without == fetched
 
 
 @pytest.mark.parametrize(
@@ -207,6 +249,8 @@ def test_the_stt_pool_takes_a_gpu_where_there_is_one() -> None:
         ({"stt": {"modle": "x"}}, {}, "args.stt.modle is not a setting"),
         ({"turn": {"min_speach_ms": 1}}, {}, "args.turn.min_speach_ms is not a setting"),
         ({"vad": {"replicas": 0}}, {}, "args.vad.replicas: "),
+        ({"stt": {"language": "xx"}}, {}, "args.stt.language: "),
+        ({"stt": {"language": "de"}}, {}, "knows en only; set model to whisper-base"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(
@@ -253,11 +297,11 @@ def test_fall_backs_are_rows_of_the_plan_and_their_models_are_fetched() -> None:
     assert [(row.stage, row.engine) for row in stages(config)[2:]] == [
         ("llm", "openai api, api.openai.com"),
         ("llm 2", "openai api, http://gpu:8000/v1"),
-        ("llm 3", "transformers"),
+        ("llm 3", "llama.cpp"),
         ("tts", "elevenlabs"),
-        ("tts 2", "piper (onnx)"),
+        ("tts 2", "hibari (onnx)"),
     ]
-    assert {"smollm2-135m-instruct", "piper-en-us-joe"} < set(packaged_models(config))
+    assert DEFAULT_LLM in packaged_models(config)
 
 
 def test_the_key_of_the_first_goes_to_no_fall_back() -> None:
@@ -330,6 +374,31 @@ def test_what_the_engines_cannot_do_is_refused(options: dict[str, str], reason: 
     larger = load({"stt": {"model": "distil-whisper/distil-large-v3"}}, {})
     provider = resolve(larger, {"ELEVEN_LABS_API_KEY": "k"}, 0)
     check_options(provider, Open("", **options))
+
+
+@pytest.mark.parametrize(
+    ("model", "fetched", "refused"),
+    [
+        ("packaged", "whisper-tiny.en", {"de", "German", "xx"}),
+        ("whisper-tiny.en", "whisper-tiny.en", {"de", "German", "xx"}),
+        ("whisper-base", "whisper-base", {"xx", "yue"}),
+        ("distil-whisper/distil-medium.en", "", {"de", "German", "xx"}),
+        ("openai/whisper-large-v3", "", {"xx"}),
+    ],
+)
+def test_a_language_that_the_model_does_not_know_is_refused_at_open(
+    model: str, fetched: str, refused: set[str]
+) -> None:
+    config = plan(args={"stt": {"model": model}})
+    assert config.stt.fetched_model == fetched
+    whispers = {name for name in packaged_models(config) if name.startswith("whisper")}
+    assert whispers == ({fetched} - {""})
+    for language in ("en", "en-US", "English", "auto", "de", "German", "yue", "xx"):
+        if language in refused or (language == "yue" and config.stt.knows_english_only):
+            with pytest.raises(ProtocolViolation, match=r"open: 'language': .* know"):
+                check_options(config, Open("", language=language))
+        else:
+            check_options(config, Open("", language=language))
 
 
 def test_a_sample_rate_can_be_asked_of_pcm_only() -> None:

@@ -38,6 +38,15 @@ class GreedyDecoder:
         rows = [TimedTranscript(self._tokens, utterance) for utterance in utterances]
         return self._decode(heard, self._tokens.first_timestamp, rows, hint)
 
+    def languages(self, heard: Tensor) -> list[str]:
+        """The likeliest language of each row of `heard`. Takes one step of the decoder."""
+        names = list(self._tokens.languages)
+        start = self._tokens.prompts[names[0]][0]
+        first = torch.full((len(heard), 1), start, device=heard.device)
+        logits = DecoderSteps(self._model, heard, 1).step(first)[:, 0]
+        best = logits[:, [self._tokens.languages[name] for name in names]].argmax(-1)
+        return [names[place] for place in best.tolist()]
+
     def plain(self, heard: Tensor, utterances: Sequence[Utterance]) -> Decoding:
         """As Whisper was trained: without timestamps. `heard` is of the full window."""
         limit = self._model.config.max_target_positions // 2  # as in openai/whisper

@@ -6,7 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
 
-ENGLISH = "en"
+from serve_app.settings.languages import ENGLISH
+
 _ENGLISH_ONLY_VOCABULARY = 51_864
 """The size of an English-only vocabulary; a multilingual one is larger."""
 
@@ -17,6 +18,8 @@ class Tokens:
 
     prompts: Mapping[str, tuple[int, ...]]
     """What a transcript begins with, by language (ISO 639-1). All have the same length."""
+    languages: Mapping[str, int]
+    """The token that stands for each language; empty for an English-only checkpoint."""
     end_of_text: int
     no_timestamps: int
     suppressed: tuple[int, ...]
@@ -46,13 +49,14 @@ class Tokens:
         ids = tokenizer.get_vocab()
         start = ids["<|startoftranscript|>"]
         prompts: dict[str, tuple[int, ...]] = {ENGLISH: (start,)}
+        languages: dict[str, int] = {}
         if is_multilingual(model):
             told = ids[f"<|{task}|>"]
-            prompts = {
-                name.strip("<|>"): (start, token, told) for name, token in config.lang_to_id.items()
-            }
+            languages = {name.strip("<|>"): token for name, token in config.lang_to_id.items()}
+            prompts = {name: (start, token, told) for name, token in languages.items()}
         return cls(
             prompts=prompts,
+            languages=languages,
             end_of_text=ids["<|endoftext|>"],
             no_timestamps=ids["<|notimestamps|>"],
             suppressed=tuple(config.suppress_tokens or ()),

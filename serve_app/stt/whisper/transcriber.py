@@ -5,6 +5,7 @@ import logging
 import math
 import warnings
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,14 @@ from serve_app.devices import (
 )
 from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
-from serve_app.settings.base import PACKAGED
+from serve_app.settings.languages import AUTO, ENGLISH, language_code
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.decode import GreedyDecoder
 from serve_app.stt.whisper.guards import is_doubled, is_said
 from serve_app.stt.whisper.rows import Transcript
-from serve_app.stt.whisper.tokens import ENGLISH, Tokens, is_multilingual
+from serve_app.stt.whisper.tokens import Tokens, is_multilingual
 
-_PACKAGED_MODEL = "whisper-tiny.en"
 _SHORTEST_WINDOW_S = 6.0
 _AFTER_SPEECH_S = 2.0
 """With a shorter window, or less after the speech, tiny.en repeats itself."""
@@ -56,14 +56,15 @@ class WhisperEngine:
         """Loads the model, which takes about a second. Raises ConfigError."""
         use_threads(settings.threads)
         device = resolve_device(settings.device)
-        source = settings.model
-        source = str(models.path(_PACKAGED_MODEL)) if source == PACKAGED else source
+        fetched = settings.fetched_model
+        source = str(models.path(fetched)) if fetched else settings.model
         self._model = _load(source, device, settings.dtype)
         self._extractor = WhisperFeatureExtractor.from_pretrained(source)
         self._tokenizer = WhisperTokenizer.from_pretrained(source)
         if settings.task == "translate" and not is_multilingual(self._model):
             raise ConfigError(f"stt.task: {source!r} knows English only; set transcribe")
         self._tokens = Tokens.of(self._model, self._tokenizer, settings.task)
+        self._language = settings.language
         self._decoder = GreedyDecoder(self._model, self._tokens)
 
     def warm_up(self) -> None:
@@ -72,12 +73,15 @@ class WhisperEngine:
         self.transcribe_now([Utterance(noise.astype(np.float32))])
 
     def check_language(self, language: str) -> str:
-        """`language`, or English if it is empty. Raises EngineError for a language that the model
-        does not know."""
-        if language and language not in self._tokens.prompts:
+        """The code of `language`, which is that of the settings if it is empty; or `auto`. Raises
+        EngineError for a language that the model does not know."""
+        code = language_code(language or self._language)
+        if code == AUTO:
+            return AUTO if self._tokens.languages else ENGLISH
+        if code not in self._tokens.prompts:
             known = ", ".join(sorted(self._tokens.prompts))
             raise EngineError("stt", f"language {language!r} is not known to the model: {known}")
-        return language or ENGLISH
+        return code
 
     def transcribe_now(self, utterances: Sequence[Utterance]) -> list[str]:
         """`transcribe` from beginning to end. Blocks."""
@@ -115,6 +119,9 @@ class WhisperEngine:
         window_s = min(max(_SHORTEST_WINDOW_S, longest_s + _AFTER_SPEECH_S), WHISPER_WINDOW_S)
         hint = self._hint(speech[0]) if len(speech) == 1 else []
         heard = yield from self._hear(speech, window_s)
+        if any(utterance.language == AUTO for utterance in speech):
+            speech = self._with_languages(heard, speech)
+            yield
         rows = yield from self._decoder.timed(heard, speech, hint)
         wrong = [i for i, row in enumerate(rows) if self._is_wrong(row)]
         if wrong:
@@ -124,6 +131,12 @@ class WhisperEngine:
             for i, row in zip(wrong, again, strict=True):
                 rows[i] = self._better(rows[i], row)
         return rows
+
+    def _with_languages(self, heard: Tensor, speech: list[Utterance]) -> list[Utterance]:
+        return [
+            replace(utterance, language=found) if utterance.language == AUTO else utterance
+            for utterance, found in zip(speech, self._decoder.languages(heard), strict=True)
+        ]
 
     def _better(self, timed: Transcript, plain: Transcript) -> Transcript:
         """The second transcript, unless it says less than one that only lacks its end."""

@@ -1,13 +1,13 @@
 """Voices that fail, and the next one that says the rest, over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
-from serve_app.agent.engines import Speech
+from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.tts.chain import TtsChain
 from serve_app.agent.tts.elevenlabs.multi_context import MultiContextVoice
 from serve_app.agent.tts.openai_speech import OpenAiSpeech
@@ -239,3 +239,56 @@ async def test_a_provider_that_is_down_does_not_disturb_the_warm_up() -> None:
         chain.chain.warm_up()
         await chain.reply(say(*CLAUSES))
         assert joined(chain.speeches) == TEXT
+
+
+class Silent(TtsEngine):
+    """A voice that has a sound for nothing but Latin letters."""
+
+    format = FORMAT
+
+    async def speak(self, clauses: AsyncIterator[str], voice: str) -> AsyncGenerator[Speech, None]:
+        async for clause in clauses:
+            is_said = clause.isascii() and any(map(str.isalnum, clause))
+            yield Speech(b"\0\0" * 100 if is_said else b"", clause, is_said=is_said)
+
+    async def aclose(self) -> None:
+        """There is nothing to release."""
+
+
+@pytest.mark.parametrize("text", ["こんにちは。", "!?"])
+async def test_a_reply_without_a_sound_is_an_error_and_not_heard(text: str) -> None:
+    speeches: list[Speech] = []
+    async with voice_chain(Silent(), known=Known(), clock=Clock()) as chain:
+        with pytest.raises(EngineError, match="the voice has no sound for this text"):
+            await collect(speak(chain, say(text)), speeches)
+    assert speeches == []
+
+
+async def test_what_one_voice_cannot_say_is_said_by_the_next() -> None:
+    async with (
+        FakeOpenAi() as second,
+        voice_chain(Silent(), openai_voice(second.url), known=Known(), clock=Clock()) as chain,
+    ):
+        speeches: list[Speech] = []
+        await collect(speak(chain, say("Привет,", " как дела?")), speeches)
+    assert joined(speeches) == "Привет, как дела?"
+    assert audio(speeches)
+
+
+async def test_a_clause_without_a_sound_is_left_out() -> None:
+    speeches: list[Speech] = []
+    async with voice_chain(Silent(), known=Known(), clock=Clock()) as chain:
+        await collect(speak(chain, say("Hello. ", "こんにちは。", "Goodbye.")), speeches)
+    assert joined(speeches) == "Hello. Goodbye."
+
+
+async def test_a_silent_provider_is_not_heard() -> None:
+    """A provider that answers and sends no audio."""
+    speeches: list[Speech] = []
+    async with (
+        FakeOpenAi() as provider,
+        voice_chain(openai_voice(provider.url), known=Known(), clock=Clock()) as chain,
+    ):
+        with pytest.raises(EngineError, match="the voice has no sound for this text"):
+            await collect(speak(chain, say("!?")), speeches)
+    assert speeches == []

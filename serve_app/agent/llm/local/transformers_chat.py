@@ -1,9 +1,9 @@
-"""A small chat model in the server's own process, through transformers."""
+"""A chat model from Hugging Face in the server's own process, through transformers. It reads the
+whole chat for each reply: on a CPU, llama.cpp is the better choice."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,14 +13,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from serve_app.agent.engines import LlmEngine
-from serve_app.agent.llm.local.llama_cpu import LlamaCpu, is_plain_llama
-from serve_app.agent.llm.local.prefixes import PrefixMemory
 from serve_app.conversation.history import ChatMessage
 from serve_app.devices import can_halve_weights, halve_weights, resolve_device, use_threads
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
-from serve_app.models import fetch as models
 from serve_app.settings.agent import LlmSettings
-from serve_app.settings.base import PACKAGED
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -28,14 +24,11 @@ T = TypeVar("T")
 Forward = Callable[[list[int], DynamicCache], Tensor]
 """From new tokens and a cache, which grows by them, to the logits after the last token."""
 
-_PACKAGED_MODEL = "smollm2-135m-instruct"
-_REMEMBERED_TOKENS = 4096
-"""Size of the prefix memory: 190 MB of keys and values for SmolLM2-135M in float32."""
 _PROMPT_TOKENS_PER_STEP = 128
 """A long prompt is read in parts, so that other replies do not wait for all of it."""
 
 
-class LocalLlm(LlmEngine):
+class TransformersLlm(LlmEngine):
     """Greedy, one token per step. One thread makes the steps of all replies in turn: replies that
     overlap share the model fairly, and a reply that is closed stops after its current step."""
 
@@ -43,19 +36,14 @@ class LocalLlm(LlmEngine):
         """Loads the model, which takes a few seconds. Raises ConfigError."""
         use_threads(settings.threads)
         self._settings = settings
-        source = settings.model
-        source = str(models.path(_PACKAGED_MODEL)) if source in ("", PACKAGED) else source
-        self._tokenizer, model = _load(source, settings)
+        self._tokenizer, model = _load(settings.model, settings)
         context = model.config.max_position_embeddings
         room = min(settings.max_sequence_length, context)
         self._longest_reply = min(settings.max_new_tokens, room // 2)
         self._longest_prompt = room - self._longest_reply
         self._ends = _end_tokens(model, self._tokenizer)
         self._forward = _forward(model)
-        self._memory = PrefixMemory(_REMEMBERED_TOKENS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llm")
-        self.prefilled_tokens = 0
-        """Prompt tokens computed so far: those that were not in the prefix memory."""
         self.steps = 0
         """How often the model has run."""
 
@@ -75,18 +63,13 @@ class LocalLlm(LlmEngine):
         generation = await self._within(timeout_s, self._run(self._begin, chat))
         spent_s = clock() - started_s
         text = DecodeStream(skip_special_tokens=True)
-        try:
-            for _ in range(self._longest_reply):
-                token = await self._within(timeout_s, self._token(generation), spent_s)
-                timeout_s, spent_s = self._settings.next_token_timeout_s, 0.0
-                if token in self._ends:
-                    return
-                if piece := text.step(self._tokenizer.backend_tokenizer, token):
-                    yield piece
-        finally:
-            # In the queue behind a step that may still be running.
-            with suppress(RuntimeError):  # after aclose
-                self._thread.submit(self._end, generation)
+        for _ in range(self._longest_reply):
+            token = await self._within(timeout_s, self._token(generation), spent_s)
+            timeout_s, spent_s = self._settings.next_token_timeout_s, 0.0
+            if token in self._ends:
+                return
+            if piece := text.step(self._tokenizer.backend_tokenizer, token):
+                yield piece
 
     async def aclose(self) -> None:
         """Drops what is queued, and waits for the current step."""
@@ -118,17 +101,11 @@ class LocalLlm(LlmEngine):
     # From here on: on the model's thread.
 
     def _begin(self, chat: Sequence[ChatMessage]) -> "_Generation":
-        prompt = self._prompt(chat)
-        cache = self._memory.recall(prompt)
-        self.prefilled_tokens += len(prompt) - cache.get_seq_length()
-        return _Generation(self._forward, prompt, cache)
+        return _Generation(self._forward, self._prompt(chat), DynamicCache())
 
     def _step(self, generation: "_Generation") -> int | None:
         self.steps += 1
         return generation.step()
-
-    def _end(self, generation: "_Generation") -> None:
-        self._memory.store(generation.tokens, generation.cache)
 
     def _prompt(self, chat: Sequence[ChatMessage]) -> list[int]:
         """Token ids of the chat. The oldest turns are dropped if it is too long for the model."""
@@ -193,11 +170,8 @@ def _load(source: str, settings: LlmSettings) -> tuple[Any, Any]:
 
 def _forward(model: Any) -> Forward:
     """How to run the model; on a CPU with float32 arithmetic and weights stored as float16."""
-    if model.device.type == "cpu" and model.dtype is torch.float32:
-        if is_plain_llama(model):
-            return LlamaCpu(model)
-        if can_halve_weights():
-            halve_weights(model)
+    if model.device.type == "cpu" and model.dtype is torch.float32 and can_halve_weights():
+        halve_weights(model)
     return partial(_transformers_forward, model)
 
 

@@ -1,0 +1,40 @@
+"""`echo-serve talk` with a real server: typed, and a recording of a human voice."""
+
+import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+
+from tests.serve.conftest import ROOT, Server
+from tests.speech import transcript, word_error_rate
+
+pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
+
+CLIP = "go_forward"
+
+
+def test_what_is_typed_and_said_is_answered(server: Server, tmp_path: Path) -> None:
+    wav, heard = ROOT / f"tests/data/speech/{CLIP}.wav", tmp_path / "heard.wav"
+    command = [sys.executable, "-m", "serve_app.cli", "talk", "--url", server.url, "--json"]
+    options = ["--wav", str(wav), "--text", "Who are you?", "--out", str(heard)]
+    run = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    messages = [json.loads(line) for line in run.stdout.splitlines()]
+    said = [(m["role"], m["text"]) for m in messages if m["type"] == "transcript"]
+    greeting, question, answer, typed, other = said
+    assert [greeting[0], answer[0], other[0]] == ["agent"] * 3
+    assert word_error_rate(transcript(CLIP), question[1]) == 0.0
+    assert typed == ("user", "Who are you?")
+    with wave.open(str(heard)) as file:
+        assert file.getnframes() > file.getframerate(), "more than a second was heard"
+
+
+def test_without_a_server_the_status_says_so() -> None:
+    command = [sys.executable, "-m", "serve_app.cli", "talk", "--url", "ws://127.0.0.1:1/"]
+    run = subprocess.run([*command, "--text", "Hello?"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1 and "no conversation at ws://127.0.0.1:1/" in run.stdout

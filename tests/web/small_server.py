@@ -1,0 +1,187 @@
+"""The page and real conversations in one process: real sockets, drivers, sessions and VAD, with a
+script in the place of Whisper, the chat model and the voice. It starts at once, and it can be full
+and be lost."""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from serve_app.agent.engines import Speech
+from serve_app.agent.parts import Began, ReplyPart
+from serve_app.agent.speaker import pieces
+from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.settings import TurnSettings
+from serve_app.conversation.sound import Sound
+from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.load import Load, Shed
+from serve_app.ingress.page import page_routes
+from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.protocol.close_codes import CloseCode
+from serve_app.protocol.formats import parse_format
+from serve_app.protocol.messages import Samples
+from serve_app.sessions.actors import SessionActors
+from serve_app.sessions.leases import Leases
+from serve_app.stt.job import Request
+from serve_app.vad.jobs import VadAnswer, VadJob
+from serve_app.vad.silero import SileroVad
+from tests.serve.conftest import free_port
+from tests.sessions.stores import OWN, Stores
+from tests.web.echo_client import echo_client
+
+CHARS_PER_S = 15
+ECHOS_RATE_HZ = 44_100
+_TONE_HZ = 220
+
+
+class Script:
+    """Stands in for `Calls`: what the user says, and what the agent answers."""
+
+    def __init__(self) -> None:
+        self.heard = ""
+        """What the user says. Speech is transcribed several times, so a test changes this when the
+        turn before has been answered."""
+        self.answers: deque[str] = deque()
+        self.chats: list[Sequence[ChatMessage]] = []
+        """What the agent was asked."""
+        self.microphone: list[Samples] = []
+        """All that was heard, at 16 kHz."""
+        self.is_busy = False
+        self._vad = SileroVad()
+
+    def sheds(self, shed: Shed) -> bool:
+        return False
+
+    async def detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
+        self.microphone += [job.frames.reshape(-1) for job in jobs]
+        return self._vad.detect(jobs)
+
+    async def judge(self, samples: Samples) -> float | None:
+        return 1.0
+
+    async def transcribe(self, request: Request) -> str:
+        await asyncio.sleep(0.05)
+        return self.heard
+
+    def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "_Reply":
+        self.chats.append(chat)
+        answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
+        return _Reply(answer, sound)
+
+    def say(self, text: str, sound: Sound) -> "_Reply":
+        return _Reply(text, sound)
+
+
+class _Reply:
+    """A tone, as long as the text takes to say."""
+
+    def __init__(self, text: str, sound: Sound) -> None:
+        self._parts = self._made(text, sound.sample_rate_hz or ECHOS_RATE_HZ)
+
+    async def _made(self, text: str, rate_hz: int) -> AsyncIterator[ReplyPart]:
+        await asyncio.sleep(0.12)
+        yield Began()
+        await asyncio.sleep(0.08)
+        seconds = np.arange(int(len(text) / CHARS_PER_S * rate_hz)) / rate_hz
+        tone = (9000 * np.sin(2 * np.pi * _TONE_HZ * seconds)).astype("<i2").tobytes()
+        for piece in pieces(Speech(tone, text), parse_format(f"pcm_{rate_hz}")):
+            yield piece
+
+    async def next(self) -> ReplyPart | None:
+        return await anext(self._parts, None)
+
+    def cancel(self) -> None:
+        return
+
+
+class SmallServer:
+    """Made by `serving`."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.script = Script()
+        self.is_full = False
+        self.sockets = 0
+        """How many were opened."""
+        self.live = 0
+        """How many conversations there are."""
+        self._stores = Stores(OWN)
+        actors = SessionActors(1, handles=self._stores)
+        batcher = VoiceActivityBatcher(self.script.detect, Load())
+        calls: Any = self.script
+        self.services = Services(calls, batcher, actors, Leases(actors), 60.0, lambda message: None)
+        self._server: uvicorn.Server
+        self._serving: asyncio.Task[None]
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}/"
+
+    async def start(self) -> None:
+        routes = [
+            WebSocketRoute("/conversation", self._conversation),
+            WebSocketRoute("/conversation/websocket", self._conversation),
+            *page_routes(),
+            echo_client,
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            host="127.0.0.1",
+            port=self.port,
+            log_level="warning",
+            ws="websockets-sansio",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._serving = asyncio.create_task(self._server._serve())
+        async with asyncio.timeout(10):
+            while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+
+    async def lose(self) -> None:
+        """As a crash does: no close frames, and nobody listens at the port."""
+        for listener in self._server.servers:
+            listener.close()
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        self._server.should_exit = self._server.force_exit = True
+        await self._serving
+
+    def forget(self) -> None:
+        """All sessions that are kept."""
+        self._stores.stores[OWN].entries.clear()
+
+    async def _conversation(self, socket: WebSocket) -> None:
+        await socket.accept()
+        self.sockets += 1
+        if self.is_full:
+            await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")
+            return
+        driver = Driver(uuid.uuid4().hex, socket, self.services, TurnSettings())
+        self.live += 1
+        try:
+            await asyncio.shield(asyncio.ensure_future(driver.run(30.0)))
+        finally:
+            self.live -= 1
+            driver.leave()
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[SmallServer]:
+    server = SmallServer(free_port())
+    batcher = asyncio.create_task(server.services.batcher.run())
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.lose()
+        batcher.cancel()
