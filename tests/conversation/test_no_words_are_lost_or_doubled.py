@@ -63,6 +63,24 @@ def test_a_very_long_overlap_that_is_cut_is_transcribed_from_its_beginning() -> 
     assert not talk.sent(ErrorNotice)
 
 
+def test_an_overlap_is_not_dismissed_while_a_part_of_it_is_not_transcribed() -> None:
+    """The parts of a long one may be transcribed in any order, and one may fail."""
+    talk = Talk(replace(SETTINGS, max_utterance_ms=1000, interrupt_speech_ms=9000, hold_ms=5000))
+    talk.greet()
+    talk.do(ev.TextReceived("Tell me a story."))
+    talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.speech(3040)
+    first, second, third = talk.all(ef.Transcribe)[-3:]
+    talk.do(ev.Transcribed(second.generation, second.segment, "(coughing)"))
+    talk.do(ev.TranscriptionFailed(third.generation, third.segment, "not this"))
+    assert talk.machine.state is State.HELD
+    talk.do(ev.Transcribed(first.generation, first.segment, "No, another one."))
+    assert talk.machine.state is State.LISTENING
+    talk.silence(480)
+    talk.transcript("")
+    assert talk.chat()[-1] == ("user", "No, another one.")
+
+
 def test_a_turn_whose_client_is_gone_when_its_transcript_fails_is_sent_again() -> None:
     """Nobody is there to be told that it is lost, so it must not count as understood."""
     talk = Talk()
