@@ -82,19 +82,26 @@ def overlap_transcribed(floor: Floor, event: ev.Transcribed) -> State:
     turn = floor.user.turn
     if turn is None or not turn.take_transcript(event.segment, event.text):
         return floor.state
-    asked_for = floor_words(turn.text, floor.settings.backchannels)
-    if len(asked_for) >= floor.settings.interrupt_words:
-        return _interrupt(floor)
-    if words(turn.text) and floor.agent.is_ending(floor.now_s):
-        return floor.state  # a "yes" to the agent's last words is an answer: a turn after them
-    return _resume(floor)
+    return _weigh(floor)
 
 
 def overlap_failed(floor: Floor, event: ev.TranscriptionFailed) -> State:
     if floor.user.turn is None:
         return floor.state
     floor.take_failure(event)
-    return _resume(floor)
+    return _weigh(floor)
+
+
+def _weigh(floor: Floor) -> State:
+    """What is known of the overlap asks for the floor, or does not. A long one has several
+    segments: as long as one of them is not transcribed, it may still turn out to ask."""
+    turn = floor.turn
+    asked_for = floor_words(turn.text, floor.settings.backchannels)
+    if len(asked_for) >= floor.settings.interrupt_words:
+        return _interrupt(floor)
+    if words(turn.text) and floor.agent.is_ending(floor.now_s):
+        return floor.state  # a "yes" to the agent's last words is an answer: a turn after them
+    return _resume(floor) if turn.is_transcribed else floor.state
 
 
 def hold_is_over(floor: Floor, event: ev.Expired) -> State:
@@ -138,7 +145,7 @@ def type_over(floor: Floor, event: ev.TextReceived) -> State:
     _stop_reply(floor)
     if floor.user.has_spoken:
         floor.listen_on()
-        floor.turn.add_text(event.text)
+        floor.turn.add_text(event.text, is_numbered=bool(event.id))
         return State.LISTENING
     floor.user.close()
     return answer_text(floor, event)

@@ -103,12 +103,8 @@ class Floor:
         turn = self.turn
         if not turn.is_transcribed:
             self.user.reopen(turn)
-        if not turn.is_transcribed:
-            # It is so long that it was cut, and the work on its beginning was for the turn before.
-            turn.give_up()
-            self.tell_error("stt", "the beginning of what was said over the agent was lost")
         self.generation += 1
-        turn.generation = self.generation
+        self.user.renumber(turn, self.generation)
         return self.take_floor()
 
     def take_floor(self) -> State:

@@ -75,7 +75,7 @@ class Listener:
         """The sample before which all is understood: what was said is in the history, or nothing
         was said."""
         if self.turn is not None:
-            return self.turn.start
+            return self.turn.began_at
         return max(self._speech_start(), self._voice.speech_end_at)
 
     @property
@@ -183,6 +183,14 @@ class Listener:
             self._patience.note(self._voice.pause_ms)
             self._do(CancelSegment(turn.generation, turn.reopen_segment()))
 
+    def renumber(self, turn: Turn, generation: int) -> None:
+        """The turn goes on with another number. What is being transcribed is asked for again: calls
+        end with the generation that they were made for."""
+        former, turn.generation = turn.generation, generation
+        for segment, audio in turn.untranscribed.items():
+            self._do(CancelSegment(former, segment))
+            self._do(Transcribe(generation, segment, audio, self._language))
+
     def cut_off(self, turn: Turn) -> None:
         """The client's audio has stopped: the turn is what there is of it, and is over. What comes
         after that is new speech, even if the audio goes on within a word."""
@@ -211,7 +219,7 @@ class Listener:
 
     def _transcribe(self, turn: Turn, end: int, due_ms: int = 0) -> None:
         audio = self._audio.cut(turn.start, end)
-        hint, segment = turn.partial.heard, turn.add_segment()
+        hint, segment = turn.partial.heard, turn.add_segment(audio)
         self._do(Transcribe(turn.generation, segment, audio, self._language, due_ms, hint))
 
     def _speech_start(self) -> int:

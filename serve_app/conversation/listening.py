@@ -90,7 +90,7 @@ def failed_early(floor: Floor, event: ev.TranscriptionFailed) -> None:
 def type_along(floor: Floor, event: ev.TextReceived) -> None:
     """Typed words are part of the turn that is being spoken."""
     if takes(floor, event):
-        floor.turn.add_text(event.text)
+        floor.turn.add_text(event.text, is_numbered=bool(event.id))
 
 
 # --- drafts ---

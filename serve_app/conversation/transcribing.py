@@ -39,15 +39,25 @@ def transcribed(floor: Floor, event: ev.Transcribed) -> State:
 
 def transcription_failed(floor: Floor, event: ev.TranscriptionFailed) -> State:
     floor.take_failure(event)
-    return _answer_when_transcribed(floor)
+    return _leave_to_client(floor) or _answer_when_transcribed(floor)
 
 
 def transcript_is_late(floor: Floor, event: ev.Expired) -> State:
     floor.tell_error("stt", "no transcript in time")
+    if left := _leave_to_client(floor):
+        return left
     floor.do(Cancel(floor.generation))
     floor.agent.reply = None
     floor.turn.give_up()
     return _answer_when_transcribed(floor)
+
+
+def _leave_to_client(floor: Floor) -> State | None:
+    """Nobody is there to be told that words are missing. The turn is not recorded, so a client that
+    comes back sends all of it again."""
+    if floor.mode is not Mode.DETACHED or floor.turn.has_irreplaceable_text:
+        return None
+    return floor.leave()
 
 
 def _answer_when_transcribed(floor: Floor) -> State:

@@ -6,6 +6,7 @@ from serve_app.conversation.partial import PartialText
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import LONGEST_MESSAGE
 from serve_app.conversation.words import words
+from serve_app.protocol.messages import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Turn:
 
     def __init__(self, generation: int, start: int) -> None:
         self.generation = generation
+        self.began_at = start
+        """First sample of the turn."""
         self.start = start
         """First sample of the segment that is being spoken."""
         self.speech_ms = 0
@@ -48,11 +51,15 @@ class Turn:
         self.partial = PartialText(start)
         self._texts: dict[int, str | None] = {}
         self._issued = 0
+        self._untranscribed: dict[int, Samples] = {}
+        self.has_irreplaceable_text = False
+        """Something was typed that the client cannot send again."""
 
-    def add_segment(self) -> int:
+    def add_segment(self, audio: Samples) -> int:
         """Returns the number of a new segment, which waits for its transcript."""
         self._issued += 1
         self._texts[self._issued] = None
+        self._untranscribed[self._issued] = audio
         self.segment = self._issued
         return self.segment
 
@@ -61,8 +68,15 @@ class Turn:
         """The number that the segment which is being spoken will have."""
         return self._issued + 1
 
-    def add_text(self, text: str) -> None:
+    @property
+    def untranscribed(self) -> dict[int, Samples]:
+        """The audio of the segments that wait for their transcripts, by their numbers. There are
+        few, because each call for a transcript has a deadline."""
+        return dict(self._untranscribed)
+
+    def add_text(self, text: str, is_numbered: bool) -> None:
         """Adds a segment that the user typed."""
+        self.has_irreplaceable_text |= not is_numbered
         self._issued += 1
         self._texts[self._issued] = text.strip()
         self._forget_the_oldest()
@@ -71,6 +85,7 @@ class Turn:
         """The last segment goes on after all: its number is dead, and returned."""
         self.is_soft_ended = self.is_judged = False
         self.complete = None
+        self._untranscribed.pop(self.segment, None)
         self.partial.heard = self._texts.pop(self.segment) or self.partial.heard
         return self.segment
 
@@ -83,6 +98,7 @@ class Turn:
         """Takes the text of a segment. Returns False when the segment is dead."""
         if segment not in self._texts:
             return False
+        self._untranscribed.pop(segment, None)
         self._texts[segment] = text.strip() if words(text) else ""
         self._forget_the_oldest()
         return True
@@ -100,6 +116,7 @@ class Turn:
         """Segments without a transcript are taken to say nothing."""
         for segment, text in self._texts.items():
             self._texts[segment] = text or ""
+        self._untranscribed.clear()
 
     @property
     def is_transcribed(self) -> bool:

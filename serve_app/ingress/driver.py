@@ -97,8 +97,8 @@ class Driver:
             await _end([reader, writer, *self._work.tasks])
             self._close_log()
             if self._lease is not None:
-                self._services.leases.remove(self._lease)
-                await self._lease.end(is_kept=may_come_back(self._closed_with))
+                is_kept = may_come_back(self._closed_with)
+                await self._services.leases.end(self._lease, is_kept)
 
     @property
     def is_over(self) -> bool:
@@ -242,7 +242,7 @@ class Driver:
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
-                lease = await Lease.attach(self._services.actors, message.resume_token)
+                lease = await self._services.leases.attach(message.resume_token)
                 entry = lease.entry
                 event = replace(entry.options, record=entry.record, played=event.played)
                 self._keep_with(lease)

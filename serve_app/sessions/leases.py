@@ -13,7 +13,13 @@ from itertools import count
 
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import Record
-from serve_app.errors import EngineError, SessionTaken, SessionUnknown, VoiceError
+from serve_app.errors import (
+    EngineError,
+    SessionsUnavailable,
+    SessionTaken,
+    SessionUnknown,
+    VoiceError,
+)
 from serve_app.protocol.messages import SessionNotice
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.store import Entry, hashed
@@ -25,6 +31,10 @@ _SECRET_BYTES = 32
 _SAVED_S = 0.25
 """How long the message that a turn is committed waits for an actor that does not answer."""
 _GOODBYE_S = 5.0
+_OUTAGE_S = 30.0
+"""So long a session whose client may come back is tried to be saved after its socket is gone."""
+_BEING_SAVED_S = 5.0
+"""How long a client that comes back waits for that."""
 _REDIS_GOODBYE_S = 1.0
 _RENEW_S = 1.0
 _TOUCH_EVERY = 5
@@ -121,10 +131,14 @@ class Lease:
         if not await _is_set_within(_SAVED_S, self._saving.is_done):
             log.warning("session %s goes on before its record is saved", self.session)
 
+    async def is_saved_soon(self) -> bool:
+        """Whether all of the session is safe within some seconds."""
+        return await _is_set_within(_BEING_SAVED_S, self._saving.is_done)
+
     async def end(self, is_kept: bool) -> None:
         """The socket is gone. `is_kept`: the session waits for its client; otherwise it is over."""
         try:
-            async with asyncio.timeout(_GOODBYE_S):
+            async with asyncio.timeout(_OUTAGE_S if is_kept else _GOODBYE_S):
                 if is_kept:
                     await self._saving.is_done.wait()
                     await _is_set_within(_REDIS_GOODBYE_S, self._checkpointing.is_done)
@@ -180,6 +194,18 @@ class Leases:
     def __init__(self, actors: SessionActors) -> None:
         self._actors = actors
         self._leases: dict[str, Lease] = {}
+        self._ending: dict[str, Lease] = {}
+        """Their sockets are gone; they may still be being saved."""
+
+    async def attach(self, token: str) -> Lease:
+        """Of the session with this token. If it was here before, it is saved first: an actor that
+        was away would not know it, or not all of it. Raises SessionUnknown or
+        SessionsUnavailable."""
+        session, _, _ = token.partition(".")
+        former = self._leases.get(session) or self._ending.get(session)
+        if former is not None and not await former.is_saved_soon():
+            raise SessionsUnavailable("the session is being saved: try again")
+        return await Lease.attach(self._actors, token)
 
     def add(self, lease: Lease) -> None:
         """If this replica already owns the session, it was resumed here: the older lease ends."""
@@ -187,10 +213,14 @@ class Leases:
             older.was_taken()
         self._leases[lease.session] = lease
 
-    def remove(self, lease: Lease) -> None:
-        """Safe to repeat, and for a lease that was replaced."""
-        if self._leases.get(lease.session) is lease:
-            del self._leases[lease.session]
+    async def end(self, lease: Lease, is_kept: bool) -> None:
+        """The socket is gone. See `Lease.end`. Also for a lease that was replaced."""
+        _discard(self._leases, lease)
+        self._ending[lease.session] = lease
+        try:
+            await lease.end(is_kept)
+        finally:
+            _discard(self._ending, lease)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -216,3 +246,8 @@ class Leases:
         for session in await self._actors.touch(asked):
             if self._leases.get(session) is asked[session]:
                 asked[session].checkpoint_again()
+
+
+def _discard(leases: dict[str, Lease], lease: Lease) -> None:
+    if leases.get(lease.session) is lease:
+        del leases[lease.session]

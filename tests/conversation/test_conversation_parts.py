@@ -263,8 +263,8 @@ def test_a_message_that_is_joined_again_and_again_keeps_its_end() -> None:
 def test_a_turn_that_does_not_end_keeps_its_end() -> None:
     turn = Turn(1, 0)
     for number in range(100):
-        turn.take_transcript(turn.add_segment(), f"{number:02} spoken")
-        turn.add_text(f"{number:02} " + "x" * 10_000)
+        turn.take_transcript(turn.add_segment(np.zeros(1, np.float32)), f"{number:02} spoken")
+        turn.add_text(f"{number:02} " + "x" * 10_000, is_numbered=True)
     assert len(turn.text) <= LONGEST_MESSAGE
     assert turn.text.endswith("99 spoken 99 " + "x" * 10_000)
     assert turn.reopen_segment() == turn.segment, "the last segment may go on"

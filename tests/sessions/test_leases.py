@@ -10,7 +10,7 @@ import pytest
 
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import ChatMessage, History, Record
-from serve_app.errors import VoiceError
+from serve_app.errors import SessionsUnavailable, VoiceError
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Lease, Leases
 from serve_app.sessions.store import Entry
@@ -111,7 +111,7 @@ async def test_what_is_newer_is_written_at_once_and_nothing_else(
 async def test_a_session_that_ends_while_nothing_can_be_saved_ends_all_the_same(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve_app.sessions.leases._GOODBYE_S", 0.05)
+    monkeypatch.setattr("serve_app.sessions.leases._OUTAGE_S", 0.05)
     lease = begun(stores)
     lease.start(print)
     stores.dead.add(OWN)
@@ -239,3 +239,38 @@ async def test_a_client_that_comes_back_is_told_what_was_taken(stores: Stores) -
                 await within(other._saving.is_done)
                 notice = other.notice(60.0)
                 assert (notice.heard_samples, notice.text_id) == (512, 5)
+
+
+# --- a session that comes back before it was saved ---
+
+
+async def test_a_client_that_comes_back_before_its_session_was_saved_waits_for_that(
+    stores: Stores,
+) -> None:
+    """Found by `bench.random_outages`: the actor did not know it yet, which was final (4404)."""
+    leases, lease = Leases(SessionActors(1, None, stores)), begun(stores)
+    stores.dead.add(OWN)
+    lease.start(print)
+    lease.keep(record("Hello."))
+    await within(stores.has_refused)
+    ending = asyncio.create_task(leases.end(lease, is_kept=True))
+    coming = asyncio.create_task(leases.attach(lease.notice(60.0).resume_token))
+    await asyncio.sleep(0)
+    assert not coming.done()
+    stores.dead.clear()
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await coming).entry.record == record("Hello.")
+        await ending
+
+
+async def test_a_client_that_comes_back_while_nothing_can_be_saved_is_told_to_try_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.sessions.leases._BEING_SAVED_S", 0.05)
+    leases, lease = Leases(SessionActors(1, None, stores)), begun(stores)
+    stores.dead.add(OWN)
+    async with running(lease):
+        lease.keep(record("Hello."))
+        leases.add(lease)
+        with pytest.raises(SessionsUnavailable):
+            await leases.attach(lease.notice(60.0).resume_token)
