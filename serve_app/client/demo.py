@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from serve_app.client.playback import Received
 from serve_app.client.session import EchoSession, converse
@@ -108,13 +109,20 @@ class _User:
         await asyncio.sleep(_PAUSE_S)
         _, end_s = await self._session.say(_clip(name))
         transcript = await self._transcript()
-        metrics = (await self._next("metrics")).fields
-        first = await self._next("audio")
+        first, metrics = await self._begun()
         reply = await self._reply()
         parts = {key: metrics[key] for key in ("endpoint_ms", "stt_ms", "llm_ms", "tts_ms")}
         turn = TurnReport(transcript, reply, (first.at_s - end_s) * 1000, **parts)
         self._report(_latency_line(turn))
         return turn
+
+    async def _begun(self) -> tuple[Received, dict[str, Any]]:
+        """The first audio of a reply, and its metrics, which come with it."""
+        found: dict[str, Received] = {}
+        while len(found) < 2:
+            message = await self._next("audio", "metrics")
+            found.setdefault(message.kind, message)
+        return found["audio"], found["metrics"].fields
 
     async def barge_in(self, opening: str, interruption: str) -> float:
         """Speaks while the agent does. Returns how long the interrupt took, in ms."""
@@ -141,8 +149,8 @@ class _User:
         self._report(f"  {fields['role']:<6} {fields['text']}{note}")
         return str(fields["text"])
 
-    async def _next(self, kind: str) -> Received:
-        message = await self._session.next(kind, "error")
+    async def _next(self, *kinds: str) -> Received:
+        message = await self._session.next(*kinds, "error")
         if message.kind == "error":
             raise EngineError(message.fields["stage"], message.fields["message"])
         return message

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from serve_app.client.session import converse
 from serve_app.client.speech import trim
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
+from serve_app.ingress.page import WEB
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
 from tests.agent.chains import DOWN
@@ -63,6 +65,7 @@ async def test_serve_run_with_providers(
     started = await asyncio.to_thread(server.__enter__)
     try:
         await _answers(started)
+        await asyncio.to_thread(_has_a_page, started)
         await _interrupted(started, openai, elevenlabs)
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
@@ -109,6 +112,11 @@ async def _answers(server: Server) -> None:
                 return
             except OSError:
                 await asyncio.sleep(0.5)
+
+
+def _has_a_page(server: Server) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=10) as answer:
+        assert answer.read() == (WEB / "index.html").read_bytes()
 
 
 async def _interrupted(
