@@ -26,7 +26,7 @@ redis:                  ## a redis-server for the tests, where it can be install
 	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
 
 test-web: models web firefox ## the page in browsers, the JavaScript client in Node; 6 minutes
-	$(BIN)/python -m pytest tests/web tests/ingress/test_page.py tests/protocol/test_golden.py
+	$(BIN)/python -m pytest tests/web tests/serve/test_page.py tests/ingress/test_page.py tests/protocol/test_golden.py
 
 web:                    ## a browser and Node for the tests, where they can be installed
 	@$(call have,chromium=chromium node=nodejs npm=npm)

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.serve.conftest import Server
-from tests.serve.conftest import server as server
 from tests.speech import TRANSCRIPTS, word_error_rate
-from tests.web.chromium import Tab, chromium
+from tests.web.chromium import CHROMIUM, Tab, chromium
 from tests.web.ears import heard, listen
 from tests.web.recordings import recording
 
 pytestmark = [
-    pytest.mark.browser, pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300),
-]  # fmt: skip
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium"),
+    *(pytest.mark.browser, pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)),
+]
 
 PHASE = "document.body.dataset.phase"
 STORY = "Once upon a time there was a king who had three daughters. " * 6
