@@ -7,7 +7,7 @@ BENCH := $(VENV)/.bench
 CONFIG ?= configs/serve.yaml
 TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
-.PHONY: run demo test test-web redis web firefox lint types models lock clean chaos long-call \
+.PHONY: run demo test test-web test-slow redis web firefox lint types models lock clean chaos long-call \
 	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \
 	bench-capacity
 
@@ -19,6 +19,9 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 
 test: lint types models redis web ## lint, types, and every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: models       ## further cases of stops and outages; 6 minutes
+	$(BIN)/python -m pytest -m slow
 
 redis:                  ## a redis-server for the tests, where it can be installed
 	@command -v redis-server >/dev/null \

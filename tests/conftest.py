@@ -8,14 +8,13 @@ import pytest
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-_SERVERS = {"serve", "web"}
-"""Folders whose tests start real servers."""
 
-
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `make test`, which has two workers. What belongs together is done by one of them: the
-    folders whose tests share a server, and otherwise each file, whose tests share models."""
+    """For `make test`, which has two workers. What belongs together is done by one of them: tests
+    that share the server of `tests/serve/conftest.py`, and otherwise each file, whose tests share
+    models."""
     for item in items:
         path = Path(item.location[0])
-        folder = next((part for part in path.parts if part in _SERVERS), "")
-        item.add_marker(pytest.mark.xdist_group(folder or str(path)))
+        shares = "serve" in path.parts and "server" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("server" if shares else str(path)))

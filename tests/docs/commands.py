@@ -72,6 +72,7 @@ KNOWN: dict[str, How] = {
     "make chaos": Covered("tests/serve/test_chaos.py", '"bench.chaos", "--short"'),
     "make test": Covered(".ci/run", "make test"),
     "make test-web": _make("test-web", "pytest tests/web"),
+    "make test-slow": _make("test-slow", "-m slow"),
     "make lint": _make("lint", "ruff check"),
     "make types": _make("types", "mypy"),
     "make models": _make("models", "echo-serve fetch"),

@@ -54,7 +54,13 @@ def _go_on(pid: int) -> None:
 
 
 Outage = Callable[[int], None]
-OUTAGES = pytest.mark.parametrize("strike", [kill, stop], ids=["killed", "stopped"])
+OUTAGES = pytest.mark.parametrize(
+    "strike",
+    [
+        pytest.param(kill, id="killed"),
+        pytest.param(stop, id="stopped", marks=pytest.mark.slow),
+    ],
+)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from tests.serve.terminal import Place, Terminal, place
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
+SLOW = pytest.mark.slow
 READY = "Ctrl-C stops the server"
 SERVICE_RESTART = 1012
 OPEN = {"type": "open", "prompt": "", "greeting": False, "events": ["goaway", "transcript"]}
@@ -107,9 +108,9 @@ def inner(server: Terminal) -> psutil.Process:
     "strike",
     [
         pytest.param(send(signal.SIGTERM), id="SIGTERM"),
-        pytest.param(ctrl_c, id="ctrl-c"),
+        pytest.param(ctrl_c, id="ctrl-c", marks=SLOW),
         pytest.param(close_terminal, id="closed terminal"),
-        pytest.param(send_to_group(signal.SIGTERM), id="SIGTERM to the group"),
+        pytest.param(send_to_group(signal.SIGTERM), id="SIGTERM to the group", marks=SLOW),
         pytest.param(send_again_and_again, id="again and again"),
         pytest.param(send_to_the_process_with_ray, id="SIGTERM to the process with Ray"),
     ],
@@ -130,9 +131,11 @@ def test_sessions_are_told_before_a_server_stops(
     "line, strike",
     [
         pytest.param("starting Ray", send(signal.SIGTERM), id="SIGTERM before Ray"),
-        pytest.param("Ray is at", send(signal.SIGTERM), id="SIGTERM after Ray"),
-        pytest.param("Ray is at", send_to_group(signal.SIGTERM), id="SIGTERM to the group"),
-        pytest.param("starting Ray", ctrl_c, id="ctrl-c"),
+        pytest.param("Ray is at", send(signal.SIGTERM), id="SIGTERM after Ray", marks=SLOW),
+        pytest.param(
+            "Ray is at", send_to_group(signal.SIGTERM), id="SIGTERM to the group", marks=SLOW
+        ),
+        pytest.param("starting Ray", ctrl_c, id="ctrl-c", marks=SLOW),
         pytest.param("Ray is at", close_terminal, id="closed terminal"),
     ],
 )
