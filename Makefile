@@ -18,7 +18,7 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
 test: lint types models redis web ## lint, types, and every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: models       ## further cases of stops and outages; 6 minutes
 	$(BIN)/python -m pytest -m slow
