@@ -134,7 +134,6 @@ class _Cluster:
             log_to_driver=False,
         )
         self._signals.take()
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         self._report(f"Ray is at {ray.get_runtime_context().gcs_address}, logs are in {LOGS}")
 
     def _serve(self) -> AppConfig:
@@ -142,6 +141,7 @@ class _Cluster:
 
         from serve_app.app import build, cluster_gpus
 
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # its import has set another one
         config = resolve(load(self._args, os.environ), os.environ, cluster_gpus())
         self._do(lambda: serve.start(http_options=self._http))
         self._do(lambda: serve.run(build(self._args), name="echo"))
@@ -151,9 +151,9 @@ class _Cluster:
         report = self._report
         report(f"ready in {seconds:.0f} s")
         report("")
-        report(f"  {'stage':<6}{'engine':<34}{'model':<34}{'device':<10}replicas")
+        report(f"  {'stage':<6}{'engine':<34}{'model':<40}{'device':<10}replicas")
         for row in stages(config):
-            report(f"  {row.stage:<6}{row.engine:<34}{row.model:<34}{row.device:<10}{row.replicas}")
+            report(f"  {row.stage:<6}{row.engine:<34}{row.model:<40}{row.device:<10}{row.replicas}")
         report("")
         report(f"  connect to  ws://localhost:{self._http['port']}/conversation")
         report("")
