@@ -6,14 +6,15 @@ import base64
 import itertools
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.web.process import address, running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 _START_S = 30.0
@@ -170,36 +171,16 @@ async def chromium(flags: Sequence[str] = ()) -> AsyncIterator[Tab]:
     """A browser with a profile of its own and one tab; both are gone afterwards."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        process = await asyncio.create_subprocess_exec(
-            CHROMIUM,
-            *_FLAGS,
-            *sandbox,
-            *flags,
-            f"--user-data-dir={profile}",
-            "about:blank",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with connect(await _address(process), max_size=None) as socket:
-                tab = Tab(socket)
-                listener = asyncio.create_task(tab.listen())
-                try:
-                    await tab.attach()
-                    yield tab
-                finally:
-                    listener.cancel()
-                    await asyncio.gather(listener, return_exceptions=True)
-        finally:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            await process.communicate()
-
-
-async def _address(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None
-    async with asyncio.timeout(_START_S):
-        async for line in process.stderr:
-            if found := re.search(rb"DevTools listening on (ws://\S+)", line):
-                return found[1].decode()
-    raise AssertionError("Chromium does not start")
+        command = (CHROMIUM, *_FLAGS, *sandbox, *flags, f"--user-data-dir={profile}", "about:blank")
+        async with (
+            running(*command) as process,
+            connect(await address(process, "DevTools", _START_S), max_size=None) as socket,
+        ):
+            tab = Tab(socket)
+            listener = asyncio.create_task(tab.listen())
+            try:
+                await tab.attach()
+                yield tab
+            finally:
+                listener.cancel()
+                await asyncio.gather(listener, return_exceptions=True)

@@ -5,15 +5,16 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.web.process import address, running
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox") or ""
 PULSEAUDIO = shutil.which("pulseaudio") or ""
@@ -98,8 +99,10 @@ async def firefox() -> AsyncIterator[FirefoxTab]:
                 "--profile", profile, "about:blank",
             )  # fmt: skip
             async with (
-                _process(*command, env={**os.environ, "PULSE_SERVER": card}) as process,
-                connect(f"{await _address(process)}/session", max_size=None) as socket,
+                running(*command, env={**os.environ, "PULSE_SERVER": card}) as process,
+                connect(
+                    f"{await address(process, 'WebDriver BiDi', _START_S)}/session", max_size=None
+                ) as socket,
             ):
                 tab = FirefoxTab(socket)
                 await tab.attach()
@@ -121,30 +124,12 @@ async def _sound_card(folder: str) -> AsyncIterator[str]:
         PULSEAUDIO, "-n", "--daemonize=no", "--exit-idle-time=-1", "--load=module-null-sink",
         f"--load=module-native-protocol-unix auth-anonymous=1 socket={address}",
     )  # fmt: skip
-    async with _process(*command, env={**os.environ, "HOME": folder, "XDG_RUNTIME_DIR": folder}):
+    async with running(*command, env={**os.environ, "HOME": folder, "XDG_RUNTIME_DIR": folder}):
         async with asyncio.timeout(_START_S):
             while not await asyncio.to_thread(os.path.exists, address):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_S)
         yield f"unix:{address}"
 
 
-@asynccontextmanager
-async def _process(*command: str, env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *command, env=env, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.communicate()
-
-
-async def _address(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None
-    async with asyncio.timeout(_START_S):
-        async for line in process.stderr:
-            if found := re.search(rb"WebDriver BiDi listening on (ws://\S+)", line):
-                return found[1].decode()
-    raise AssertionError("Firefox does not start")
+async def _session(process: asyncio.subprocess.Process) -> str:
+    return f"{await address(process, 'WebDriver BiDi', _START_S)}/session"
