@@ -5,6 +5,7 @@ normaliser of numbers, money, dates, times, units and abbreviations.
 """
 
 import hashlib
+import logging
 from pathlib import Path
 
 import hibari
@@ -15,6 +16,8 @@ from hibari.g2p.lexicon import CONSONANTS, VOWELS
 from serve_app.agent.text.stops import Pause, pause_after
 from serve_app.agent.tts.hibari.english import plain_words, readable
 from serve_app.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _SHA256 = "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"
 """Of hibari.onnx in hibari-tts 0.2.1."""
@@ -70,8 +73,9 @@ class HibariModel:
         """Of each sentence."""
         try:
             phonemes: list[str] = self._voice.phonemize(text)
-        except Exception:
-            # Better to lose a number than the reply.
+        except Exception as error:
+            # Better to lose a number than the reply. The error's message may quote what is said.
+            log.warning("hibari cannot read a clause whole (%s)", type(error).__name__)
             phonemes = self._voice.phonemize(plain_words(text))
         return phonemes
 
