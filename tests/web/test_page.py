@@ -259,15 +259,20 @@ async def test_the_log_and_the_sound_can_be_saved(tmp_path: Path) -> None:
         await tab.until(f"{PHASE} === 'idle'")
         for button in ("#save-log", "#save-audio"):
             await tab.click(button)
-        async with asyncio.timeout(10):
-            while len(list(folder.glob("conversation-*.[jw]*"))) < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-    (log,), (wav,) = folder.glob("*.jsonl"), folder.glob("*.wav")
+        log, wav = await _saved(folder, ".jsonl"), await _saved(folder, ".wav")
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert {"at_s", "type"} <= events[0].keys()
     said = [event["text"] for event in events if event["type"] == "transcript"]
     assert said[:2] == [GREETING, "Go forward ten meters."]
     _check_sound(wav)
+
+
+async def _saved(folder: Path, suffix: str) -> Path:
+    """The file, once it is whole: until then the browser adds `.crdownload` to its name."""
+    async with asyncio.timeout(10):
+        while not (found := list(folder.glob(f"*{suffix}"))):  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.05)
+    return found[0]
 
 
 def _check_sound(path: Path) -> None:
