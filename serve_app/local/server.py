@@ -42,6 +42,8 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     # Ray's default is 15: other work on the machine would leave a worker 3 % of its core.
     "RAY_worker_niceness": "0",
+    # Else GCS keeps a record of the last 100,000 calls: 250 MiB (docs/long-calls.md).
+    "RAY_task_events_report_interval_ms": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
