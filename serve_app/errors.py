@@ -12,6 +12,7 @@
     ├── ToolFailed                 (inside)     the chat model decides what to do
     └── EngineError                1011         yes: the session is kept
         ├── EngineRefused          1011         yes, but a key or an account has to be changed
+        ├── ReplyRefused           1011         yes, but this chat gets no answer
         ├── EngineTimeout          1011         yes
         └── EngineUnavailable      1011         yes
 
@@ -30,6 +31,7 @@ __all__ = [
     "EngineTimeout",
     "EngineUnavailable",
     "ProtocolViolation",
+    "ReplyRefused",
     "SessionTaken",
     "SessionUnknown",
     "SessionsUnavailable",
@@ -95,6 +97,10 @@ class EngineError(VoiceError):
 class EngineRefused(EngineError):
     """A provider refuses whatever it is asked: a key, an account or a model is wrong. Any other
     error that is not retryable may concern this one request only."""
+
+
+class ReplyRefused(EngineError):
+    """A provider does not answer this chat, because of what was said in it: its content filter."""
 
 
 class EngineTimeout(EngineError):

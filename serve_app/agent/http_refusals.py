@@ -7,14 +7,18 @@ from serve_app.errors import EngineError, EngineRefused, EngineUnavailable
 _SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
-def refusal(stage: str, status: int, key_variable: str, code: str = "") -> EngineError:
+def refusal(
+    stage: str, status: int, key_variable: str, code: str = "", param: str = ""
+) -> EngineError:
     """The error for a `status` that is no success.
 
     `key_variable` is where the user has put the key. `code` is the provider's own word for what
-    went wrong, such as `insufficient_quota`. Bodies stay out of the message: they may quote what
-    was said.
+    went wrong, such as `insufficient_quota`, and `param` for what in the request is meant. Bodies
+    stay out of the message: they may quote what was said.
     """
-    answer = f"HTTP {status} {shown_code(code)}".rstrip()
+    shown = "" if code == str(status) else shown_code(code)
+    about = f" ({param})" if shown_code(param) else ""
+    answer = f"HTTP {status} {shown}".rstrip() + about
     if status in (401, 403):
         return EngineRefused(stage, f"{answer}: check {key_variable}")
     if status in (402, 404):  # no money; no such model, voice or address

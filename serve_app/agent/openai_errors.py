@@ -23,7 +23,8 @@ def engine_errors(stage: str, key_variable: str) -> Iterator[None]:
     except APIConnectionError as error:
         raise EngineUnavailable(stage, type(error.__cause__ or error).__name__) from None
     except APIStatusError as error:
-        raise refusal(stage, error.status_code, key_variable, error.code or "") from None
+        code, param = str(error.code or ""), str(error.param or "")
+        raise refusal(stage, error.status_code, key_variable, code, param) from None
     except APIError as error:
         raise EngineError(stage, f"the provider failed{_code(error)}", retryable=True) from None
     except HTTPError as error:  # raised by a body that is not server-sent events

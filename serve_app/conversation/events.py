@@ -204,6 +204,8 @@ class ReplyFailed(OfReply):
     """`llm`, `tts`, or `agent` when its replica died."""
     message: str
     """For the client's `error` event."""
+    is_refused: bool = False
+    """Whether the provider does not want to answer what was said."""
 
 
 @dataclass(frozen=True, slots=True)

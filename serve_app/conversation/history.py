@@ -10,6 +10,9 @@ from serve_app.conversation.versions import travels
 
 Role = Literal["system", "user", "assistant"]
 
+_WITHDRAWN = "(left out)"
+"""In place of a turn that must not be sent again."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
@@ -98,6 +101,12 @@ class History:
     def after_words(self, said: str, prompt: str) -> tuple[ChatMessage, ...]:
         """The chat as it would be if the agent had said `said`, and the user `prompt` to that."""
         return (*self._with("assistant", said), ChatMessage("user", prompt))
+
+    def withdraw(self) -> None:
+        """The LLM's provider does not want to answer what the user said last. It would not answer
+        anything else either for as long as that is in the chat."""
+        if self.awaits_reply:
+            self._messages[-1] = replace(self._messages[-1], content=_WITHDRAWN)
 
     def add_assistant(self, text: str) -> None:
         """Joins the agent's last message when the agent went on by itself."""

@@ -44,6 +44,9 @@ def reply_failed(floor: Floor, event: ev.ReplyFailed) -> State:
         return floor.state
     floor.tell_error(event.stage, event.message)
     apology = floor.settings.apology
+    if event.is_refused:
+        apology = floor.settings.refusal
+        floor.history.withdraw()
     if apology and event.stage != "tts" and not reply.is_apology:
         floor.agent.apologise(floor.generation, reply, apology)
         return floor.state

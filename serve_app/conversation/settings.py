@@ -114,6 +114,9 @@ class TurnSettings:
     the user's."""
     apology: str = "Sorry, something went wrong. Could you say that again?"
     """Said when a reply fails; if empty, nothing is. The `error` event is sent in either case."""
+    refusal: str = "I'm sorry, I can't talk about that."
+    """The same for a reply that the content filter of the LLM's provider refuses. What the user
+    said is then left out of the history."""
     idle_prompt_ms: int = 0
     """Time without a word after which the agent says `idle_prompt`, once; 0 is never."""
     idle_prompt: str = "Are you still there?"

@@ -16,6 +16,8 @@ class Request:
 
     connection: int
     """Number of the connection that it came on, counted from 0."""
+    number: int
+    """Of the request, counted from 0 over all connections."""
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
@@ -79,7 +81,7 @@ class HttpFake(ABC):
         self._open[task] = writer
         connection, self._connections = self._connections, self._connections + 1
         try:
-            while request := await _read_request(reader, connection):
+            while request := await _read_request(reader, connection, len(self.requests)):
                 self.requests.append(request)
                 self.arrived.set()
                 await self._count(1)
@@ -121,7 +123,9 @@ class HttpFake(ABC):
             await asyncio.gather(answer, hang_up, return_exceptions=True)
 
 
-async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request | None:
+async def _read_request(
+    reader: asyncio.StreamReader, connection: int, number: int
+) -> Request | None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -130,7 +134,7 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Reques
     headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     now_s = asyncio.get_running_loop().time()
-    return Request(connection, first.split()[1], headers, json.loads(body), now_s)
+    return Request(connection, number, first.split()[1], headers, json.loads(body), now_s)
 
 
 async def write(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from serve_app.fakes.http import (
     END_OF_STREAM,
@@ -22,59 +22,18 @@ from serve_app.fakes.http import (
     stream_head,
     write,
 )
+from serve_app.fakes.openai_endings import (
+    Ending,
+    closing,
+    deltas,
+    event,
+    in_place_of_stream,
+    opening,
+)
+from serve_app.fakes.openai_refusals import TOO_LONG, Refusal, Strictness, refusal
 from serve_app.fakes.openai_speech import SpeechScript, answer_speech
 
-__all__ = ["FakeOpenAi", "Request", "Script", "SpeechScript"]
-
-Ending = Literal["done", "stall", "no_finish", "cut", "bad_json", "bad_utf8", "bad_shape", "error"]
-"""What follows the last piece of text:
-
-done       finish_reason and [DONE]
-stall      nothing, and the connection stays open
-no_finish  a clean end of the body, without finish_reason and [DONE]
-cut        the connection is lost in the middle of the body
-bad_json   an event that is not JSON
-bad_utf8   an event that is not text
-bad_shape  an event that is JSON, but not a chunk of a reply
-error      an event with an error, as providers send when they fail half way
-"""
-
-
-TOO_LONG: Mapping[str, tuple[int, Mapping[str, Any]]] = {
-    "openai": (
-        400,
-        {
-            "message": "This model's maximum context length is 8192 tokens. However, your messages"
-            " resulted in 9000 tokens.",
-            "type": "invalid_request_error",
-            "param": "messages",
-            "code": "context_length_exceeded",
-        },
-    ),
-    "vllm": (
-        400,
-        {
-            "message": "'max_tokens' or 'max_completion_tokens' is too large: 400. This model's"
-            " maximum context length is 8192 tokens and your request has 8000 input tokens.",
-            "type": "BadRequestError",
-            "code": 400,
-        },
-    ),
-    "llama.cpp": (
-        400,
-        {
-            "message": "the request exceeds the available context size, try increasing it",
-            "type": "exceed_context_size_error",
-            "code": 400,
-        },
-    ),
-    "mistral": (
-        400,
-        {"message": "Prompt contains 9000 tokens, too large for model with 8192 maximum context"
-         " length", "type": "invalid_request_prompt", "code": "3051"},
-    ),
-}  # fmt: skip
-"""How servers say that a chat does not fit into the context of the model: status and error."""
+__all__ = ["TOO_LONG", "Ending", "FakeOpenAi", "Request", "Script", "SpeechScript"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +67,10 @@ class Script:
     longest_chat: int | None = None
     """A chat of more messages is refused, by one of the names in TOO_LONG."""
     refusal_of_long_chats: str = "openai"
+    strictness: Strictness = "anything"
+    """Requests that are not like this are refused."""
+    loads_for: int = 0
+    """How many requests, from the first on, are told that the model is loading."""
     heeds_tool_choice: bool = True
     """Whether `tool_choice: none` is obeyed."""
 
@@ -139,24 +102,33 @@ class FakeOpenAi(HttpFake):
 async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter) -> bool:
     if script.is_mute:
         await asyncio.Event().wait()
-    if script.longest_chat is not None and len(request.body["messages"]) > script.longest_chat:
-        status, refusal = TOO_LONG[script.refusal_of_long_chats]
-        await write(writer, response(status, json.dumps({"error": refusal}).encode()))
+    if (refused := _refusal(script, request)) is not None:
+        body = json.dumps({"error": refused[1]}).encode()
+        await write(writer, response(refused[0], body, script.retry_after_s))
         return True
-    if script.status != 200:
-        error = {"message": json.dumps(request.body), "code": script.error_code}
-        body = json.dumps({"error": error}).encode()
-        await write(writer, response(script.status, body, script.retry_after_s))
+    asked = _tool_round(script, request)
+    pieces = asked or deltas(script.ending, _pieces(script, request))
+    if (other := in_place_of_stream(script.ending, pieces)) is not None:
+        await write(writer, stream_head(other[0]) + chunked(other[1]) + END_OF_STREAM)
         return True
     await write(writer, stream_head("text/event-stream"))
-    await write(writer, chunked(_event({"role": "assistant", "content": ""})))
+    await write(writer, chunked(opening(script.ending)))
     delay_s = max(script.first_token_delay_s, script.piece_delay_s)
-    asked = _tool_round(script, request)
-    for delta in asked or _pieces(script, request):
+    for delta in pieces:
         await asyncio.sleep(delay_s)
-        await write(writer, chunked(_event(delta)))
+        await write(writer, chunked(event(script.ending, delta)))
         delay_s = script.piece_delay_s
     return await _end(script, writer, script.tool_finish if asked else "stop")
+
+
+def _refusal(script: Script, request: Request) -> Refusal | None:
+    if script.loads_for > request.number:
+        return 503, {"message": "Loading model", "type": "unavailable_error", "code": 503}
+    if script.longest_chat is not None and len(request.body["messages"]) > script.longest_chat:
+        return TOO_LONG[script.refusal_of_long_chats]
+    if script.status != 200:
+        return script.status, {"message": json.dumps(request.body), "code": script.error_code}
+    return refusal(script.strictness, request.body)
 
 
 def _pieces(script: Script, request: Request) -> Sequence[Mapping[str, Any]]:
@@ -175,23 +147,12 @@ def _tool_round(script: Script, request: Request) -> Sequence[Mapping[str, Any]]
 
 
 async def _end(script: Script, writer: asyncio.StreamWriter, finish_reason: str) -> bool:
-    match script.ending:
-        case "stall":
-            await _stall(script, writer)
-        case "cut":
-            return False
-        case "done":
-            usage = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
-            events = _event({}, finish_reason) + usage + b"data: [DONE]\n\n"
-            await write(writer, chunked(events))
-        case "bad_json":
-            await write(writer, chunked(b"data: {oops\n\n"))
-        case "bad_utf8":
-            await write(writer, chunked(b'data: {"\xff"}\n\n'))
-        case "bad_shape":
-            await write(writer, chunked(b'data: {"choices":[{"delta":null}]}\n\n'))
-        case "error":
-            await write(writer, chunked(b'data: {"error":{"code":"server_error"}}\n\n'))
+    if script.ending == "stall":
+        await _stall(script, writer)
+    if script.ending == "cut":
+        return False
+    if end := closing(script.ending, finish_reason):
+        await write(writer, chunked(end))
     await write(writer, END_OF_STREAM)
     return True
 
@@ -201,11 +162,6 @@ async def _stall(script: Script, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(script.keep_alive_s)
         await write(writer, chunked(b': ping\n\ndata: {"choices":[]}\n\n'))
     await asyncio.Event().wait()
-
-
-def _event(delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -218,7 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--first-token-ms", type=float, default=0)
     add("--token-ms", type=float, default=0, help="delay of each further word")
     add("--first-audio-ms", type=float, default=0)
-    add("--ending", choices=get_args(Ending), default="done", help="what follows the text")
+    add("--ending", choices=get_args(Ending), default="done", help="what is around the text")
+    add("--strict", choices=get_args(Strictness), default="anything", help="refuse other requests")
     add("--status", type=int, default=200, help="refuse with 401, 429, 500, ...")
     add("--retry-after", type=int, metavar="SECONDS", help="sent with --status")
     return parser
@@ -230,6 +187,7 @@ async def main() -> None:
     chat = Script(
         pieces=re.findall(r"\s*\S+", arguments.text),
         ending=arguments.ending,
+        strictness=arguments.strict,
         piece_delay_s=arguments.token_ms / 1000,
         first_token_delay_s=arguments.first_token_ms / 1000,
         status=arguments.status,

@@ -157,6 +157,6 @@ def _longest_silence_s(agent: AgentSettings) -> float:
     """Of the engines. A reply that uses tools asks the chat model several times, and each time the
     whole chain of models may be asked."""
     steps = agent.tool_use.max_steps if agent.uses_tools else 0
-    text_s = sum(llm.first_token_timeout_s for llm in agent.llms)
+    text_s = sum(llm.longest_silence_s for llm in agent.llms)
     audio_s = sum(voice.first_audio_timeout_s for voice in agent.voices)
     return steps * (text_s + agent.tool_use.timeout_s) + text_s + audio_s

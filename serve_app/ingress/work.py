@@ -8,7 +8,7 @@ from typing import Any
 from serve_app.agent.parts import Began
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.errors import DraftDeclined, EngineError, EngineTimeout
+from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, ReplyRefused
 from serve_app.ingress.calls import Calls, ReplyCall
 from serve_app.ingress.load import Shed
 from serve_app.stt.job import Request, Urgency
@@ -146,7 +146,8 @@ class Work:
             self._log("the reply", error)
             if error.stage == "agent" and isinstance(error, EngineTimeout):
                 self._waited_in = generation
-            event = ev.ReplyFailed(generation, reply, error.stage, error.message)
+            is_refused = isinstance(error, ReplyRefused)
+            event = ev.ReplyFailed(generation, reply, error.stage, error.message, is_refused)
         finally:
             call.cancel()
         self._take(event)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from serve_app.settings.base import PACKAGED, Replicas, Seconds, Settings
+from serve_app.settings.extra_body import checked_extra_body
 from serve_app.settings.tool_schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
@@ -12,6 +13,18 @@ TtsProvider = Literal["auto", "elevenlabs", "openai", "generic", "local"]
 JOE = "piper-en-us-joe"
 """A Piper voice that can be fetched."""
 EnvironmentVariable = Annotated[str, Field(pattern=r"^\w*$")]
+
+REMOTE_ONLY = (
+    "reasoning_effort",
+    "starts_within_thought",
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+    "extra_body",
+    "role_order",
+)
+"""Settings of a chat model that the local ones do not have."""
 
 
 class LlmSettings(Settings):
@@ -35,12 +48,41 @@ class LlmSettings(Settings):
     memory of a conversation, of `max_sequence_length` tokens; further replies wait."""
     first_token_timeout_s: Seconds = 10.0
     next_token_timeout_s: Seconds = 5.0
+    thinking_timeout_s: Seconds = 30.0
+    """In place of the two above while the model thinks: for the text that follows."""
+    reasoning_effort: str = Field("auto", pattern=r"^\w*$")
+    """How much the model thinks before it answers, in the words of its provider (none, minimal,
+    low, ...). `auto` is the least that OpenAI's models take, and nothing for others; empty is never
+    sent. Like all settings down to `role_order`, for `openai` and `generic` only."""
+    starts_within_thought: bool = False
+    """Set this if thoughts are heard that end in `</think>`: the model's template holds their
+    beginning, and the server leaves them in the text."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    """Texts before which the reply ends."""
+    extra_body: Annotated[dict[str, Any], AfterValidator(checked_extra_body)] = Field({})
+    """Sent along in every request as it is, such as `chat_template_kwargs: {enable_thinking:
+    false}` for Qwen on vLLM. It wins over all other settings."""
+    role_order: Literal["auto", "free", "alternating", "no-system"] = "auto"
+    """`alternating` for servers that insist that user and assistant take turns and that the user
+    begins; `no-system` for those that take no system message either. `auto` finds out: a refusal
+    that says so is answered with the other order, which is kept."""
     device: str = "auto"
     """For a local model: `cpu`, `cuda` or `auto`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """For a local model from Hugging Face."""
     threads: int = Field(0, ge=0)
     """For a local model; 0 is half of the cores for a .gguf, and all of them for others."""
+
+    @property
+    def longest_silence_s(self) -> float:
+        """From a request until its first text, for a model that thinks. A local one shows what it
+        thinks as it goes on."""
+        if self.provider == "local":
+            return self.first_token_timeout_s
+        return max(self.first_token_timeout_s, self.thinking_timeout_s)
 
 
 class TtsSettings(Settings):

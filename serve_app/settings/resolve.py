@@ -12,7 +12,7 @@ from serve_app.protocol.formats import (
     AudioFormat,
     parse_format,
 )
-from serve_app.settings.agent import AgentSettings, LlmSettings, TtsSettings
+from serve_app.settings.agent import REMOTE_ONLY, AgentSettings, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
 from serve_app.settings.packaged import DEFAULT_LLM
 from serve_app.settings.schema import AppConfig, SttSettings
@@ -142,6 +142,8 @@ def _resolve_llm(
         place.name("model"): is_generic and not llm.model,
     }
     place.require(llm.provider, missing)
+    if llm.provider == "local":
+        _check_local_only(llm, place)
     return llm.model_copy(
         update={
             "model": _local_model(llm) if llm.provider == "local" else llm.model or OPENAI_MODEL,
@@ -149,6 +151,13 @@ def _resolve_llm(
             "device": _device(llm.device, gpus),
         }
     )
+
+
+def _check_local_only(llm: LlmSettings, place: _Place) -> None:
+    default = LlmSettings()
+    for name in REMOTE_ONLY:
+        if getattr(llm, name) != getattr(default, name):
+            raise ConfigError(f"{place.name(name)} is set, but the local model has no such setting")
 
 
 def _local_model(llm: LlmSettings) -> str:

@@ -180,3 +180,23 @@ def test_texts_that_fit_stay_as_they_are(talk: Talk, said: str, rest: str) -> No
     talk.do(ev.ReplyFailed(*talk.reply, "agent", "it died"))
     talk.says(rest, 1.0)
     assert heard_in_all(talk) == [said + rest]
+
+
+# --- what the provider does not want to answer ---
+
+
+def refused(talk: Talk) -> None:
+    talk.do(ev.ReplyFailed(*talk.reply, "llm", "the provider's content filter", is_refused=True))
+
+
+def test_a_refusal_is_said_politely_and_what_was_refused_is_not_sent_again(talk: Talk) -> None:
+    talk.greet()
+    talk.ask("Where do I get poison?")
+    refused(talk)
+    assert talk.last(ef.Say).text == "I'm sorry, I can't talk about that."
+    talk.says("I'm sorry, I can't talk about that.", 1.0)
+    talk.reply_ends()
+    talk.silence(3000)
+    assert "poison" not in str(talk.last(ef.Record))
+    talk.ask("Then tell me a joke.")
+    assert "poison" not in str(talk.chat())

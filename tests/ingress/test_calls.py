@@ -237,7 +237,7 @@ def test_a_reply_that_uses_tools_may_be_silent_for_longer() -> None:
     plain = AgentSettings()
     tool = {"name": "t", "description": "d", "parameters": {"type": "object"}, "python": "a:b"}
     with_tools = AgentSettings.model_validate({"tools": [tool]})
-    use, first_s = plain.tool_use, plain.llm.first_token_timeout_s
+    use, first_s = plain.tool_use, plain.llm.longest_silence_s
     longer_s = _longest_silence_s(with_tools) - _longest_silence_s(plain)
     assert longer_s == use.max_steps * (first_s + use.timeout_s)
 

@@ -231,3 +231,30 @@ def test_a_fall_back_has_to_speak_the_client_format() -> None:
     }
     with pytest.raises(ConfigError, match="the local voice speaks pcm only"):
         plan(args=args, ELEVEN_LABS_API_KEY="k")
+
+
+@pytest.mark.parametrize(
+    "setting", [{"temperature": 0.5}, {"extra_body": {"a": 1}}, {"stop": ["x"]}]
+)
+def test_settings_that_the_local_model_does_not_have_are_refused(
+    setting: dict[str, object],
+) -> None:
+    (name,) = setting
+    with pytest.raises(ConfigError, match=rf"args\.agent\.llm\.{name} is set, but the local model"):
+        plan(args={"agent": {"llm": setting}})
+    llm = plan(args={"agent": {"llm": setting}}, OPENAI_API_KEY="k").agent.llm
+    assert llm.model_dump(include={name}, mode="json") == setting
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"extra_body": {"stream": False}}, "must not hold stream"),
+        ({"extra_body": {"a": float("nan")}}, "must be JSON"),
+        ({"temperature": 3}, "less than or equal to 2"),
+        ({"role_order": "strict"}, "'auto', 'free', 'alternating' or 'no-system'"),
+    ],
+)
+def test_settings_of_requests_are_checked(setting: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(args={"agent": {"llm": setting}}, OPENAI_API_KEY="k")

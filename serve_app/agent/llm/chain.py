@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from serve_app.agent.chain import Chain
 from serve_app.agent.engines import LlmEngine
+from serve_app.agent.llm.spoken import spoken
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError
@@ -60,4 +61,4 @@ def _ask(
 ) -> AsyncGenerator[str | ToolCallDelta, None] | AsyncGenerator[str, None]:
     if isinstance(engine, ToolLlm):
         return engine.step(chat, tools, steps, may_call)
-    return engine.stream(chat)
+    return spoken(engine.stream(chat))

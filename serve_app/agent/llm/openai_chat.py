@@ -2,40 +2,37 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 
-from httpx2 import Timeout
-from openai import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AsyncOpenAI,
-    AsyncStream,
-    OpenAIError,
-    omit,
-)
-from openai.types.chat import ChatCompletionChunk
+from httpx2 import HTTPError, Response, Timeout
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 
 from serve_app.agent.llm import chat_completions
 from serve_app.agent.llm.chat_completions import Arguments
+from serve_app.agent.llm.chunks import Chunk, read_chunk
+from serve_app.agent.llm.deadlines import Deadlines
+from serve_app.agent.llm.dialect import dialect_of
+from serve_app.agent.llm.reasoning import thinks
+from serve_app.agent.llm.round import Round
+from serve_app.agent.llm.server_sent_events import events
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
 from serve_app.agent.openai_errors import engine_errors
-from serve_app.agent.text.reply_text import MAX_REPLY_CHARS
 from serve_app.conversation.budget import halved
 from serve_app.conversation.history import ChatMessage
-from serve_app.errors import EngineError, EngineTimeout
+from serve_app.errors import EngineError, ReplyRefused
 from serve_app.settings.agent import LlmSettings
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT_S = 2.0
 _DONE_TIMEOUT_S = 0.2
-"""How long to wait for [DONE] after the last text. With it, the next reply can use the socket."""
+"""How long to wait for the end of the body after the end of the reply. With it, the next reply can
+use the socket."""
+_DONE = "[DONE]"
+_MOST_LESSONS = 6
+"""One for each thing that can be learnt from a refusal."""
 
 
 class OpenAiChat(ToolLlm):
@@ -43,12 +40,10 @@ class OpenAiChat(ToolLlm):
 
     def __init__(self, settings: LlmSettings, api_key: str) -> None:
         """`api_key` may be empty for a server that needs none."""
-        self._model = settings.model
-        self._max_tokens = settings.max_new_tokens
-        self._first_timeout_s = settings.first_token_timeout_s
-        self._next_timeout_s = settings.next_token_timeout_s
-        self._is_openai = settings.provider == "openai"
+        self._settings = settings
+        self._dialect = dialect_of(settings)
         self._key_variable = settings.api_key_variable or "api_key_variable"
+        self._lacks_beginning = False
         self._client = AsyncOpenAI(
             # Without a key the SDK would send OPENAI_API_KEY to whatever server this is.
             api_key=api_key or "none",
@@ -68,96 +63,129 @@ class OpenAiChat(ToolLlm):
     ) -> AsyncGenerator[str | ToolCallDelta, None]:
         """See ToolLlm.
 
-        Raises EngineTimeout, EngineUnavailable, or EngineError when the request is refused or
-        the reply ends early. Everything that arrived before the error has been yielded by then.
+        Raises EngineTimeout, EngineUnavailable, ReplyRefused, or EngineError when the request is
+        refused, the reply ends early, or there is nothing in it. Everything that arrived before the
+        error has been yielded by then.
         """
-        deadline, size = _Deadline(self._first_timeout_s), 0
+        deadlines = Deadlines(self._settings, thinks(self._settings.model, self._dialect.effort))
+        reply = Round(tools, steps, self._settings.starts_within_thought)
         with engine_errors("llm", self._key_variable):
-            opening = self._open_fitting(chat, tools, steps, may_call)
-            async with await deadline.wait_for(opening) as events:
-                finished = False
-                while not finished:
-                    chunk = await deadline.wait_for(anext(events, None))
+            async with AsyncExitStack() as stack:
+                opening = self._open(stack, chat, tools, steps, may_call, deadlines)
+                chunks = _chunks(await deadlines.wait_for(opening))
+                await stack.enter_async_context(aclosing(chunks))
+                while not reply.is_over:
+                    chunk = await deadlines.wait_for(anext(chunks, None))
                     if chunk is None:
                         raise EngineError("llm", "the stream ended early", retryable=True)
-                    for choice in chunk.choices[:1]:  # none in a chunk of usage or keep-alive
-                        for part in chat_completions.new_parts(choice.delta, bool(tools)):
-                            size = _checked(size + _length(part))
-                            yield part
-                            deadline = _Deadline(self._next_timeout_s)
-                        finished = choice.finish_reason is not None
-                await _read_to_end(events)
+                    for part in reply.take(chunk):
+                        yield part
+                        deadlines.wrote()
+                    if reply.is_thinking:
+                        deadlines.thinking()
+                for part in reply.end():
+                    yield part
+                await _read_to_end(chunks)
+        self._warn_of_thought(reply)
 
     async def aclose(self) -> None:
         """Close the pool of connections."""
         await self._client.close()
 
-    async def _open_fitting(
+    async def _open(
         self,
+        stack: AsyncExitStack,
         chat: Sequence[ChatMessage],
         tools: Sequence[ToolSpec],
         steps: Sequence[ToolStep],
         may_call: bool,
-    ) -> AsyncStream[ChatCompletionChunk]:
-        """If the model says that the chat is too long for it, half of the chat is sent instead."""
-        try:
-            return await self._open(chat_completions.arguments(chat, tools, steps, may_call))
-        except APIStatusError as error:
-            if not chat_completions.is_too_long(error):
+        deadlines: Deadlines,
+    ) -> Response:
+        """Asks again in another way for as long as the server's refusals say in which. If the model
+        says that the chat is too long for it, half of the chat is sent instead."""
+        is_halved, lessons = False, 0
+        while True:
+            dialect = self._dialect
+            asked = chat_completions.arguments(
+                self._settings, dialect, halved(chat) if is_halved else chat, tools, steps, may_call
+            )
+            try:
+                return await self._connect(stack, asked, deadlines)
+            except APIStatusError as error:
+                if not is_halved and chat_completions.is_too_long(error):
+                    log.warning(
+                        "the chat is too long for %s: lower args.turn.history_tokens",
+                        self._settings.model,
+                    )
+                    is_halved = True
+                elif lessons < _MOST_LESSONS and (lesson := dialect.after(error, bool(tools))):
+                    lessons += 1
+                    self._dialect, what = lesson
+                    log.warning("%s: %s", self._settings.model, what)
+                elif chat_completions.is_content_refused(error):
+                    raise ReplyRefused("llm", "the provider's content filter") from None
+                else:
+                    raise
+
+    async def _connect(
+        self, stack: AsyncExitStack, asked: Arguments, deadlines: Deadlines
+    ) -> Response:
+        """A server that loads its model, or wants a short pause, is asked again after that, within
+        the deadline."""
+        while True:
+            try:
+                return await self._create(stack, asked)
+            except APITimeoutError:
                 raise
-        log.warning("the chat is too long for %s: lower args.turn.history_tokens", self._model)
-        return await self._open(chat_completions.arguments(halved(chat), tools, steps, may_call))
+            except APIConnectionError:
+                # Probably a kept-alive connection that the server has just closed.
+                return await self._create(stack, asked)
+            except APIStatusError as error:
+                pause_s = chat_completions.pause_s(error)
+                if not 0 < pause_s < deadlines.left_s:
+                    raise
+                await asyncio.sleep(pause_s)
 
-    async def _open(self, arguments: Arguments) -> AsyncStream[ChatCompletionChunk]:
-        try:
-            return await self._create(arguments)
-        except APITimeoutError:
-            raise
-        except APIConnectionError:
-            # Probably a kept-alive connection that the server has just closed.
-            return await self._create(arguments)
+    async def _create(self, stack: AsyncExitStack, asked: Arguments) -> Response:
+        created = self._client.chat.completions.with_streaming_response.create(**asked)
+        return (await stack.enter_async_context(created)).http_response
 
-    async def _create(self, arguments: Arguments) -> AsyncStream[ChatCompletionChunk]:
-        stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-            model=self._model,
-            stream=True,
-            # OpenAI's newer models refuse max_tokens; most other servers know no other name.
-            max_completion_tokens=self._max_tokens if self._is_openai else omit,
-            max_tokens=omit if self._is_openai else self._max_tokens,
-            **arguments,
-        )
-        return stream
-
-
-def _length(part: str | ToolCallDelta) -> int:
-    return len(part) if isinstance(part, str) else len(part.name) + len(part.arguments)
+    def _warn_of_thought(self, reply: Round) -> None:
+        if reply.lacks_beginning and not self._lacks_beginning:
+            self._lacks_beginning = True
+            log.warning(
+                "%s: a thought was said, because it began without a tag:"
+                " set llm.starts_within_thought",
+                self._settings.model,
+            )
 
 
-def _checked(size: int) -> int:
-    if size > MAX_REPLY_CHARS:
-        raise EngineError("llm", f"the reply exceeds {MAX_REPLY_CHARS} characters")
-    return size
+async def _chunks(response: Response) -> AsyncGenerator[Chunk, None]:
+    """Those of a reply. `[DONE]` is one that ends it. Raises EngineError and ValueError."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "text/html":
+        raise EngineError("llm", "answered with a web page (text/html): check api_url")
+    bytes_of_body = response.aiter_bytes()
+    if kind == "application/json":
+        yield read_chunk("\n".join([data async for data in events(_as_event(bytes_of_body))]))
+        return
+    async with aclosing(events(bytes_of_body)) as found:
+        async for data in found:
+            if data.strip() == _DONE:
+                yield Chunk(finish_reason="stop")
+            elif data.strip():
+                yield read_chunk(data)
 
 
-class _Deadline:
-    """When the next text is due. Chunks without text do not extend it."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._due_s = asyncio.get_running_loop().time() + limit_s
-
-    async def wait_for(self, work: Awaitable[T]) -> T:
-        """Raises EngineTimeout."""
-        try:
-            async with asyncio.timeout_at(self._due_s):
-                return await work
-        except TimeoutError:
-            raise EngineTimeout("llm", f"no text within {self._limit_s:g} s") from None
+async def _as_event(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A body that is one JSON value."""
+    whole = b"".join([chunk async for chunk in body])
+    yield b"data: " + whole.replace(b"\r", b"").replace(b"\n", b"")
 
 
-async def _read_to_end(events: AsyncStream[ChatCompletionChunk]) -> None:
+async def _read_to_end(chunks: AsyncGenerator[Chunk, None]) -> None:
     """The reply is complete, so errors no longer matter."""
-    with suppress(TimeoutError, OpenAIError, ValueError):
+    with suppress(TimeoutError, OpenAIError, HTTPError, EngineError, ValueError):
         async with asyncio.timeout(_DONE_TIMEOUT_S):
-            while await anext(events, None) is not None:
+            while await anext(chunks, None) is not None:
                 pass

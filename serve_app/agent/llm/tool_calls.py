@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
 from serve_app.agent.engines import LlmEngine
 from serve_app.conversation.history import ChatMessage
+
+Opaque = Mapping[str, Any]
+"""JSON whose meaning only the provider knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,10 @@ class ToolCallDelta:
     id: str
     name: str
     arguments: str
+    extra: Opaque = field(default_factory=dict)
+    """See ToolCall."""
+    thoughts: Opaque = field(default_factory=dict)
+    """See ToolStep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,9 @@ class ToolCall:
     name: str
     arguments: str
     """JSON, unless the model made a mistake."""
+    extra: Opaque = field(default_factory=dict)
+    """What the provider adds to the call, such as Gemini's signature of a thought. It wants that
+    back as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,9 @@ class ToolStep:
     calls: tuple[ToolCall, ...]
     results: tuple[str, ...]
     """One per call."""
+    thoughts: Opaque = field(default_factory=dict)
+    """What the model thought before the calls, in the provider's own fields. Only providers that
+    insist on it get it back (DeepSeek, Kimi), and only until the reply is over."""
 
 
 @runtime_checkable
@@ -85,6 +98,8 @@ class CallAssembler:
     def __init__(self) -> None:
         self._calls: list[_OpenCall] = []
         self._numbered: dict[int | None, _OpenCall] = {}
+        self.thoughts: dict[str, Any] = {}
+        """See ToolStep."""
 
     def add(self, delta: ToolCallDelta) -> None:
         call = self._numbered.get(delta.index)
@@ -97,12 +112,14 @@ class CallAssembler:
         call.id = call.id or delta.id
         call.name = call.name or delta.name
         call.arguments += delta.arguments
+        call.extra.update(delta.extra)
+        self.thoughts.update(delta.thoughts)
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
         """All requests, in the order in which they began."""
         return tuple(
-            ToolCall(call.id or f"call_{number}", call.name, call.arguments or "{}")
+            ToolCall(call.id or f"call_{number}", call.name, call.arguments or "{}", call.extra)
             for number, call in enumerate(self._calls)
         )
 
@@ -112,6 +129,7 @@ class _OpenCall:
     id: str
     name: str
     arguments: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def is_followed_by(self, delta: ToolCallDelta) -> bool:
         """Whether `delta`, which has the same number, begins another call: only a name can."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 
+from serve_app.agent.text.characters import fit
 from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.speakable import Speakable
 from serve_app.errors import EngineError
@@ -51,7 +52,7 @@ class ReplyText:
         if self._size >= MAX_REPLY_CHARS:
             raise EngineError("llm", f"the reply exceeds {MAX_REPLY_CHARS} characters")
         self._size += len(text)
-        self._add(self._splitter.push(self._speakable.push(text)))
+        self._add(self._splitter.push(self._speakable.push(fit(text))))
 
     def end(self, failure: Exception | None = None) -> None:
         """There will be no more text. What was written before a failure is still read."""

@@ -55,7 +55,7 @@ class ToolUser(LlmEngine):
                 if filler and await self._is_slow(work):
                     yield filler + _PARAGRAPH
                     filler = ""
-                steps.append(ToolStep(said.text, calls, await work))
+                steps.append(ToolStep(said.text, calls, await work, said.asked.thoughts))
             finally:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)

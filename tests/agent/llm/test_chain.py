@@ -71,9 +71,9 @@ async def two(script: Script, url: str = "", failures: int = 3) -> AsyncIterator
         (Script(is_mute=True), ""),
         (Script((), "stall"), ""),
         (Script((), "cut"), ""),
-        (Script((), "bad_json"), ""),
+        (Script((), "bad-json"), ""),
     ],
-    ids=["refused", "401", "500", "429", "mute", "stall", "cut", "bad_json"],
+    ids=["refused", "401", "500", "429", "mute", "stall", "cut", "bad-json"],
 )
 async def test_the_next_one_answers(script: Script, url: str) -> None:
     async with two(script, url) as chain:

@@ -1,9 +1,7 @@
 import asyncio
 import contextlib
 import os
-import pickle
 import socket
-from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -12,36 +10,9 @@ from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from serve_app.fakes.openai import TOO_LONG, FakeOpenAi, Script
 from serve_app.settings.agent import LlmSettings
+from tests.agent.llm.replies import CHAT, KEY, chat_model, collect, fails
 
-CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "My secret is 4711.")]
-KEY = "sk-hush"
 DEADLINE_S = 5.0
-
-
-def chat_model(url: str, **settings: object) -> OpenAiChat:
-    given: dict[str, object] = {"provider": "generic", "model": "m", "api_url": url, **settings}
-    return OpenAiChat(LlmSettings.model_validate(given), KEY)
-
-
-async def collect(stream: AsyncGenerator[str, None], into: list[str]) -> None:
-    async for piece in stream:
-        into.append(piece)  # noqa: PERF401 - an error must not lose what came before
-
-
-async def fails(script: Script, **settings: object) -> tuple[list[str], EngineError]:
-    """What the reply gave, and the error that ended it."""
-    pieces: list[str] = []
-    async with FakeOpenAi(script) as server:
-        llm = chat_model(server.url, **settings)
-        with pytest.raises(EngineError) as caught:
-            await collect(llm.stream(CHAT), pieces)
-        await llm.aclose()
-    message = str(pickle.loads(pickle.dumps(caught.value)))
-    assert message == str(caught.value)
-    assert caught.value.stage == "llm"
-    assert "4711" not in message
-    assert KEY not in message
-    return pieces, caught.value
 
 
 async def test_reply_streams() -> None:
@@ -145,7 +116,7 @@ async def test_two_hundred_interrupts_leave_no_socket_and_no_task() -> None:
 
 
 async def test_cut_stream_keeps_what_came() -> None:
-    pieces, error = await fails(Script(ending="no_finish"))
+    pieces, error = await fails(Script(ending="no-finish"))
     assert pieces == ["Hello", " there", "."]
     assert (error.message, error.retryable) == ("the stream ended early", True)
 
@@ -159,9 +130,9 @@ async def test_lost_connection() -> None:
 @pytest.mark.parametrize(
     ("ending", "message"),
     [
-        ("bad_json", "bad answer (JSONDecodeError)"),
-        ("bad_utf8", "bad answer (UnicodeDecodeError)"),
-        ("bad_shape", "bad answer (AttributeError)"),
+        ("bad-json", "bad answer (JSONDecodeError)"),
+        ("bad-utf8", "bad answer (UnicodeDecodeError)"),
+        ("bad-shape", "the stream ended early"),
         ("error", "the provider failed server_error"),
     ],
 )

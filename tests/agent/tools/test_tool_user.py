@@ -189,7 +189,7 @@ async def test_a_model_that_does_not_answer_then_has_failed() -> None:
 
 
 async def test_half_a_request_is_not_carried_out() -> None:
-    script = replace(ANSWER, ending="no_finish")
+    script = replace(ANSWER, ending="no-finish")
     async with model(script) as (user, _, tools):
         with pytest.raises(EngineError, match="the stream ended early"):
             await said(user)

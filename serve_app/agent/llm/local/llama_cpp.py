@@ -127,6 +127,9 @@ class LlamaCpp(LlmEngine):
             "id_slot": slot,
             "stream": True,
             "return_progress": True,
+            "chat_template_kwargs": {
+                "enable_thinking": False
+            },  # Qwen, and others; the rest ignore it
         }
         try:
             self._server.handle_chat_completions(asked, reply.take)
@@ -190,6 +193,8 @@ class _Reply:
             self._read(progress)
         else:
             for choice in chunk["choices"]:
+                if thought := choice["delta"].get("reasoning_content"):
+                    self._put(f"<think>{thought}</think>")  # see `spoken`
                 if text := choice["delta"].get("content"):
                     self._put(text)
         return self._is_stopped
