@@ -30,7 +30,7 @@ from serve_app.fakes.openai_endings import (
     in_place_of_stream,
     opening,
 )
-from serve_app.fakes.openai_refusals import TOO_LONG, Refusal, Strictness, refusal
+from serve_app.fakes.openai_refusals import IN_STREAM, TOO_LONG, Refusal, Strictness, refusal
 from serve_app.fakes.openai_speech import SpeechScript, answer_speech
 
 __all__ = ["TOO_LONG", "Ending", "FakeOpenAi", "Request", "Script", "SpeechScript"]
@@ -102,7 +102,12 @@ class FakeOpenAi(HttpFake):
 async def _answer(script: Script, request: Request, writer: asyncio.StreamWriter) -> bool:
     if script.is_mute:
         await asyncio.Event().wait()
-    if (refused := _refusal(script, request)) is not None:
+    refused = _refusal(script, request)
+    if refused is not None and refused[0] == IN_STREAM:
+        body = f"event: error\ndata: {json.dumps({'error': refused[1]})}\n\n".encode()
+        await write(writer, stream_head("text/event-stream") + chunked(body) + END_OF_STREAM)
+        return True
+    if refused is not None:
         body = json.dumps({"error": refused[1]}).encode()
         await write(writer, response(refused[0], body, script.retry_after_s))
         return True

@@ -26,6 +26,9 @@ filter             no prompt with the word "poison" (Azure)
 Refusal = tuple[int, Any]
 """Status, and the error in the body."""
 
+IN_STREAM = 200
+"""The status of an error that is the first event of a stream."""
+
 TOO_LONG: Mapping[str, Refusal] = {
     "openai": (
         400,
@@ -70,7 +73,7 @@ TOO_LONG: Mapping[str, Refusal] = {
          "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"},
     ),
     "lm studio": (
-        400,
+        IN_STREAM,
         {"message": "Trying to keep the first 9000 tokens when context the overflows. However, the"
          " model is loaded with context length of only 8192 tokens, which is not enough."},
     ),

@@ -1,10 +1,9 @@
 """Chats and tools in the form of OpenAI's chat completions."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from openai import APIStatusError, Omit, omit
+from openai import Omit, omit
 
 from serve_app.agent.llm.dialect import Dialect
 from serve_app.agent.llm.role_order import arranged
@@ -15,20 +14,6 @@ from serve_app.settings.agent import LlmSettings
 
 Arguments = dict[str, Any]
 """What the SDK's `create` is called with."""
-
-_TOO_LONG = re.compile(
-    r"context.?(length|size|window)|prompt is too long|context the overflows|input token count"
-    r"|exceeds? the (maximum|limit).{0,40}tokens|too many (input )?tokens|reduce the length of",
-    re.IGNORECASE,
-)
-_CONTENT = re.compile(
-    r"content.?(filter|policy)|ResponsibleAI|data_inspection_failed|prohibited.content",
-    re.IGNORECASE,
-)
-_LOADING = re.compile(r"loading|warming up|not ready|starting", re.IGNORECASE)
-_LOADING_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 2.0
-"""A fall-back, or the apology, is better than a longer silence."""
 
 
 def arguments(
@@ -100,29 +85,3 @@ def _declaration(tool: ToolSpec) -> dict[str, Any]:
             "parameters": dict(tool.parameters),
         },
     }
-
-
-def is_too_long(error: APIStatusError) -> bool:
-    """Whether a refusal means that the chat does not fit into the context of the model. OpenAI has
-    a code for it; others say it in words (`serve_app/fakes/openai_refusals.py`, TOO_LONG)."""
-    is_about_request = error.status_code in (400, 413, 422)
-    return is_about_request and bool(_TOO_LONG.search(f"{error.code} {error.message}"))
-
-
-def is_content_refused(error: APIStatusError) -> bool:
-    """Whether the provider's filter refused what was said."""
-    return error.status_code in (400, 403) and bool(
-        _CONTENT.search(f"{error.code} {error.message}")
-    )
-
-
-def pause_s(error: APIStatusError) -> float:
-    """After how long it makes sense to ask again in the same reply; 0 if it does not."""
-    if error.status_code not in (429, 503):
-        return 0.0
-    try:
-        wanted_s = float(error.response.headers["retry-after"])
-    except (KeyError, ValueError):
-        is_loading = error.status_code == 503 and _LOADING.search(str(error.message))
-        return _LOADING_PAUSE_S if is_loading else 0.0
-    return wanted_s if wanted_s <= _LONGEST_PAUSE_S else 0.0

@@ -38,14 +38,27 @@ class Chunk:
     """Whether it says what the reply has cost, which comes at the end."""
 
 
+class FailedInStream(EngineError):
+    """The provider says in the stream that it has failed."""
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__("llm", message, retryable=True)
+        self.text = text
+        """What the provider says. It may quote the chat."""
+
+    def __reduce__(self) -> tuple[type[EngineError], tuple[str, str, bool]]:
+        """Elsewhere it is any EngineError: the text stays here."""
+        return EngineError, (self.stage, self.message, self.retryable)
+
+
 def read_chunk(data: str) -> Chunk:
-    """Raises EngineError if the provider says that it has failed, and ValueError for what is not
+    """Raises FailedInStream if the provider says that it has failed, and ValueError for what is not
     JSON."""
     chunk = json.loads(data)
     if not isinstance(chunk, dict):
         return Chunk()
     if failure := chunk.get("error"):
-        raise EngineError("llm", f"the provider failed{_code(failure)}", retryable=True)
+        raise FailedInStream(f"the provider failed{_code(failure)}", json.dumps(failure))
     choices = chunk.get("choices")
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
     if choice.get("index"):  # another answer to the same chat

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from openai import APIStatusError
-
 from serve_app.agent.llm.reasoning import AUTO, least_effort, least_named
+from serve_app.agent.llm.refusals import Refusal
 from serve_app.agent.llm.role_order import RoleOrder
 from serve_app.settings.agent import LlmSettings
 
@@ -51,12 +50,12 @@ class Dialect:
     returns_thoughts: bool = False
     """Whether a request with the results of tools holds what the model thought before it asked."""
 
-    def after(self, error: APIStatusError, offers_tools: bool) -> "tuple[Dialect, str] | None":
+    def after(self, refusal: Refusal, offers_tools: bool) -> "tuple[Dialect, str] | None":
         """How to ask instead after this refusal, and what was learnt, for the log. None if the
         refusal says nothing about that. `offers_tools`: whether the request did."""
-        if error.status_code not in _STATUSES:
+        if refusal.status not in _STATUSES:
             return None
-        message = str(error.message)
+        message = refusal.text
         return (
             self._limit_after(message)
             or self._effort_after(message)

@@ -10,10 +10,11 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpe
 
 from serve_app.agent.llm import chat_completions
 from serve_app.agent.llm.chat_completions import Arguments
-from serve_app.agent.llm.chunks import Chunk, read_chunk
+from serve_app.agent.llm.chunks import Chunk, FailedInStream, read_chunk
 from serve_app.agent.llm.deadlines import Deadlines
 from serve_app.agent.llm.dialect import dialect_of
 from serve_app.agent.llm.reasoning import thinks
+from serve_app.agent.llm.refusals import refusal_of
 from serve_app.agent.llm.round import Round
 from serve_app.agent.llm.server_sent_events import events
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
@@ -72,17 +73,18 @@ class OpenAiChat(ToolLlm):
         with engine_errors("llm", self._key_variable):
             async with AsyncExitStack() as stack:
                 opening = self._open(stack, chat, tools, steps, may_call, deadlines)
-                chunks = _chunks(await deadlines.wait_for(opening))
-                await stack.enter_async_context(aclosing(chunks))
-                while not reply.is_over:
-                    chunk = await deadlines.wait_for(anext(chunks, None))
-                    if chunk is None:
-                        raise EngineError("llm", "the stream ended early", retryable=True)
+                chunk, chunks = await deadlines.wait_for(opening)
+                while chunk is not None:
                     for part in reply.take(chunk):
                         yield part
                         deadlines.wrote()
+                    if reply.is_over:
+                        break
                     if reply.is_thinking:
                         deadlines.thinking()
+                    chunk = await deadlines.wait_for(anext(chunks, None))
+                else:
+                    raise EngineError("llm", "the stream ended early", retryable=True)
                 for part in reply.end():
                     yield part
                 await _read_to_end(chunks)
@@ -100,9 +102,10 @@ class OpenAiChat(ToolLlm):
         steps: Sequence[ToolStep],
         may_call: bool,
         deadlines: Deadlines,
-    ) -> Response:
-        """Asks again in another way for as long as the server's refusals say in which. If the model
-        says that the chat is too long for it, half of the chat is sent instead."""
+    ) -> tuple[Chunk | None, AsyncGenerator[Chunk, None]]:
+        """The first chunk, and the others. Asks again in another way for as long as the server's
+        refusals say in which. If the model says that the chat is too long for it, half of the chat
+        is sent instead."""
         is_halved, lessons = False, 0
         while True:
             dialect = self._dialect
@@ -110,22 +113,22 @@ class OpenAiChat(ToolLlm):
                 self._settings, dialect, halved(chat) if is_halved else chat, tools, steps, may_call
             )
             try:
-                return await self._connect(stack, asked, deadlines)
-            except APIStatusError as error:
-                if not is_halved and chat_completions.is_too_long(error):
-                    log.warning(
-                        "the chat is too long for %s: lower args.turn.history_tokens",
-                        self._settings.model,
-                    )
+                chunks = _chunks(await self._connect(stack, asked, deadlines))
+                await stack.enter_async_context(aclosing(chunks))
+                return await anext(chunks, None), chunks
+            except (APIStatusError, FailedInStream) as error:
+                refusal = refusal_of(error)
+                if not is_halved and refusal.is_too_long:
                     is_halved = True
-                elif lessons < _MOST_LESSONS and (lesson := dialect.after(error, bool(tools))):
+                    what = "the chat is too long for it: lower args.turn.history_tokens"
+                elif lessons < _MOST_LESSONS and (lesson := dialect.after(refusal, bool(tools))):
                     lessons += 1
                     self._dialect, what = lesson
-                    log.warning("%s: %s", self._settings.model, what)
-                elif chat_completions.is_content_refused(error):
+                elif refusal.is_about_content:
                     raise ReplyRefused("llm", "the provider's content filter") from None
                 else:
                     raise
+                log.warning("%s: %s", self._settings.model, what)
 
     async def _connect(
         self, stack: AsyncExitStack, asked: Arguments, deadlines: Deadlines
@@ -141,7 +144,7 @@ class OpenAiChat(ToolLlm):
                 # Probably a kept-alive connection that the server has just closed.
                 return await self._create(stack, asked)
             except APIStatusError as error:
-                pause_s = chat_completions.pause_s(error)
+                pause_s = refusal_of(error).pause_s
                 if not 0 < pause_s < deadlines.left_s:
                     raise
                 await asyncio.sleep(pause_s)

@@ -1,6 +1,7 @@
 """What chunks of chat completions add to a reply."""
 
 import json
+import pickle
 
 import pytest
 
@@ -55,3 +56,4 @@ def test_an_error_in_the_stream_is_raised_without_its_message() -> None:
         with pytest.raises(EngineError) as caught:
             read_chunk(json.dumps({"error": error}))
         assert caught.value.message == f"the provider failed{shown}"
+        assert "secret" not in repr(pickle.loads(pickle.dumps(caught.value)))
