@@ -37,6 +37,11 @@ class Agent:
         )
         self._loop = asyncio.get_running_loop()
         self._watch = self._loop.create_task(stalls.watch())
+        self._trial = self._loop.create_task(self._try_tools(settings.uses_tools))
+
+    async def _try_tools(self, are_any: bool) -> None:
+        if are_any:
+            await self._llm.try_tools()
 
     # Coroutines that return a generator, so that nothing lies between the speaker and Serve, which
     # awaits them and streams (2.60, replica.py, `_call_user_generator`). A plain method would not
@@ -70,6 +75,7 @@ class Agent:
 
     async def _aclose(self) -> None:
         self._watch.cancel()
+        self._trial.cancel()
         await asyncio.gather(
             self._tools.aclose(), self._llm.aclose(), self._tts.aclose(), return_exceptions=True
         )

@@ -10,6 +10,8 @@ from serve_app.agent.parts import Began
 from serve_app.agent.speaker import pieces
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import Sound
+from serve_app.errors import EngineError
+from serve_app.fakes.openai import Ending
 from serve_app.fakes.openai import Script as ChatScript
 from tests.agent.chains import FORMAT
 from tests.agent.speakers import CHAT, speaking
@@ -56,6 +58,24 @@ async def test_what_is_recorded_of_markdown_is_what_was_said() -> None:
     said = "".join(part.text for part in parts if isinstance(part, Piece))
     assert said == "See the docs, please. \nOne.\nTwo."
     assert "".join(elevenlabs.connections[0].texts).split() == said.split()
+
+
+@pytest.mark.parametrize("ending", ["think-tags", "think-fields", "think-unclosed", "surrogates"])
+async def test_what_is_no_speech_reaches_neither_voice_nor_captions(ending: Ending) -> None:
+    """The history has the words of the pieces, and the next prompt those of the history."""
+    async with speaking(ChatScript(ending=ending)) as (speaker, _, elevenlabs):
+        parts = [part async for part in speaker.reply(CHAT)]
+    said = "".join(part.text for part in parts if isinstance(part, Piece))
+    assert said.split()[:2] == ["Hello", "there."] and said.encode()
+    assert not any(unsaid in said for unsaid in ("think", "greet", "Hm", "\0"))
+    assert "".join(elevenlabs.connections[0].texts).split() == said.split()
+
+
+@pytest.mark.parametrize("ending", ["only-thoughts", "only-tags", "nothing"])
+async def test_a_reply_of_nothing_is_an_error_and_not_silence(ending: Ending) -> None:
+    async with speaking(ChatScript(ending=ending)) as (speaker, _, _):
+        with pytest.raises(EngineError, match="llm: "):
+            assert not [part async for part in speaker.reply(CHAT)]
 
 
 async def test_the_voice_begins_while_the_llm_still_writes() -> None:

@@ -1,5 +1,6 @@
 """Chat models, asked one after the other until one begins to write."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -46,6 +47,11 @@ class LlmChain(ToolLlm):
                 failure = error
         assert failure is not None, "a chain has an engine"
         raise failure
+
+    async def try_tools(self) -> None:
+        """See ToolLlm. Their breakers do not count this."""
+        engines = [link.engine for link in self._chain.links]
+        await asyncio.gather(*(llm.try_tools() for llm in engines if isinstance(llm, ToolLlm)))
 
     async def aclose(self) -> None:
         """Closes all of them."""

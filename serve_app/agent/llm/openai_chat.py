@@ -32,6 +32,8 @@ _DONE_TIMEOUT_S = 0.2
 """How long to wait for the end of the body after the end of the reply. With it, the next reply can
 use the socket."""
 _DONE = "[DONE]"
+_HELLO = (ChatMessage("user", "Hello"),)
+_ANY_TOOL = ToolSpec("none", "Do not use it.", {"type": "object", "properties": {}})
 _MOST_LESSONS = 6
 """One for each thing that can be learnt from a refusal."""
 
@@ -89,6 +91,12 @@ class OpenAiChat(ToolLlm):
                     yield part
                 await _read_to_end(chunks)
         self._warn_of_thought(reply)
+
+    async def try_tools(self) -> None:
+        """See ToolLlm. Hangs up after the first word."""
+        with suppress(EngineError):  # the first reply will report it
+            async with aclosing(self.step(_HELLO, (_ANY_TOOL,))) as parts:
+                await anext(parts, None)
 
     async def aclose(self) -> None:
         """Close the pool of connections."""

@@ -86,6 +86,11 @@ class ToolLlm(LlmEngine, Protocol):
         """
         ...
 
+    async def try_tools(self) -> None:
+        """Finds out whether the model takes tools, and logs it if not. Called at start, if there
+        are any. Must not fail because of the provider: the first reply will report that."""
+        return None
+
 
 class CallAssembler:
     """Puts requests together from their parts. Servers cut them in different ways.

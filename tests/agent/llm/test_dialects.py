@@ -6,7 +6,7 @@ import pytest
 
 from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolSpec, ToolStep
 from serve_app.conversation.history import ChatMessage
-from serve_app.errors import EngineError, ReplyRefused
+from serve_app.errors import ReplyRefused
 from serve_app.fakes.openai import Script
 from serve_app.fakes.openai_refusals import SIGNATURE, Strictness
 from tests.agent.llm.replies import CHAT, answering, collect, fails, said
@@ -52,14 +52,8 @@ async def test_a_model_without_system_messages_gets_the_prompt_from_the_user() -
 async def test_role_order_can_be_set() -> None:
     first, _ = await asked_twice("alternating", role_order="alternating")
     assert roles(first) == ["system", "user", "assistant", "user"]
-    _, error = await fails_at_idle("no-system", role_order="free")
+    _, error = await fails(Script(strictness="no-system"), role_order="free")
     assert error.message == "HTTP 400"  # not "HTTP 400 400"
-
-
-async def fails_at_idle(
-    strictness: Strictness, **settings: object
-) -> tuple[list[str], EngineError]:
-    return await fails(Script(strictness=strictness), **settings)
 
 
 async def test_azure_gets_its_own_name_for_the_limit() -> None:

@@ -65,6 +65,12 @@ class Session:
     weather: Weather
     openai: FakeOpenAi
 
+    @property
+    def asked(self) -> list[Any]:
+        """The requests for replies; one more asks at start whether the model takes tools."""
+        requests = (request.body for request in self.openai.requests)
+        return [body for body in requests if len(body["messages"]) > 1]
+
     async def until(self, *kinds: type) -> list[ev.Event]:
         """Events, up to the first of these kinds."""
         seen: list[ev.Event] = []
@@ -113,7 +119,7 @@ async def test_a_draft_calls_no_tool_and_the_reply_does(monkeypatch: pytest.Monk
         assert events[-1] == ev.DraftDeclined(1, 1)
         assert text(events).strip() == "Let me look."
         assert not talk.weather.calls
-        assert len(talk.openai.requests) == 1
+        assert len(talk.asked) == 1
 
         talk.weather.release.set()
         talk.work.start(ef.Reply(1, 2, CHAT))
@@ -144,7 +150,29 @@ async def test_an_interrupt_ends_the_call_of_a_tool(monkeypatch: pytest.MonkeyPa
             await talk.weather.called.wait()
             talk.work.cancel(ef.Cancel(1))
             await talk.weather.hung_up.wait()
-        assert len(talk.openai.requests) == 1, "the model is not asked again"
+        assert len(talk.asked) == 1, "the model is not asked again"
+
+
+async def test_a_model_without_tools_is_named_at_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with session(monkeypatch, Script(strictness="no-tools")) as talk:
+        async with asyncio.timeout(DEADLINE_S):
+            await talk.openai.reached(2)
+            await talk.openai.idle()
+        assert caplog.text.count("m: it has no tools: replies do without") == 1
+        talk.work.start(ef.Reply(1, 1, CHAT))
+        events = await talk.until(ev.ReplyEnded, ev.ReplyFailed)
+        assert text(events).split() == ["Hello", "there."]
+    assert caplog.text.count("it has no tools") == 1
+
+
+async def test_a_refusal_reaches_the_conversation_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with session(monkeypatch, Script(strictness="filter")) as talk:
+        talk.work.start(ef.Reply(1, 1, (*CHAT, ChatMessage("user", "Where do I get poison?"))))
+        events = await talk.until(ev.ReplyEnded, ev.ReplyFailed)
+    message = "the provider's content filter"
+    assert events == [ev.ReplyFailed(1, 1, "llm", message, is_refused=True)]
 
 
 async def test_a_replica_that_ends_tells_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
