@@ -35,7 +35,7 @@ _CORES = 2
 _MEMORY_GB = 3.0
 """What the server takes with its default models, and Ray."""
 _DISK_GB = 2.0
-_PROVIDER_S = 20.0
+_PROVIDER_S = 40.0
 """For one word. Their own deadlines are shorter."""
 
 

@@ -15,6 +15,10 @@ from serve_app.settings.agent import LlmSettings
 Arguments = dict[str, Any]
 """What the SDK's `create` is called with."""
 
+_NO_THOUGHT = {"reasoning_content": ""}
+"""DeepSeek wants the field in each message of the assistant, but not the thoughts of former
+replies."""
+
 
 def arguments(
     settings: LlmSettings,
@@ -25,7 +29,10 @@ def arguments(
     may_call: bool,
 ) -> Arguments:
     """The arguments for one round of a reply; see ToolLlm.step."""
-    messages = [*_messages(chat), *_tool_messages(steps, dialect.returns_thoughts)]
+    messages = [
+        *_messages(chat, dialect.returns_thoughts),
+        *_tool_messages(steps, dialect.returns_thoughts),
+    ]
     asked: Arguments = {
         "model": settings.model,
         "stream": True,
@@ -50,8 +57,11 @@ def _given(value: float | None) -> float | Omit:
     return omit if value is None else value
 
 
-def _messages(chat: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    return [{"role": message.role, "content": message.content} for message in chat]
+def _messages(chat: Sequence[ChatMessage], returns_thoughts: bool) -> Iterator[dict[str, Any]]:
+    for message in chat:
+        wants_thought = returns_thoughts and message.role == "assistant"
+        thoughts = _NO_THOUGHT if wants_thought else {}
+        yield {**thoughts, "role": message.role, "content": message.content}
 
 
 def _tool_messages(steps: Sequence[ToolStep], returns_thoughts: bool) -> Iterator[dict[str, Any]]:
@@ -69,7 +79,7 @@ def _tool_messages(steps: Sequence[ToolStep], returns_thoughts: bool) -> Iterato
             }
             for call in step.calls
         ]
-        thoughts = {"reasoning_content": "", **step.thoughts} if returns_thoughts else {}
+        thoughts = {**_NO_THOUGHT, **step.thoughts} if returns_thoughts else {}
         message = {"role": "assistant", "content": step.text or None, "tool_calls": calls}
         yield {**thoughts, **message}
         for call, result in zip(step.calls, step.results, strict=True):

@@ -128,15 +128,16 @@ class OpenAiChat(ToolLlm):
                 refusal = refusal_of(error)
                 if not is_halved and refusal.is_too_long:
                     is_halved = True
-                    what = "the chat is too long for it: lower args.turn.history_tokens"
+                    what = "the chat is too long for %s: lower args.turn.history_tokens"
                 elif lessons < _MOST_LESSONS and (lesson := dialect.after(refusal, bool(tools))):
                     lessons += 1
-                    self._dialect, what = lesson
+                    self._dialect, learnt = lesson
+                    what = f"%s: {learnt}"
                 elif refusal.is_about_content:
                     raise ReplyRefused("llm", "the provider's content filter") from None
                 else:
                     raise
-                log.warning("%s: %s", self._settings.model, what)
+                log.warning(what, self._settings.model)
 
     async def _connect(
         self, stack: AsyncExitStack, asked: Arguments, deadlines: Deadlines

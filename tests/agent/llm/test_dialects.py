@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolSpec, ToolStep
+from serve_app.agent.llm.tool_calls import (
+    CallAssembler,
+    ToolCall,
+    ToolCallDelta,
+    ToolSpec,
+    ToolStep,
+)
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import ReplyRefused
 from serve_app.fakes.openai import Script
@@ -116,6 +122,20 @@ async def test_tools_want_the_effort_that_the_refusal_names() -> None:
     async with answering(Script(strictness="none-with-tools"), model="o3") as (llm, server):
         _ = [part async for part in llm.step(CHAT, [WEATHER])]
     assert [request.body["reasoning_effort"] for request in server.requests] == ["low", "none"]
+
+
+async def test_deepseek_gets_the_field_of_thoughts_in_all_that_the_agent_has_said() -> None:
+    step = ToolStep(
+        "", (ToolCall("a", "weather", "{}"),), ("Sunny.",), {"reasoning_content": "Hm."}
+    )
+    async with answering(Script(strictness="thoughts")) as (llm, server):
+        for steps in ([step], []):
+            _ = [part async for part in llm.step(IDLE, [WEATHER], steps)]
+    thoughts = [
+        [m.get("reasoning_content") for m in request.body["messages"] if m["role"] == "assistant"]
+        for request in server.requests
+    ]
+    assert thoughts == [[None, None], ["", "Hm."], [""]]
 
 
 ASKS = Script(

@@ -270,3 +270,38 @@ async def test_a_draft_that_needs_no_tool_is_a_reply() -> None:
     async with model(Script(), for_drafts=True) as (user, server, _):
         assert await said(user) == "Hello there."
     assert "tools" in server.requests[0].body, "it has to be able to say that it needs one"
+
+
+ROME = {"city": "Rome"}
+CITY_JSON = json.dumps(ROME)
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [{"tool_calls": [{"id": "x", "function": {"name": "weather", "arguments": CITY_JSON}}]}],
+        [{"tool_calls": [{"index": 0, "function": {"name": "weather", "arguments": ROME}}]}],
+        [
+            {
+                "content": '{"name": "weather", "parameters": {}}',
+                "tool_calls": [
+                    {"index": 0, "id": "x", "function": {"name": "weather", "arguments": CITY_JSON}}
+                ],
+            }
+        ],
+        [{"content": '{"name": "weather", '}, {"content": '"parameters": {"city": "Rome"}}'}],
+        [
+            {
+                "tool_calls": [
+                    {"index": 0, "id": "x", "function": {"name": "weather", "arguments": None}}
+                ]
+            }
+        ]
+        + [{"tool_calls": [{"index": 0, "function": {"arguments": c}}]} for c in CITY_JSON],
+    ],
+    ids=["no number", "an object", "text as well", "text alone", "letter by letter"],
+)
+async def test_calls_as_other_servers_send_them(deltas: list[Mapping[str, Any]]) -> None:
+    async with model(replace(ANSWER, tool_rounds=[deltas])) as (user, _, tools):
+        assert await said(user) == "It is clear."
+    assert tools.called == ["Rome"]
