@@ -83,3 +83,15 @@ async def test_openai_refuses_on_request() -> None:
         with pytest.raises(EngineError, match="HTTP 429"):
             await anext(llm.stream([ChatMessage("user", "Hi")]))
         await llm.aclose()
+
+
+@pytest.mark.parametrize(
+    "options", [("--ending", "think-tags"), ("--ending", "bom"), ("--strict", "no-system")]
+)
+async def test_openai_is_like_other_servers_on_request(options: tuple[str, str]) -> None:
+    chat = [ChatMessage("system", "Be brief."), ChatMessage("user", "Hi")]
+    async with running("openai", "--port", "0", "--text", "Good evening.", *options) as words:
+        llm = build_llm(LlmSettings(provider="generic", model="m", api_url=words[0]), {})
+        text = "".join([text async for text in llm.stream(chat)])
+        assert text.split() == ["Good", "evening."]
+        await llm.aclose()

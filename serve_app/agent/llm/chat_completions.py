@@ -1,6 +1,7 @@
 """Chats and tools in the form of OpenAI's chat completions."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from openai import Omit, omit
@@ -20,20 +21,23 @@ _NO_THOUGHT = {"reasoning_content": ""}
 replies."""
 
 
-def arguments(
-    settings: LlmSettings,
-    dialect: Dialect,
-    chat: Sequence[ChatMessage],
-    tools: Sequence[ToolSpec],
-    steps: Sequence[ToolStep],
-    may_call: bool,
-) -> Arguments:
-    """The arguments for one round of a reply; see ToolLlm.step."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one round of a reply is asked with; see ToolLlm.step."""
+
+    chat: Sequence[ChatMessage]
+    tools: Sequence[ToolSpec] = ()
+    steps: Sequence[ToolStep] = ()
+    may_call: bool = True
+
+
+def arguments(settings: LlmSettings, dialect: Dialect, question: Question) -> Arguments:
+    """The same for the SDK, as this server takes it."""
     messages = [
-        *_messages(chat, dialect.returns_thoughts),
-        *_tool_messages(steps, dialect.returns_thoughts),
+        *_messages(question.chat, dialect.returns_thoughts),
+        *_tool_messages(question.steps, dialect.returns_thoughts),
     ]
-    asked: Arguments = {
+    return {
         "model": settings.model,
         "stream": True,
         "messages": arranged(messages, dialect.roles),
@@ -44,13 +48,14 @@ def arguments(
         "seed": _given(settings.seed),
         "stop": list(settings.stop) or omit,
         "extra_body": settings.extra_body or None,
+        **(_tools(question) if dialect.has_tools and question.tools else {}),
     }
-    if tools and dialect.has_tools:
-        asked["tools"] = [_declaration(tool) for tool in tools]
-        if not may_call:
-            # Some servers refuse earlier requests for tools when no tools are declared.
-            asked["tool_choice"] = "none"
-    return asked
+
+
+def _tools(question: Question) -> Arguments:
+    # Some servers refuse earlier requests for tools when no tools are declared.
+    tools = {"tools": [_declaration(tool) for tool in question.tools]}
+    return tools if question.may_call else {**tools, "tool_choice": "none"}
 
 
 def _given(value: float | None) -> float | Omit:

@@ -4,17 +4,18 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import replace
 
 from httpx2 import HTTPError, Response, Timeout
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 
 from serve_app.agent.llm import chat_completions
-from serve_app.agent.llm.chat_completions import Arguments
+from serve_app.agent.llm.chat_completions import Arguments, Question
 from serve_app.agent.llm.chunks import Chunk, FailedInStream, read_chunk
 from serve_app.agent.llm.deadlines import Deadlines
-from serve_app.agent.llm.dialect import dialect_of
+from serve_app.agent.llm.dialect import Dialect, dialect_of
 from serve_app.agent.llm.reasoning import thinks
-from serve_app.agent.llm.refusals import refusal_of
+from serve_app.agent.llm.refusals import Refusal, refusal_of
 from serve_app.agent.llm.round import Round
 from serve_app.agent.llm.server_sent_events import events
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
@@ -35,7 +36,7 @@ _DONE = "[DONE]"
 _HELLO = (ChatMessage("user", "Hello"),)
 _ANY_TOOL = ToolSpec("none", "Do not use it.", {"type": "object", "properties": {}})
 _MOST_LESSONS = 6
-"""One for each thing that can be learnt from a refusal."""
+"""One for each thing that can be learnt from a refusal of one question."""
 
 
 class OpenAiChat(ToolLlm):
@@ -74,7 +75,8 @@ class OpenAiChat(ToolLlm):
         reply = Round(tools, steps, self._settings.starts_within_thought)
         with engine_errors("llm", self._key_variable):
             async with AsyncExitStack() as stack:
-                opening = self._open(stack, chat, tools, steps, may_call, deadlines)
+                question = Question(chat, tools, steps, may_call)
+                opening = self._open(stack, question, deadlines)
                 chunk, chunks = await deadlines.wait_for(opening)
                 while chunk is not None:
                     for part in reply.take(chunk):
@@ -103,41 +105,42 @@ class OpenAiChat(ToolLlm):
         await self._client.close()
 
     async def _open(
-        self,
-        stack: AsyncExitStack,
-        chat: Sequence[ChatMessage],
-        tools: Sequence[ToolSpec],
-        steps: Sequence[ToolStep],
-        may_call: bool,
-        deadlines: Deadlines,
+        self, stack: AsyncExitStack, question: Question, deadlines: Deadlines
     ) -> tuple[Chunk | None, AsyncGenerator[Chunk, None]]:
         """The first chunk, and the others. Asks again in another way for as long as the server's
-        refusals say in which. If the model says that the chat is too long for it, half of the chat
-        is sent instead."""
-        is_halved, lessons = False, 0
-        while True:
+        refusals say in which."""
+        for lessons_left in range(_MOST_LESSONS, -1, -1):
             dialect = self._dialect
-            asked = chat_completions.arguments(
-                self._settings, dialect, halved(chat) if is_halved else chat, tools, steps, may_call
-            )
+            asked = chat_completions.arguments(self._settings, dialect, question)
             try:
                 chunks = _chunks(await self._connect(stack, asked, deadlines))
                 await stack.enter_async_context(aclosing(chunks))
                 return await anext(chunks, None), chunks
             except (APIStatusError, FailedInStream) as error:
                 refusal = refusal_of(error)
-                if not is_halved and refusal.is_too_long:
-                    is_halved = True
-                    what = "the chat is too long for %s: lower args.turn.history_tokens"
-                elif lessons < _MOST_LESSONS and (lesson := dialect.after(refusal, bool(tools))):
-                    lessons += 1
-                    self._dialect, learnt = lesson
-                    what = f"%s: {learnt}"
-                elif refusal.is_about_content:
+                if refusal.is_about_content:
                     raise ReplyRefused("llm", "the provider's content filter") from None
-                else:
+                mended = self._mended(question, dialect, refusal) if lessons_left else None
+                if mended is None:
                     raise
-                log.warning(what, self._settings.model)
+                question = mended
+        raise AssertionError("the last try has an answer or an error")
+
+    def _mended(self, question: Question, dialect: Dialect, refusal: Refusal) -> Question | None:
+        """The question to ask after a refusal of this one, in this dialect; None if there is none.
+        If the model says that the chat is too long for it, half of the chat is sent instead."""
+        if refusal.is_too_long:
+            if len(shorter := halved(question.chat)) == len(question.chat):
+                return None
+            log.warning(
+                "the chat is too long for %s: lower args.turn.history_tokens", self._settings.model
+            )
+            return replace(question, chat=shorter)
+        if (lesson := dialect.after(refusal, bool(question.tools))) is None:
+            return None
+        self._dialect, learnt = lesson
+        log.warning("%s: %s", self._settings.model, learnt)
+        return question
 
     async def _connect(
         self, stack: AsyncExitStack, asked: Arguments, deadlines: Deadlines
