@@ -21,6 +21,7 @@ from serve_app.ingress.calls import Calls
 from serve_app.ingress.load import Load
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.ingress.work import Work
+from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, SttSettings
 from serve_app.stt.job import Request, Urgency
 
@@ -160,7 +161,7 @@ class Response:
 
 def work_with(agent: Any) -> tuple[Work, list[tuple[float, ev.Event]]]:
     taken: list[tuple[float, ev.Event]] = []
-    calls = Calls(AppConfig(), Mock(), Mock(), agent, Load())
+    calls = Calls(resolve(AppConfig(), {}, gpus=0), Mock(), Mock(), agent, Load())
     return Work("session", calls, lambda event: taken.append((now_s(), event))), taken
 
 
