@@ -23,6 +23,7 @@ from serve_app.fakes.http import (
     write,
 )
 from serve_app.fakes.openai_speech import SpeechScript, answer_speech
+from serve_app.fakes.speech_answers import SpeechAnswer
 
 __all__ = ["FakeOpenAi", "Request", "Script", "SpeechScript"]
 
@@ -219,6 +220,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--token-ms", type=float, default=0, help="delay of each further word")
     add("--first-audio-ms", type=float, default=0)
     add("--ending", choices=get_args(Ending), default="done", help="what follows the text")
+    add(
+        "--speech-answer",
+        choices=get_args(SpeechAnswer),
+        default="asked",
+        help="what /v1/audio/speech sends, whatever it is asked for",
+    )
     add("--status", type=int, default=200, help="refuse with 401, 429, 500, ...")
     add("--retry-after", type=int, metavar="SECONDS", help="sent with --status")
     return parser
@@ -239,6 +246,7 @@ async def main() -> None:
         status=arguments.status,
         retry_after_s=arguments.retry_after,
         first_audio_delay_s=arguments.first_audio_ms / 1000,
+        answer=arguments.speech_answer,
     )
     async with FakeOpenAi(chat, arguments.port, speech) as server:
         print(f"{server.url}; Ctrl-C stops it", flush=True)

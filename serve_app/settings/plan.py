@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serve_app.errors import ProtocolViolation
 from serve_app.protocol.messages import Open
-from serve_app.settings.agent import JOE, LlmSettings, TtsSettings
+from serve_app.settings.agent import ELEVEN_V3, JOE, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
 from serve_app.settings.languages import AUTO, ENGLISH, LANGUAGES, language_code
 from serve_app.settings.packaged import LLMS, is_gguf
@@ -101,6 +101,9 @@ def _speech(tts: TtsSettings) -> _Engine:
         engine = "hibari (onnx)" if tts.voice == PACKAGED else "piper (onnx)"
         return engine, _shown(tts.voice, "heart"), "cpu"
     if tts.provider == "elevenlabs":
+        if tts.model_id.startswith(ELEVEN_V3):
+            model = f"{tts.model_id} (no WebSocket), voice {tts.voice_id}"
+            return "elevenlabs (http)", model, "provider"
         return "elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider"
     host = tts.api_url or "api.openai.com"
     return f"openai api, {host}", f"{tts.model}, voice {tts.voice}", "provider"
