@@ -115,7 +115,7 @@ def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:
     for i, text_end in enumerate(text_ends):
         audio = speech.audio[i * size : (i + 1) * size]
         text = speech.text[text_ends[i - 1] if i else 0 : text_end]
-        cut.append(Piece(audio, text, format.seconds(len(audio))))
+        cut.append(Piece(audio, text, format.seconds(len(audio)), speech.is_said))
     return cut
 
 
