@@ -21,8 +21,8 @@ _UNKNOWN = 0xFFFFFFFF
 _PARTS = 3
 
 
-def answered(answer: SpeechAnswer, text: str) -> tuple[bytes, str]:
-    """The body and the content type."""
+def answered(answer: str, text: str) -> tuple[bytes, str]:
+    """The body and the content type of an `answer` of SpeechAnswer."""
     pcm = np.frombuffer(tone(len(text) * SECONDS_PER_CHAR, f"pcm_{RATE_HZ}"), dtype="<i2")
     body, content_type = _ANSWERS[answer](pcm)
     return body, content_type
