@@ -19,6 +19,7 @@ from serve_app.agent.tts.chain import TtsChain
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
+from serve_app.errors import EngineError
 from serve_app.protocol.formats import AudioFormat, parse_format
 
 _PIECE_S = 0.5
@@ -91,6 +92,9 @@ class Speaker:
                     for piece in pieces(speech, format):
                         yield piece
                     speech = await _next(speeches)
+                if text.unsayable and text.failure is None:
+                    yield Piece(b"", text.unsayable, 0.0, is_said=False)
+                    raise EngineError("tts", "nothing in this reply can be said")
             except Exception as error:
                 if text.failure is None:
                     raise self._excused(error, began_s) from None
