@@ -26,6 +26,7 @@ from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.load import Load
 from serve_app.ingress.page import page_routes
+from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
@@ -35,6 +36,8 @@ from serve_app.settings.plan import check_options, stages
 from serve_app.settings.schema import AppConfig, SessionSettings
 
 log = logging.getLogger(__name__)
+
+_SOCKETS = ("/conversation", "/conversation/websocket")
 
 
 class Ingress:
@@ -66,8 +69,8 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(
             routes=[
-                WebSocketRoute("/conversation", self.conversation),
-                WebSocketRoute("/conversation/websocket", self.conversation),
+                *(WebSocketRoute(path, self.conversation) for path in _SOCKETS),
+                *upgrade_routes(_SOCKETS),
                 Route("/healthz", self.healthz),
                 *page_routes(),
             ]
