@@ -76,6 +76,14 @@ class AudioReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioIsWrong:
+    """The microphone's audio has the wrong format or rate. Comes once a socket."""
+
+    advice: str
+    """For the client's `error` event."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextReceived:
     """The user typed."""
 
@@ -225,6 +233,7 @@ class Expired(OfTurn):
 Event = (
     Opened
     | AudioReceived
+    | AudioIsWrong
     | TextReceived
     | InterruptRequested
     | PlaybackWaiting

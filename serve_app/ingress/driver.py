@@ -30,7 +30,8 @@ from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
 from serve_app.protocol.close_codes import CloseCode, may_come_back
-from serve_app.protocol.messages import ClientMessage, Open
+from serve_app.protocol.messages import Audio, ClientMessage, Open
+from serve_app.protocol.microphone import Microphone
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Lease, Leases
 
@@ -73,6 +74,7 @@ class Driver:
         self._socket = ClientSocket(socket, self.fail, self._take_backlog)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take)
+        self._microphone = Microphone()
         self._voice = VoiceStream(self._take_voice, self.fail)
         self._lease: Lease | None = None
         self._has_opened = False
@@ -175,7 +177,14 @@ class Driver:
         """Raises VoiceError."""
         if self._lease is not None:
             self._lease.heard_from_client()
+        if isinstance(message, Audio) and self._has_opened:
+            self._check(message)
         self.take(await self._open(message) if isinstance(message, Open) else event_of(message))
+
+    def _check(self, audio: Audio) -> None:
+        if advice := self._microphone.hear(audio.raw, asyncio.get_running_loop().time()):
+            log.warning("session %s: %s", self._session, advice)
+            self.take(ev.AudioIsWrong(advice))
 
     def _take_voice(self, probabilities: list[float]) -> None:
         for probability in probabilities:

@@ -224,7 +224,8 @@ def _audio(fields: dict[str, Any]) -> Audio:
         )
     samples = np.frombuffer(audio, dtype="<f4").astype(np.float32)
     # A NaN would stay in the VAD's recurrent state for the rest of the session.
-    return Audio(np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0))
+    clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+    return Audio(clean, audio)
 
 
 def _state(fields: dict[str, Any]) -> PlaybackState:

@@ -62,6 +62,8 @@ class Audio:
     """Microphone audio: little-endian float32 at 16 kHz, any number of samples."""
 
     samples: Samples
+    raw: bytes = field(default=b"", repr=False, compare=False)
+    """As they came: not clipped, and perhaps no samples at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,8 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class ErrorNotice:
-    """Extension `error`: a turn could not be finished; the session goes on."""
+    """Extension `error`: a turn could not be finished, or the microphone sends no audio that can be
+    understood (stage `audio`, once a socket); the session goes on."""
 
     turn: int
     stage: str

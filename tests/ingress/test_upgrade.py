@@ -1,17 +1,15 @@
-"""A plain HTTP request for the address of the WebSocket, to a real server."""
+"""A plain HTTP request for the address of the WebSocket."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from serve_app.ingress.upgrade import upgrade_routes
+from tests.ingress.served import served
 
 PATHS = ("/conversation", "/conversation/websocket")
 
@@ -24,15 +22,8 @@ async def talk(socket: WebSocket) -> None:
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
     sockets = [WebSocketRoute(path, talk) for path in PATHS]
-    app = Starlette(routes=[*sockets, *upgrade_routes(PATHS)])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for this
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
+    async with served([*sockets, *upgrade_routes(PATHS)]) as address:
+        yield address
 
 
 @pytest.mark.parametrize("path", PATHS)
