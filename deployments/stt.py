@@ -30,6 +30,10 @@ class SpeechToText:
         finally:
             self._worker.leave(job)
 
+    async def languages(self) -> list[str]:
+        """The codes of the languages that the model knows."""
+        return self._engine.languages
+
     async def check_health(self) -> None:
         if not self._worker.is_alive():
             raise RuntimeError("the transcriber's thread has ended")

@@ -23,6 +23,8 @@ _REPLY_SLACK_S = 5.0
 """On top of the engines' own deadlines in the agent replica: their errors say what was late."""
 _OUTAGE_S = 30.0
 """The agent replica may be away for this long, and be waited for."""
+_LANGUAGES_S = 5.0
+"""For a transcriber to say what its model knows, while a client waits for the answer to `open`."""
 _RETRY_S = 0.25
 """Between two calls, the first of which failed."""
 
@@ -41,6 +43,7 @@ class Calls:
         """`load` says what is left out."""
         self._vad = vad
         self._load = load
+        self._stt = stt
         self._transcribers = TranscriberPool(config.stt, stt.transcribe.remote)
         self._agent = agent.options(stream=True)
         self._replies: set[ReplyCall] = set()
@@ -71,6 +74,10 @@ class Calls:
     async def transcribe(self, request: Request) -> str:
         """The text of one segment. Raises EngineError."""
         return await self._transcribers.transcribe(request)
+
+    async def languages(self) -> list[str]:
+        """The codes of the languages that the transcribers' model knows. Raises EngineError."""
+        return await ask_within("stt", _LANGUAGES_S, lambda: self._stt.languages.remote())
 
     @property
     def is_busy(self) -> bool:

@@ -184,7 +184,8 @@ class Metrics:
 @dataclass(frozen=True, slots=True)
 class ErrorNotice:
     """Extension `error`: a turn could not be finished, or the microphone sends no audio that can be
-    understood (stage `audio`, once a socket); the session goes on."""
+    understood (stage `audio`, once a socket); the session goes on. Or `open` is refused (stage
+    `open`), for a reason that may be too long for the close frame."""
 
     turn: int
     stage: str

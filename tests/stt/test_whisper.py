@@ -206,6 +206,7 @@ def test_a_multilingual_checkpoint_is_told_the_language(tmp_path: Path) -> None:
 
 def test_a_language_that_the_model_does_not_know(engine: WhisperEngine) -> None:
     assert engine.check_language("") == engine.check_language("en") == "en"
+    assert engine.languages == ["en"]
     with pytest.raises(EngineError, match="language 'de' is not known to the model: en"):
         engine.check_language("de")
 

@@ -27,7 +27,7 @@ from serve_app.ingress.page import page_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.formats import parse_format
-from serve_app.protocol.messages import Samples
+from serve_app.protocol.messages import Open, Samples
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Leases
 from serve_app.stt.job import Request
@@ -102,6 +102,10 @@ class _Reply:
         return
 
 
+async def _whatever_it_asks(message: Open) -> Open:
+    return message
+
+
 class SmallServer:
     """Made by `serving`."""
 
@@ -117,7 +121,7 @@ class SmallServer:
         actors = SessionActors(1, handles=self._stores)
         batcher = VoiceActivityBatcher(self.script.detect, Load())
         calls: Any = self.script
-        self.services = Services(calls, batcher, actors, Leases(actors), 60.0, lambda message: None)
+        self.services = Services(calls, batcher, actors, Leases(actors), 60.0, _whatever_it_asks)
         self._server: uvicorn.Server
         self._serving: asyncio.Task[None]
 

@@ -72,6 +72,11 @@ class WhisperEngine:
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ)
         self.transcribe_now([Utterance(noise.astype(np.float32))])
 
+    @property
+    def languages(self) -> list[str]:
+        """The codes of the languages that the model knows."""
+        return list(self._tokens.prompts)
+
     def check_language(self, language: str) -> str:
         """The code of `language`, which is that of the settings if it is empty; or `auto`. Raises
         EngineError for a language that the model does not know."""
