@@ -159,6 +159,8 @@ class Transcribed(OfTurn):
 
     segment: int
     text: str
+    language: str = ""
+    """The code of the language of the text, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)

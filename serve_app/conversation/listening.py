@@ -84,7 +84,7 @@ def part_transcribed(floor: Floor, event: ev.PartTranscribed) -> None:
 
 
 def transcribed_early(floor: Floor, event: ev.Transcribed) -> None:
-    floor.turn.take_transcript(event.segment, event.text)
+    floor.take_transcript(event)
     _draft(floor)
 
 

@@ -16,7 +16,7 @@ from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.schema import AppConfig
-from serve_app.stt.job import Request
+from serve_app.stt.job import Heard, Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
@@ -71,8 +71,8 @@ class Calls:
         `samples`: float32 mono at 16 kHz, shape (n,)."""
         return await ask_within("vad", self._vad_timeout_s, lambda: self._vad.judge.remote(samples))
 
-    async def transcribe(self, request: Request) -> str:
-        """The text of one segment. Raises EngineError."""
+    async def transcribe(self, request: Request) -> Heard:
+        """What one segment says. Raises EngineError."""
         return await self._transcribers.transcribe(request)
 
     async def languages(self) -> list[str]:

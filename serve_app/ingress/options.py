@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Collection
 
 from serve_app.errors import EngineError
+from serve_app.protocol.languages import LANGUAGES
 from serve_app.protocol.messages import Open
-from serve_app.settings.languages import LANGUAGES
 from serve_app.settings.plan import checked_options
 from serve_app.settings.schema import AppConfig
 

@@ -90,6 +90,8 @@ def encode(message: ServerMessage) -> bytes:
         fields["audio"] = _stamped(message)
     else:
         fields |= asdict(message)
+    if not fields.get("language", True):
+        del fields["language"]  # not known
     return bytes(msgpack.packb(fields))
 
 

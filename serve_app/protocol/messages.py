@@ -137,6 +137,9 @@ class Transcript:
     turn: int
     role: Literal["user", "agent"]
     text: str
+    language: str = ""
+    """The code of the language that the user spoke, told or found out; empty if it was typed, and
+    for the agent."""
 
 
 @dataclass(frozen=True, slots=True)

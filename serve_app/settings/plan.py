@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from serve_app.errors import ProtocolViolation
+from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, language_code
 from serve_app.protocol.messages import Open
 from serve_app.settings.agent import JOE, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
-from serve_app.settings.languages import AUTO, ENGLISH, LANGUAGES, language_code
 from serve_app.settings.packaged import LLMS, is_gguf
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, AppConfig

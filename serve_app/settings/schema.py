@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from serve_app.conversation.settings import TurnSettings
+from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAGES, known_language
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
-from serve_app.settings.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAGES, known_language
 
 WHISPER_TINY_EN, WHISPER_BASE = "whisper-tiny.en", "whisper-base"
 """The Whisper models that can be fetched, by their names in models.json."""

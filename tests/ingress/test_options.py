@@ -8,8 +8,8 @@ import pytest
 
 from serve_app.errors import EngineUnavailable, ProtocolViolation
 from serve_app.ingress.options import Options
+from serve_app.protocol.languages import LANGUAGES
 from serve_app.protocol.messages import Open
-from serve_app.settings.languages import LANGUAGES
 from tests.ingress.test_driver import Replica
 from tests.settings.resolved import plan
 

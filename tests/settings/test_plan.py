@@ -4,9 +4,9 @@ import pytest
 
 from serve_app.errors import ProtocolViolation
 from serve_app.models.manifest import MANIFEST
+from serve_app.protocol.languages import LANGUAGES
 from serve_app.protocol.messages import Open
 from serve_app.settings.environment import load
-from serve_app.settings.languages import LANGUAGES
 from serve_app.settings.packaged import DEFAULT_LLM, LLMS
 from serve_app.settings.plan import checked_options, packaged_models, stages
 from serve_app.settings.resolve import resolve

@@ -30,7 +30,7 @@ from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import Open, Samples
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Leases
-from serve_app.stt.job import Request
+from serve_app.stt.job import Heard, Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 from serve_app.vad.silero import SileroVad
 from tests.serve.conftest import free_port
@@ -67,9 +67,9 @@ class Script:
     async def judge(self, samples: Samples) -> float | None:
         return 1.0
 
-    async def transcribe(self, request: Request) -> str:
+    async def transcribe(self, request: Request) -> Heard:
         await asyncio.sleep(0.05)
-        return self.heard
+        return Heard(self.heard, "en")
 
     def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "_Reply":
         self.chats.append(chat)
