@@ -18,7 +18,7 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
 test: lint types models redis web ## lint, types, and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
 
 test-slow: models       ## further cases of stops and outages; 6 minutes
 	$(BIN)/python -m pytest -m slow
@@ -91,6 +91,7 @@ chaos: $(INSTALLED)     ## processes are killed under live conversations; needs 
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
+	@echo "Set-up, once: 2 GB of packages, and at the first start 561 MB of models. Some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --progress-bar on -r requirements-dev.lock
 	$(BIN)/python -m pip install --no-deps --editable .

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgpack
 import numpy as np
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from serve_app.client.connection import connected
 from serve_app.client.playback import Loudspeaker, Playback, Received
 from serve_app.client.resumption import Resumption
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
@@ -24,9 +25,6 @@ from serve_app.protocol.messages import Samples
 
 MIC_SAMPLES = 512
 """32 ms a message; Echo recommends 30 to 250 ms."""
-_PING_S = 5.0
-"""A server that does not answer for this long is gone: a pulled cable sends no close frame."""
-_CLOSE_S = 2.0
 _AGAIN_BYTES = 4 * SAMPLE_RATE_HZ
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
 
@@ -214,7 +212,7 @@ class EchoSession:
         while resumption and (pause_s := resumption.next_pause_s(code)) is not None:
             await asyncio.sleep(pause_s)
             with suppress(OSError, WebSocketException):
-                self._socket = await _connected(self._url)
+                self._socket = await connected(self._url)
                 await self._socket.send(msgpack.packb(resumption.opening(self.playback)))
                 return True
         return False
@@ -265,7 +263,7 @@ async def converse(
 
     With `resume`, a lost connection is replaced by a new one, and the conversation goes on.
     """
-    async with await _connected(url) as socket:
+    async with await connected(url) as socket:
         session = EchoSession(socket, audio_format, url, resume, loudspeaker)
         listener = session.listener = asyncio.create_task(session.listen())
         session.microphone = asyncio.create_task(session.keep_microphone_open())
@@ -279,14 +277,3 @@ async def converse(
                 task.cancel()
             await asyncio.gather(listener, session.microphone, return_exceptions=True)
             await session.hang_up()
-
-
-async def _connected(url: str) -> ClientConnection:
-    return await connect(
-        url,
-        max_size=None,
-        compression=None,
-        ping_interval=_PING_S,
-        ping_timeout=_PING_S,
-        close_timeout=_CLOSE_S,
-    )

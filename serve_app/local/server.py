@@ -18,6 +18,7 @@ from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.local import ports
 from serve_app.local.leftovers import end_leftovers
+from serve_app.local.proxies import go_around_proxies
 from serve_app.local.server_process import ServerProcess
 from serve_app.local.stop_signals import StopSignals
 from serve_app.settings.environment import load
@@ -130,6 +131,7 @@ def _prepared(
 ) -> tuple[AppConfig, ServerProcess]:
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    go_around_proxies(os.environ)
     file = read_file(path)
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)

@@ -75,7 +75,8 @@ async def test_a_dead_provider_is_replaced_by_the_next(
     tmp_path: Path,
     providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],
 ) -> None:
-    """Nothing listens at the address of the first chat model and the first voice."""
+    """Nothing listens at the address of the first chat model and the first voice. Nor does it at
+    that of the proxy in the environment, which is not for calls on this machine."""
     openai, elevenlabs = providers
     port = free_port()
     openai.script = openai_server.Script(["I am ", "the other one."])
@@ -88,7 +89,8 @@ async def test_a_dead_provider_is_replaced_by_the_next(
     }
     config = config_with(tmp_path, port, agent=agent)
     command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-    environment = {"ELEVEN_LABS_API_KEY": "el-test"}
+    proxies = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    environment = {"ELEVEN_LABS_API_KEY": "el-test"} | dict.fromkeys(proxies, "http://127.0.0.1:9")
     server = running(command, port, "Ctrl-C stops the server", environment)
     started = await asyncio.to_thread(server.__enter__)
     try:
