@@ -28,7 +28,8 @@ from serve_app.protocol.languages import AUTO
 from serve_app.protocol.messages import ErrorNotice, ServerMessage, StateChanged, Transcript
 
 _SURE_OF_LANGUAGE_MS = 1000
-"""Whisper finds out the language of a shorter utterance, such as "okay", less well."""
+"""Of a shorter utterance, such as "okay", the language is a guess: Whisper base took 0.6 s of
+Spanish for French, and 1 s of it for what it was."""
 _STALL_S = 2.0
 """A speaking client whose audio pauses for this long has stopped sending."""
 
