@@ -18,8 +18,8 @@ from bench.held_out import Recording, recordings
 from bench.machine import machine
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.conversation.words import words as spoken_words
+from serve_app.protocol.languages import AUTO
 from serve_app.protocol.messages import Samples
-from serve_app.settings.languages import AUTO
 from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, SttSettings
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine

@@ -93,7 +93,7 @@ class Pool:
         self, samples: Samples, urgency: Urgency = Urgency.FINAL, due_in_s: float = 0.0
     ) -> str:
         request = Request(f"bench/{next(self._keys)}", samples, "", urgency, due_in_s)
-        return await self._transcribers.transcribe(request)
+        return (await self._transcribers.transcribe(request)).text
 
     async def everybody_at_once(self, speech: Sequence[Samples]) -> tuple[Waits, Waits]:
         """Without guesses, and with them."""

@@ -13,6 +13,7 @@ from serve_app.ingress.calls import Calls
 from serve_app.ingress.driver import Services
 from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.protocol.messages import Open
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Leases
 from serve_app.settings.schema import AppConfig
@@ -38,7 +39,7 @@ class Ingress:
             actors,
             Leases(actors),
             window_s=_WINDOW_S,
-            check=lambda message: None,
+            check=_whatever_it_asks,
         )
         self.loops = [
             asyncio.create_task(self.services.batcher.run()),
@@ -49,6 +50,10 @@ class Ingress:
         for loop in self.loops:
             loop.cancel()
         await asyncio.gather(*self.loops, return_exceptions=True)
+
+
+async def _whatever_it_asks(message: Open) -> Open:
+    return message
 
 
 class Complaints(logging.Handler):

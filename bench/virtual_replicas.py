@@ -20,7 +20,7 @@ from serve_app.errors import DraftDeclined, EngineUnavailable
 from serve_app.protocol.messages import Samples
 from serve_app.sessions.handles import ActorHandles
 from serve_app.sessions.store import SessionStore
-from serve_app.stt.job import Request
+from serve_app.stt.job import Heard, Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 _SCALE = 1 << 20
@@ -117,9 +117,9 @@ class Transcriber:
         self._luck, self._speech = luck, speech
         self.transcribe = Remote(lambda request: Response(self._transcribe(request)))
 
-    async def _transcribe(self, request: Request) -> str:
+    async def _transcribe(self, request: Request) -> Heard:
         await self._luck.befall("stt")
-        return " ".join(self._speech.words(request.samples))
+        return Heard(" ".join(self._speech.words(request.samples)))
 
 
 class Agent:

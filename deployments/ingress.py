@@ -6,7 +6,6 @@ import logging
 import os
 import uuid
 from collections.abc import Coroutine
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,20 @@ from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.load import Load
+from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
+from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
 from serve_app.sessions.leases import Leases
-from serve_app.settings.plan import check_options, stages
+from serve_app.settings.plan import stages
 from serve_app.settings.schema import AppConfig, SessionSettings
 
 log = logging.getLogger(__name__)
+
+_SOCKETS = ("/conversation", "/conversation/websocket")
 
 
 class Ingress:
@@ -57,7 +60,7 @@ class Ingress:
             actors,
             Leases(actors),
             config.sessions.window_s,
-            partial(check_options, config),
+            Options(config, calls.languages).check,
         )
         self._loops: list[asyncio.Task[None]] = []
         self._sessions: dict[asyncio.Task[None], Driver] = {}
@@ -66,8 +69,8 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(
             routes=[
-                WebSocketRoute("/conversation", self.conversation),
-                WebSocketRoute("/conversation/websocket", self.conversation),
+                *(WebSocketRoute(path, self.conversation) for path in _SOCKETS),
+                *upgrade_routes(_SOCKETS),
                 Route("/healthz", self.healthz),
                 *page_routes(),
             ]

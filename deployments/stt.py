@@ -4,7 +4,7 @@ import asyncio
 
 from deployments.scaling import BUSY, WAIT_MS
 from serve_app.settings.schema import SttSettings
-from serve_app.stt.job import Request
+from serve_app.stt.job import Heard, Request
 from serve_app.stt.queue import TranscriptionQueue
 from serve_app.stt.worker import TranscriptionWorker
 
@@ -21,14 +21,18 @@ class SpeechToText:
         queue = TranscriptionQueue(settings.max_waiting, settings.max_batch)
         self._worker = TranscriptionWorker(self._engine.transcribe, queue)
 
-    async def transcribe(self, request: Request) -> str:
-        """The text of one segment. Raises EngineError. Cancelling the call drops its work."""
+    async def transcribe(self, request: Request) -> Heard:
+        """What one segment says. Raises EngineError. Cancelling the call drops its work."""
         job = self._worker.submit(request, self._engine.check_language(request.language))
         try:
             # Shielded: another caller may still want the text of the same segment.
-            return await asyncio.shield(asyncio.wrap_future(job.text))
+            return await asyncio.shield(asyncio.wrap_future(job.heard))
         finally:
             self._worker.leave(job)
+
+    async def languages(self) -> list[str]:
+        """The codes of the languages that the model knows."""
+        return self._engine.languages
 
     async def check_health(self) -> None:
         if not self._worker.is_alive():

@@ -31,7 +31,7 @@ LOADED: dict[str, set[str]] = {
     "stt": SETTINGS | {"numpy", "filelock", "ray", "torch", "transformers"},
     "agent": SETTINGS
     | {"numpy", "filelock", "ray", "xllamacpp", "torch", "transformers", "tokenizers"}
-    | {"onnxruntime", "hibari", "gruut", "soxr"}
+    | {"onnxruntime", "hibari", "gruut", "soxr", "soundfile"}
     | {"openai", "elevenlabs", "httpx", "httpx2", "websockets", "mcp", "referencing"},
 }
 """Third-party packages that a process may load: its folder and `deployments/` file, with all that

@@ -19,6 +19,7 @@ from serve_app.agent.tts.chain import TtsChain
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
+from serve_app.errors import EngineError
 from serve_app.protocol.formats import AudioFormat, parse_format
 
 _PIECE_S = 0.5
@@ -91,6 +92,9 @@ class Speaker:
                     for piece in pieces(speech, format):
                         yield piece
                     speech = await _next(speeches)
+                if text.unsayable and text.failure is None:
+                    yield Piece(b"", text.unsayable, 0.0, is_said=False)
+                    raise EngineError("tts", "nothing in this reply can be said")
             except Exception as error:
                 if text.failure is None:
                     raise self._excused(error, began_s) from None
@@ -115,7 +119,7 @@ def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:
     for i, text_end in enumerate(text_ends):
         audio = speech.audio[i * size : (i + 1) * size]
         text = speech.text[text_ends[i - 1] if i else 0 : text_end]
-        cut.append(Piece(audio, text, format.seconds(len(audio))))
+        cut.append(Piece(audio, text, format.seconds(len(audio)), speech.is_said))
     return cut
 
 

@@ -79,8 +79,7 @@ def _was_only_a_click(floor: Floor) -> bool:
 
 
 def overlap_transcribed(floor: Floor, event: ev.Transcribed) -> State:
-    turn = floor.user.turn
-    if turn is None or not turn.take_transcript(event.segment, event.text):
+    if floor.user.turn is None or not floor.take_transcript(event):
         return floor.state
     return _weigh(floor)
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from serve_app.conversation.budget import newest_within
 from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Reply, Say, Send
 from serve_app.conversation.events import Timer
-from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.history import ChatMessage, told
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
+from serve_app.protocol.languages import ENGLISH, LANGUAGES
 from serve_app.protocol.messages import AgentAudio, Caption, Interrupt, ServerMessage, Token
 
 _SLACK_S = 0.5
@@ -33,6 +34,7 @@ class Delivery:
     ) -> None:
         self._lead_s = settings.lead_ms / 1000
         self._history_tokens = settings.history_tokens
+        self._language_prompt = settings.language_prompt
         self._sound = sound
         self._new_token = new_token
         self._do = do
@@ -42,6 +44,14 @@ class Delivery:
         self.token = ""
         self.tokens_issued = 0
         self.reply: Playout | None = None
+        self.language = ""
+        """What the user speaks, as a code; empty while that is English, or not known."""
+
+    def hear(self, language: str) -> None:
+        """The user speaks this; an empty code is not known. The LLM is told, but nothing is said of
+        English as long as no other language was heard: prompts are written in it."""
+        if language and (language != ENGLISH or self.language):
+            self.language = language
 
     # --- beginning ---
 
@@ -167,8 +177,13 @@ class Delivery:
         chat: tuple[ChatMessage, ...],
         is_draft: bool = False,
     ) -> None:
-        chat = newest_within(chat, self._history_tokens)
+        chat = newest_within(told(chat, self._language_line), self._history_tokens)
         self._do(Reply(generation, reply.number, chat, self._sound, is_draft))
+
+    @property
+    def _language_line(self) -> str:
+        name = LANGUAGES.get(self.language, "").title()
+        return self._language_prompt.replace("{language}", name) if name else ""
 
     def _new_reply(self, answers: str = "") -> Playout:
         self._replies += 1

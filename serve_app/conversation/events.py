@@ -76,6 +76,14 @@ class AudioReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioIsWrong:
+    """The microphone's audio has the wrong format or rate. Comes once a socket."""
+
+    advice: str
+    """For the client's `error` event."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextReceived:
     """The user typed."""
 
@@ -151,6 +159,8 @@ class Transcribed(OfTurn):
 
     segment: int
     text: str
+    language: str = ""
+    """The code of the language of the text, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +237,7 @@ class Expired(OfTurn):
 Event = (
     Opened
     | AudioReceived
+    | AudioIsWrong
     | TextReceived
     | InterruptRequested
     | PlaybackWaiting

@@ -24,8 +24,12 @@ from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.conversation.states import ECHO_NAMES, Mode, State
 from serve_app.conversation.turn import Turn
 from serve_app.protocol.close_codes import CloseCode
+from serve_app.protocol.languages import AUTO
 from serve_app.protocol.messages import ErrorNotice, ServerMessage, StateChanged, Transcript
 
+_SURE_OF_LANGUAGE_MS = 1000
+"""Of a shorter utterance, such as "okay", the language is a guess: Whisper base took 0.6 s of
+Spanish for French, and 1 s of it for what it was."""
 _STALL_S = 2.0
 """A speaking client whose audio pauses for this long has stopped sending."""
 
@@ -65,6 +69,8 @@ class Floor:
         self.settings = settings
         self.user = Listener(settings, language, self.do)
         self.agent = Delivery(settings, sound, self._new_token, self.do, self.notify)
+        if language != AUTO:
+            self.agent.hear(language)
 
     @property
     def turn(self) -> Turn:
@@ -130,19 +136,27 @@ class Floor:
             self.do(Disarm(Timer.IDLE_PROMPT))
             self.do(Disarm(Timer.IDLE_CLOSE))
 
+    def take_transcript(self, event: ev.Transcribed) -> bool:
+        """Returns False when the segment is dead. The language of a short utterance is a guess."""
+        turn = self.turn
+        is_live = turn.take_transcript(event.segment, event.text, event.language)
+        if is_live and turn.speech_ms >= _SURE_OF_LANGUAGE_MS:
+            self.agent.hear(turn.language)
+        return is_live
+
     def take_failure(self, event: ev.TranscriptionFailed) -> None:
         """A segment that could not be transcribed says nothing."""
         if self.turn.take_transcript(event.segment, ""):
             self.tell_error("stt", event.message)
 
-    def commit_turn(self, text: str) -> None:
+    def commit_turn(self, text: str, language: str = "") -> None:
         """The user has said this, and typed all that was taken."""
         self.recorded_text_id = self.text_id
         self._given = ()
         self.history.add_user(text)
         self.history.keep(newest_within(self.history.chat, self.settings.history_tokens))
         self.record()
-        self.notify(Transcript(self.generation, "user", text), "transcript")
+        self.notify(Transcript(self.generation, "user", text, language), "transcript")
 
     # --- the agent has it ---
 
@@ -282,6 +296,7 @@ class Floor:
                 lasted_s=self.now_s - self.began_s,
                 text_id=self.recorded_text_id,
                 given=self._given if self.is_resumable else (),
+                language=self.agent.language,
             )
         )
 

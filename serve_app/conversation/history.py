@@ -44,6 +44,8 @@ class Record:
     given: tuple[OpenReply, ...] = ()
     """The replies since the user's last turn that were sent whole. The history ends with what they
     say, although the client may not have played all of it."""
+    language: str = ""
+    """In which the agent answers, as a code; empty leaves it to the prompt."""
 
 
 def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessage, ...]:
@@ -70,6 +72,13 @@ def without_last(history: tuple[ChatMessage, ...], said: str) -> tuple[ChatMessa
         return None
     rest = last.content[: len(last.content) - len(said)].rstrip()
     return (*before, replace(last, content=rest)) if rest else tuple(before)
+
+
+def told(chat: tuple[ChatMessage, ...], line: str) -> tuple[ChatMessage, ...]:
+    """The chat with a line more in its system prompt; an empty line is none."""
+    if not line or not chat:
+        return chat
+    return (replace(chat[0], content=f"{chat[0].content}\n{line}"), *chat[1:])
 
 
 class History:

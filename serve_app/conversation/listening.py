@@ -16,6 +16,11 @@ def receive(floor: Floor, event: ev.AudioReceived) -> None:
     floor.user.receive(event.samples)
 
 
+def audio_is_wrong(floor: Floor, event: ev.AudioIsWrong) -> None:
+    """In every state. What is heard of it is still taken: the server may be mistaken."""
+    floor.tell_error("audio", event.advice)
+
+
 def voice_while_waiting(floor: Floor, event: ev.VoiceActivity) -> State:
     floor.user.follow_voice(event.probability)
     if floor.user.is_speaking:
@@ -79,7 +84,7 @@ def part_transcribed(floor: Floor, event: ev.PartTranscribed) -> None:
 
 
 def transcribed_early(floor: Floor, event: ev.Transcribed) -> None:
-    floor.turn.take_transcript(event.segment, event.text)
+    floor.take_transcript(event)
     _draft(floor)
 
 

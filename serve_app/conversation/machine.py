@@ -115,6 +115,7 @@ _AFTER_REPLY = (_LISTENING, *_IDLE)
 
 _ALWAYS: _Steps = {
     ev.AudioReceived: _stays(listening.receive),
+    ev.AudioIsWrong: _stays(listening.audio_is_wrong),
     ev.CloseRequested: _leads(opening.close, _ENDED),
     ev.Disconnected: _leads(opening.lose_client, _ENDED),
     ev.Draining: _stays(opening.drain),

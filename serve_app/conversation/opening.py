@@ -51,6 +51,7 @@ def _resume(floor: Floor, record: Record, played: ev.Played | None) -> State:
     floor.agent.tokens_issued = record.tokens_issued
     floor.text_id = floor.recorded_text_id = record.text_id
     floor.history.keep(record.history)
+    floor.agent.hear(record.language)
     return _speak_or_wait(floor) if record.reply is None else _go_on_with(floor, record.reply)
 
 

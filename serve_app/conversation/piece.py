@@ -13,3 +13,5 @@ class Piece:
     """What it says. The texts of a reply, joined, are the text that the voice was given."""
     duration_s: float
     """Its playing time."""
+    is_said: bool = True
+    """Whether the voice can say `text`. If not, it is shown as a caption, and never heard."""

@@ -72,8 +72,8 @@ class Playout:
 
     @property
     def text(self) -> str:
-        """The text of all its pieces, sent or not."""
-        waiting = [piece.text for piece in self._waiting]
+        """What is said in all its pieces, sent or not."""
+        waiting = [piece.text for piece in self._waiting if piece.is_said]
         return "".join([self._ledger.text, *waiting]).strip()
 
     def take(self, now_s: float, lead_s: float) -> list[Piece]:
@@ -82,7 +82,8 @@ class Playout:
         while (due_s := self.due_in_s(now_s, lead_s)) is not None and due_s < _SOON_S:
             piece = self._waiting.popleft()
             self._waiting_s -= piece.duration_s
-            self._ledger.add(piece, now_s)
+            if piece.is_said:
+                self._ledger.add(piece, now_s)
             taken.append(piece)
         return taken
 
@@ -134,7 +135,7 @@ class Playout:
 
     def record(self, token: str, now_s: float) -> OpenReply:
         """All that is known of the reply, sent or not."""
-        known = [*self._ledger.pieces, *self._waiting]
+        known = [*self._ledger.pieces, *(piece for piece in self._waiting if piece.is_said)]
         self._recorded_s = self._ledger.sent_s + self._waiting_s
         self._is_recorded_whole = self.is_written
         pieces = tuple((piece.text, piece.duration_s) for piece in known)

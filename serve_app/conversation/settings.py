@@ -100,6 +100,9 @@ class TurnSettings:
     )
     """The system prompt of sessions whose `open` has none. It gives the agent a name: chat models
     without one say that they are somebody else's."""
+    language_prompt: str = "The user speaks {language}. Answer in {language}."
+    """A line more in the system prompt once the user speaks another language than English, told by
+    `open.language` or found out (`auto`); empty is none."""
     history_tokens: int = 6000
     """The most that a chat costs the LLM, by estimate (`conversation.budget`), with the system
     prompt: the oldest exchanges are left out. In English this and a reply fit into a context of

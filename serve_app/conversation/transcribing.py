@@ -33,7 +33,7 @@ def voice_while_transcribing(floor: Floor, event: ev.VoiceActivity) -> State:
 
 
 def transcribed(floor: Floor, event: ev.Transcribed) -> State:
-    floor.turn.take_transcript(event.segment, event.text)
+    floor.take_transcript(event)
     return _answer_when_transcribed(floor)
 
 
@@ -68,7 +68,7 @@ def _answer_when_transcribed(floor: Floor) -> State:
     floor.times = floor.times.transcribed(floor.now_s)
     floor.user.close()
     if turn.text:
-        floor.commit_turn(turn.text)
+        floor.commit_turn(turn.text, turn.language)
         return _answer(floor, turn.text)
     return _answer_nothing(floor, turn.displaced)
 

@@ -44,6 +44,8 @@ class Turn:
         """Whether the end-of-turn model was asked about the last segment."""
         self.complete: float | None = None
         """Its answer, if there is one: the probability that the turn is complete."""
+        self.language = ""
+        """The code of the language of the last words, as far as it is known."""
         self.drafts = 0
         """Number of replies drafted before the turn was over."""
         self.segment = 0
@@ -94,12 +96,14 @@ class Turn:
         is_live = segment == self.next_segment
         return self.partial.take(text, self.text) if is_live else ""
 
-    def take_transcript(self, segment: int, text: str) -> bool:
+    def take_transcript(self, segment: int, text: str, language: str = "") -> bool:
         """Takes the text of a segment. Returns False when the segment is dead."""
         if segment not in self._texts:
             return False
         self._untranscribed.pop(segment, None)
         self._texts[segment] = text.strip() if words(text) else ""
+        if self._texts[segment] and language:
+            self.language = language
         self._forget_the_oldest()
         return True
 

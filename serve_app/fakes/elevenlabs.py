@@ -6,6 +6,7 @@ address to Echo Serve as ELEVEN_LABS_API_URL, and any ELEVEN_LABS_API_KEY.
 
 import argparse
 import asyncio
+import json
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Self
@@ -22,6 +23,7 @@ from serve_app.fakes.tone import SECONDS_PER_CHAR
 
 __all__ = ["SECONDS_PER_CHAR", "Connection", "Context", "FakeElevenLabs", "Script"]
 
+_NO_WEBSOCKET = "eleven_v3"
 _MULTI_CONTEXT = "/multi-stream-input"
 
 
@@ -57,10 +59,16 @@ class FakeElevenLabs:
         await self._server.wait_closed()
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        if self.script.status == 101:
+        connection = _connection(request)
+        status = self.script.status
+        if status == 101 and connection.query.get("model_id", "").startswith(_NO_WEBSOCKET):
+            status = 403
+        if status == 101:
             return None
-        self.connections.append(_connection(request))
-        response = socket.respond(HTTPStatus(self.script.status), "refused\n")
+        self.connections.append(connection)
+        detail = self.script.detail
+        body = json.dumps({"detail": detail}) if detail else "refused\n"
+        response = socket.respond(HTTPStatus(status), body)
         if self.script.location:
             response.headers["Location"] = self.script.location
         return response
@@ -98,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--first-audio-ms", type=float, default=0, help="delay of each reply's first audio")
     add("--chunk-ms", type=float, default=0, help="delay of each further message")
     add("--status", type=int, default=101, help="refuse with 401, 429, 500, ...")
+    add("--detail", default="", metavar="CODE", help="the code that --status comes with")
     add("--stall-after", type=int, metavar="CLAUSES", help="then send nothing more")
     add("--cut-after", type=int, metavar="CLAUSES", help="then lose the connection mid-sentence")
     add("--fail-after", type=int, metavar="CLAUSES", help="then send --error and close with 1008")
@@ -111,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 def _script(arguments: argparse.Namespace) -> Script:
     return Script(
         status=arguments.status,
+        detail={"status": arguments.detail} if arguments.detail else "",
         stall_after=arguments.stall_after,
         cut_after=arguments.cut_after,
         fail_after=arguments.fail_after,

@@ -25,7 +25,8 @@ class FakeElevenLabsHttp(HttpFake):
         """See HttpFake."""
         script, number = self.script, len(self.requests)
         if script.status != 101:
-            error = {"detail": {"status": "refused", "message": json.dumps(request.body)}}
+            none = {"status": "in so many words", "message": json.dumps(request.body)}
+            error = {"detail": script.detail or none}
             await write(writer, response(script.status, json.dumps(error).encode()))
             return True
         format = parse_qs(urlsplit(request.path).query)["output_format"][0]

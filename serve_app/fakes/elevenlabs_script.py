@@ -1,6 +1,7 @@
 """How the stand-in for ElevenLabs answers, and what it was asked."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ class Script:
 
     status: int = 101
     """Any other status than 101 refuses the handshake."""
+    detail: Mapping[str, str] | str = ""
+    """What the body of such a refusal has under `detail`; if empty, none that means something."""
     location: str = ""
     """Where a refusal with status 3xx points to."""
     chunk_bytes: int = 4096

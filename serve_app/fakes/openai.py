@@ -32,6 +32,7 @@ from serve_app.fakes.openai_endings import (
 )
 from serve_app.fakes.openai_refusals import IN_STREAM, TOO_LONG, Refusal, Strictness, refusal
 from serve_app.fakes.openai_speech import SpeechScript, answer_speech
+from serve_app.fakes.speech_answers import SpeechAnswer
 
 __all__ = ["TOO_LONG", "Ending", "FakeOpenAi", "Request", "Script", "SpeechScript"]
 
@@ -181,6 +182,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--first-audio-ms", type=float, default=0)
     add("--ending", choices=get_args(Ending), default="done", help="what is around the text")
     add("--strict", choices=get_args(Strictness), default="anything", help="refuse other requests")
+    add(
+        "--speech-answer",
+        choices=get_args(SpeechAnswer),
+        default="asked",
+        help="what /v1/audio/speech sends, whatever it is asked for",
+    )
     add("--status", type=int, default=200, help="refuse with 401, 429, 500, ...")
     add("--retry-after", type=int, metavar="SECONDS", help="sent with --status")
     return parser
@@ -202,6 +209,7 @@ async def main() -> None:
         status=arguments.status,
         retry_after_s=arguments.retry_after,
         first_audio_delay_s=arguments.first_audio_ms / 1000,
+        answer=arguments.speech_answer,
     )
     async with FakeOpenAi(chat, arguments.port, speech) as server:
         print(f"{server.url}; Ctrl-C stops it", flush=True)

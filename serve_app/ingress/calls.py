@@ -16,13 +16,15 @@ from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.schema import AppConfig
-from serve_app.stt.job import Request
+from serve_app.stt.job import Heard, Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
 """On top of the engines' own deadlines in the agent replica: their errors say what was late."""
 _OUTAGE_S = 30.0
 """The agent replica may be away for this long, and be waited for."""
+_LANGUAGES_S = 5.0
+"""For a transcriber to say what its model knows, while a client waits for the answer to `open`."""
 _RETRY_S = 0.25
 """Between two calls, the first of which failed."""
 
@@ -41,6 +43,7 @@ class Calls:
         """`load` says what is left out."""
         self._vad = vad
         self._load = load
+        self._stt = stt
         self._transcribers = TranscriberPool(config.stt, stt.transcribe.remote)
         self._agent = agent.options(stream=True)
         self._replies: set[ReplyCall] = set()
@@ -68,9 +71,13 @@ class Calls:
         `samples`: float32 mono at 16 kHz, shape (n,)."""
         return await ask_within("vad", self._vad_timeout_s, lambda: self._vad.judge.remote(samples))
 
-    async def transcribe(self, request: Request) -> str:
-        """The text of one segment. Raises EngineError."""
+    async def transcribe(self, request: Request) -> Heard:
+        """What one segment says. Raises EngineError."""
         return await self._transcribers.transcribe(request)
+
+    async def languages(self) -> list[str]:
+        """The codes of the languages that the transcribers' model knows. Raises EngineError."""
+        return await ask_within("stt", _LANGUAGES_S, lambda: self._stt.languages.remote())
 
     @property
     def is_busy(self) -> bool:

@@ -11,7 +11,7 @@ queue.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import TurnSettings
-from serve_app.errors import VoiceError
+from serve_app.errors import ProtocolViolation, VoiceError
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.socket import ClientSocket, event_of, opened
@@ -30,7 +30,8 @@ from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
 from serve_app.protocol.close_codes import CloseCode, may_come_back
-from serve_app.protocol.messages import ClientMessage, Open
+from serve_app.protocol.messages import Audio, ClientMessage, ErrorNotice, Open
+from serve_app.protocol.microphone import Microphone
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Lease, Leases
 
@@ -50,8 +51,9 @@ class Services:
     leases: Leases
     window_s: float
     """How long after the server has noticed the loss of its socket a client may come back."""
-    check: Callable[[Open], None]
-    """Raises VoiceError if the message asks for something that this server cannot do."""
+    check: Callable[[Open], Awaitable[Open]]
+    """The message as this server understands it. Raises VoiceError if it asks for something that
+    this server cannot do."""
 
 
 class Driver:
@@ -73,6 +75,7 @@ class Driver:
         self._socket = ClientSocket(socket, self.fail, self._take_backlog)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take)
+        self._microphone = Microphone()
         self._voice = VoiceStream(self._take_voice, self.fail)
         self._lease: Lease | None = None
         self._has_opened = False
@@ -175,7 +178,14 @@ class Driver:
         """Raises VoiceError."""
         if self._lease is not None:
             self._lease.heard_from_client()
+        if isinstance(message, Audio) and self._has_opened:
+            self._check(message)
         self.take(await self._open(message) if isinstance(message, Open) else event_of(message))
+
+    def _check(self, audio: Audio) -> None:
+        if advice := self._microphone.hear(audio.raw, asyncio.get_running_loop().time()):
+            log.warning("session %s: %s", self._session, advice)
+            self.take(ev.AudioIsWrong(advice))
 
     def _take_voice(self, probabilities: list[float]) -> None:
         for probability in probabilities:
@@ -237,8 +247,7 @@ class Driver:
 
     async def _open(self, message: Open) -> ev.Opened:
         """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
-        self._services.check(message)
-        event = opened(message)
+        event = opened(await self._checked(message))
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
@@ -250,6 +259,14 @@ class Driver:
                 options = replace(event, prompt="", greeting=None)
                 self._keep_with(Lease.begin(self._services.actors, self._session, options))
         return event
+
+    async def _checked(self, message: Open) -> Open:
+        try:
+            return await self._services.check(message)
+        except ProtocolViolation as error:
+            if "error" in message.events:  # the close frame has room for 123 bytes
+                self._socket.send(ErrorNotice(0, "open", error.reason))
+            raise
 
     def _keep_with(self, lease: Lease) -> None:
         log.info("session %s at socket %s", lease.session, self._session)

@@ -8,7 +8,7 @@ from typing import Any
 from serve_app.errors import EngineError, EngineTimeout
 from serve_app.ingress.handle_calls import ask, hedged
 from serve_app.settings.schema import SttSettings
-from serve_app.stt.job import Request, Urgency
+from serve_app.stt.job import Heard, Request, Urgency
 
 _RETRY_S = 0.5
 """Between two calls, the first of which failed."""
@@ -27,8 +27,8 @@ class TranscriberPool:
         self._hedge_s = settings.hedge_s
         self._has_others = max(settings.replicas, settings.max_replicas) > 1
 
-    async def transcribe(self, request: Request) -> str:
-        """The text of one segment. Raises EngineError."""
+    async def transcribe(self, request: Request) -> Heard:
+        """What one segment says. Raises EngineError."""
         try:
             async with asyncio.timeout(request.due_in_s + self._timeout_s):
                 if request.urgency is Urgency.PARTIAL:
@@ -37,7 +37,7 @@ class TranscriberPool:
         except TimeoutError:
             raise EngineTimeout("stt", f"no answer within {self._timeout_s:g} s") from None
 
-    async def _until_it_is_done(self, request: Request) -> str:
+    async def _until_it_is_done(self, request: Request) -> Heard:
         """Whoever is away or refuses for now is asked again. A speculative request that was refused
         is made again when the turn has ended."""
         clock = asyncio.get_running_loop().time
@@ -51,11 +51,11 @@ class TranscriberPool:
             await asyncio.sleep(max(_RETRY_S, due_at_s - clock()))
             request = replace(request, urgency=Urgency.FINAL, due_in_s=0.0)
 
-    async def _hedged(self, request: Request) -> str:
+    async def _hedged(self, request: Request) -> Heard:
         after_s = request.due_in_s + self._hedge_s if self._has_others else None
         return await hedged(lambda: self._ask(request), after_s)
 
-    def _ask(self, request: Request) -> Coroutine[Any, Any, str]:
+    def _ask(self, request: Request) -> Coroutine[Any, Any, Heard]:
         # A partial is not asked for twice: the next one comes soon.
         tries = 1 if request.urgency is Urgency.PARTIAL else 2
         return ask("stt", lambda: self._call(request), tries)

@@ -86,8 +86,8 @@ class Work:
         urgency = Urgency.SPECULATIVE if effect.due_ms else Urgency.FINAL
         request = self._request(effect, urgency, effect.due_ms / 1000)
         try:
-            text = await self._calls.transcribe(request)
-            event: ev.Event = ev.Transcribed(generation, segment, text)
+            heard = await self._calls.transcribe(request)
+            event: ev.Event = ev.Transcribed(generation, segment, heard.text, heard.language)
         except EngineError as error:
             self._log("transcription", error)
             event = ev.TranscriptionFailed(generation, segment, error.message)
@@ -97,7 +97,8 @@ class Work:
         text = ""
         try:
             if not self._calls.sheds(Shed.PARTIALS):
-                text = await self._calls.transcribe(self._request(effect, Urgency.PARTIAL))
+                heard = await self._calls.transcribe(self._request(effect, Urgency.PARTIAL))
+                text = heard.text
         except EngineError as error:
             log.debug("session %s: no partial transcript: %s", self._session, error)
         self._take(ev.PartTranscribed(effect.generation, effect.segment, text))

@@ -1,5 +1,6 @@
 """MessagePack bytes to messages and back. Bad input raises ProtocolViolation and nothing else."""
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
@@ -43,6 +44,14 @@ MAX_TEXT_ID: Final = (1 << 53) - 1
 """The largest whole number that every JSON and JavaScript library keeps exact."""
 _MAX_NAME_BYTES: Final = 128
 
+_MAX_ITEMS: Final = 64
+"""Of a list or a map."""
+_AUDIO_LIST: Final = re.compile(rb"\xa5audio[\x90-\x9f\xdc\xdd\x80-\x8f\xde\xdf]")
+"""The field `audio` with a list or a map in it: looked for in a message that cannot be taken."""
+_NOT_A_LIST: Final = (
+    "audio: numbers in a list or a map: send the bytes of the float32 samples as MessagePack binary"
+)
+
 _SAMPLE_BYTES: Final = 4
 SERVER_TYPES: Final[dict[type, str]] = {
     Token: "token",
@@ -81,6 +90,8 @@ def encode(message: ServerMessage) -> bytes:
         fields["audio"] = _stamped(message)
     else:
         fields |= asdict(message)
+    if not fields.get("language", True):
+        del fields["language"]  # not known
     return bytes(msgpack.packb(fields))
 
 
@@ -93,13 +104,27 @@ def _unpack(frame: bytes) -> dict[str, Any]:
     try:
         # The limits matter: without them, 64 KiB of nested array headers take 67 MB.
         fields = msgpack.unpackb(
-            frame, max_array_len=64, max_map_len=64, max_ext_len=0, strict_map_key=True
+            frame,
+            max_array_len=_MAX_ITEMS,
+            max_map_len=_MAX_ITEMS,
+            strict_map_key=True,
+            ext_hook=_refuse_ext,
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+        if _AUDIO_LIST.search(frame):
+            raise ProtocolViolation(_NOT_A_LIST) from None
         raise ProtocolViolation("not a valid MessagePack message", CloseCode.NOT_MSGPACK) from None
     if not isinstance(fields, dict):
         raise ProtocolViolation("a message is a MessagePack map with a 'type'")
     return fields
+
+
+def _refuse_ext(code: int, data: bytes) -> None:
+    """No message has an ext type, but some libraries make one of a Float32Array."""
+    raise ProtocolViolation(
+        f"ext type {code} is not taken: send audio as binary, in JavaScript"
+        " new Uint8Array(samples.buffer)"
+    )
 
 
 def _open(fields: dict[str, Any]) -> Open:
@@ -188,6 +213,10 @@ def _played(fields: dict[str, Any]) -> Played:
 
 def _audio(fields: dict[str, Any]) -> Audio:
     audio = fields.get("audio")
+    if isinstance(audio, list | dict):
+        raise ProtocolViolation(_NOT_A_LIST)
+    if isinstance(audio, str):
+        raise ProtocolViolation("audio: 'audio' is a string: send MessagePack binary, not base64")
     if not isinstance(audio, bytes):
         raise ProtocolViolation("audio: 'audio' must be MessagePack binary")
     if len(audio) % _SAMPLE_BYTES:
@@ -197,7 +226,8 @@ def _audio(fields: dict[str, Any]) -> Audio:
         )
     samples = np.frombuffer(audio, dtype="<f4").astype(np.float32)
     # A NaN would stay in the VAD's recurrent state for the rest of the session.
-    return Audio(np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0))
+    clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+    return Audio(clean, audio)
 
 
 def _state(fields: dict[str, Any]) -> PlaybackState:

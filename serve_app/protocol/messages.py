@@ -62,6 +62,8 @@ class Audio:
     """Microphone audio: little-endian float32 at 16 kHz, any number of samples."""
 
     samples: Samples
+    raw: bytes = field(default=b"", repr=False, compare=False)
+    """As they came: not clipped, and perhaps no samples at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,9 @@ class Transcript:
     turn: int
     role: Literal["user", "agent"]
     text: str
+    language: str = ""
+    """The code of the language that the user spoke, told or found out; empty if it was typed, and
+    for the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,9 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class ErrorNotice:
-    """Extension `error`: a turn could not be finished; the session goes on."""
+    """Extension `error`: a turn could not be finished, or the microphone sends no audio that can be
+    understood (stage `audio`, once a socket); the session goes on. Or `open` is refused (stage
+    `open`), for a reason that may be too long for the close frame."""
 
     turn: int
     stage: str

@@ -31,8 +31,8 @@ _QUIET_S = 30.0
 _PREFIX = "echo-serve:session:"
 _VERSION = 3
 _READABLE = (2, 3)
-"""Version 2 knew no former secret, no numbers and no replies that were given: an entry of it has
-the defaults."""
+"""Version 2 knew no former secret, no numbers, no replies that were given and no language: an entry
+of it has the defaults."""
 _SAVE = """
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end

@@ -85,6 +85,10 @@ class LlmSettings(Settings):
         return max(self.first_token_timeout_s, self.thinking_timeout_s)
 
 
+ELEVEN_V3 = "eleven_v3"
+"""Models of ElevenLabs whose names begin like this have no WebSocket."""
+
+
 class TtsSettings(Settings):
     provider: TtsProvider = "auto"
     """`auto`: generic if TEXT_TO_SPEECH_API_URL is set, elevenlabs if ELEVEN_LABS_API_KEY is set,
@@ -100,7 +104,8 @@ class TtsSettings(Settings):
     """How ElevenLabs is called. `multi-context`: warm WebSockets that replies share; the lowest
     delay. `stream-input`: a WebSocket for each reply, for servers and proxies without
     multi-stream-input. `http`: a request for each clause, where WebSockets do not get through or
-    the model (eleven_v3) has none; pauses between clauses are less natural."""
+    the model has none; pauses between clauses are less natural. eleven_v3 is always called like
+    this."""
     voice_id: str = "21m00Tcm4TlvDq8ikWAM"
     model_id: str = "eleven_turbo_v2"
     optimize_streaming_latency: int = Field(2, ge=0, le=4)
@@ -110,7 +115,11 @@ class TtsSettings(Settings):
     model: str = ""
     """For `openai` and `generic`."""
     sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
-    """Of the pcm that `openai` and `generic` return; their answers do not say it."""
+    """Of the pcm that `openai` and `generic` return, unless its content type says another rate."""
+    response_format: Literal["auto", "pcm", "wav", "mp3", "flac"] = "auto"
+    """What `openai` and `generic` are asked for. `auto` is the codec of output_format, which is pcm
+    by default: it needs no decoding. Set it for a server that refuses pcm; what comes is recognised
+    by its first bytes and made pcm. mp3 and flac are heard only when a clause is complete."""
     output_format: str = ""
     """The client format, and what ElevenLabs is asked for. Empty means pcm_44100, which Echo's
     example client plays; ElevenLabs is then asked for pcm_22050, which every plan has, and that is

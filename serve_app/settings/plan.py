@@ -1,17 +1,17 @@
 """The plan that resolved settings make: which engine, model and device each stage runs, which
 models have to be fetched for it, and what clients may ask of it."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from serve_app.errors import ProtocolViolation
+from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, language_code
 from serve_app.protocol.messages import Open
-from serve_app.settings.agent import JOE, LlmSettings, TtsSettings
+from serve_app.settings.agent import ELEVEN_V3, JOE, LlmSettings, TtsSettings
 from serve_app.settings.base import PACKAGED
-from serve_app.settings.languages import AUTO, ENGLISH, LANGUAGES, language_code
 from serve_app.settings.packaged import LLMS, is_gguf
 from serve_app.settings.resolve import client_format, resolve
-from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, AppConfig, SttSettings
+from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, AppConfig
 
 _Engine = tuple[str, str, str]
 """Engine, model and device, as they are shown."""
@@ -61,26 +61,31 @@ def default_models() -> list[str]:
     return packaged_models(resolve(AppConfig(), {}, gpus=0))
 
 
-def check_options(config: AppConfig, message: Open) -> None:
-    """Raises ProtocolViolation if the resolved engines cannot do what a client asks for."""
+def checked_options(config: AppConfig, message: Open, languages: Collection[str]) -> Open:
+    """The message, with its language as a code. `languages`: the codes that the transcribers know.
+    Raises ProtocolViolation if the resolved engines cannot do what a client asks for."""
     if message.voice and config.agent.tts.provider == "local":
         raise ProtocolViolation("open: 'voice': the local voice is the only one here")
     if message.sample_rate_hz and not client_format(config.agent.tts).is_pcm:
         raise ProtocolViolation("open: 'sample_rate_hz': the voice here is not pcm")
-    if message.language:
-        _check_language(config.stt, message.language)
+    language = message.language or config.stt.language
+    return replace(message, language=_checked_language(language, languages))
 
 
-def _check_language(stt: SttSettings, language: str) -> None:
+def _checked_language(language: str, languages: Collection[str]) -> str:
     code = language_code(language)
-    if stt.knows_english_only:
-        if code not in (ENGLISH, AUTO):
-            raise ProtocolViolation("open: 'language': the model here knows 'en' only")
-    elif not code or (code == "yue" and stt.fetched_model):
-        known = ", ".join(sorted(LANGUAGES.keys() - {"yue"}))
+    if code in (AUTO, *languages):
+        return ENGLISH if list(languages) == [ENGLISH] else code
+    if list(languages) == [ENGLISH]:
         raise ProtocolViolation(
-            f"open: 'language': not known to the model here; it knows {AUTO}, {known}"
+            "open: 'language': the model here knows 'en' only: set args.stt.model to"
+            f" {WHISPER_BASE}"
         )
+    # The most used ones first, because a close reason is cut after 123 bytes.
+    known = ", ".join(known for known in LANGUAGES if known in languages)
+    raise ProtocolViolation(
+        f"open: 'language': {ascii(language)[:20]} is not known here; known are {AUTO}, {known}"
+    )
 
 
 def _chain(stage: str, engines: Iterable[_Engine], replicas: int) -> Iterator[StagePlan]:
@@ -101,6 +106,9 @@ def _speech(tts: TtsSettings) -> _Engine:
         engine = "hibari (onnx)" if tts.voice == PACKAGED else "piper (onnx)"
         return engine, _shown(tts.voice, "heart"), "cpu"
     if tts.provider == "elevenlabs":
+        if tts.model_id.startswith(ELEVEN_V3):
+            model = f"{tts.model_id} (no WebSocket), voice {tts.voice_id}"
+            return "elevenlabs (http)", model, "provider"
         return "elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider"
     host = tts.api_url or "api.openai.com"
     return f"openai api, {host}", f"{tts.model}, voice {tts.voice}", "provider"

@@ -12,7 +12,13 @@ from serve_app.protocol.formats import (
     AudioFormat,
     parse_format,
 )
-from serve_app.settings.agent import REMOTE_ONLY, AgentSettings, LlmSettings, TtsSettings
+from serve_app.settings.agent import (
+    ELEVEN_V3,
+    REMOTE_ONLY,
+    AgentSettings,
+    LlmSettings,
+    TtsSettings,
+)
 from serve_app.settings.base import PACKAGED
 from serve_app.settings.packaged import DEFAULT_LLM
 from serve_app.settings.schema import AppConfig, SttSettings
@@ -181,6 +187,8 @@ def _resolve_tts(
         }
         place.require(tts.provider, missing)
         tts = tts.model_copy(update={"api_url": _base_url(tts.api_url)})
+    if tts.provider == "elevenlabs" and tts.model_id.startswith(ELEVEN_V3):
+        tts = tts.model_copy(update={"transport": "http"})
     _check_codec(tts)
     return tts
 
@@ -207,6 +215,8 @@ def _check_codec(tts: TtsSettings) -> None:
     if tts.provider != "elevenlabs":
         if wanted.codec not in ("mp3", "opus"):
             raise ConfigError(f"{found} the {tts.provider} voice speaks pcm, mp3 and opus only")
+        if tts.response_format not in ("auto", wanted.codec):
+            raise ConfigError(f"{found} response_format is {tts.response_format}: leave it out")
         return
     if wanted.name not in ELEVEN_LABS_FORMATS:
         raise ConfigError(f"{found} ElevenLabs has no such format (take mp3_44100_128)")

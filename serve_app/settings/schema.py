@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from serve_app.conversation.settings import TurnSettings
+from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAGES, known_language
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
-from serve_app.settings.languages import AUTO, ENGLISH, known_language
 
 WHISPER_TINY_EN, WHISPER_BASE = "whisper-tiny.en", "whisper-base"
 """The Whisper models that can be fetched, by their names in models.json."""
@@ -117,6 +117,14 @@ class SttSettings(Pool):
         """The name in models.json of the model that has to be fetched; empty if it is not ours."""
         name = WHISPER_TINY_EN if self.model == PACKAGED else self.model
         return name if name in (WHISPER_TINY_EN, WHISPER_BASE) else ""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes that the model knows, if its name says so; else empty."""
+        if self.knows_english_only:
+            return (ENGLISH,)
+        known = tuple(code for code in LANGUAGES if code not in LATER_LANGUAGES)
+        return known if self.fetched_model else ()
 
     @property
     def knows_english_only(self) -> bool:

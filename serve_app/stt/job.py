@@ -38,6 +38,16 @@ class Request:
     """The text that the segment's beginning gave earlier."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a replica makes of a request."""
+
+    text: str
+    """Empty if nothing was said."""
+    language: str = ""
+    """The code of the language of the text, told or found out; empty if there is no text."""
+
+
 @dataclass(eq=False, slots=True)
 class Job:
     """A request that waits or runs in a replica."""
@@ -48,7 +58,7 @@ class Job:
     due_at_s: float
     """By the replica's clock. Among equally urgent jobs, the one that is due first runs first."""
     asked_at_s: float
-    text: Future[str] = field(default_factory=Future)
+    heard: Future[Heard] = field(default_factory=Future)
     waiters: int = 1
     """Callers that want the text; when there are none, the work is dropped."""
 

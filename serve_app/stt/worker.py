@@ -7,15 +7,15 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from serve_app.errors import EngineError, EngineUnavailable
-from serve_app.stt.job import Job, Request, Urgency
+from serve_app.stt.job import Heard, Job, Request, Urgency
 from serve_app.stt.queue import TranscriptionQueue
 from serve_app.stt.utterance import Utterance
 
 log = logging.getLogger(__name__)
 
-Transcribe = Callable[[Sequence[Utterance]], Generator[None, None, list[str]]]
-"""Texts of a batch. Pauses at each `yield`, every few milliseconds, so that a more urgent batch can
-run or this one be closed."""
+Transcribe = Callable[[Sequence[Utterance]], Generator[None, None, list[Heard]]]
+"""What was said, for each utterance of a batch. Pauses at each `yield`, every few milliseconds, so
+that a more urgent batch can run or this one be closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class _Batch:
         try:
             next(self._steps)
         except StopIteration as done:
-            for job, text in list(zip(self.jobs, done.value, strict=True)):
-                job.text.set_result(text)
+            for job, heard in list(zip(self.jobs, done.value, strict=True)):
+                job.heard.set_result(heard)
             return True
         return False
 
@@ -100,7 +100,7 @@ class TranscriptionWorker:
             busy = EngineUnavailable("stt", "more is waiting than can be transcribed in time")
             if shed is job:
                 raise busy
-            shed.text.set_exception(busy)
+            shed.heard.set_exception(busy)
         return job
 
     def leave(self, job: Job) -> None:
@@ -140,7 +140,7 @@ class TranscriptionWorker:
             self._busy_s += self._clock() - started_s
         gone = EngineUnavailable("stt", "the transcriber is shut down")
         for job in list(self._jobs.values()):
-            job.text.set_exception(gone)
+            job.heard.set_exception(gone)
 
     def _step(self, batch: _Batch) -> None:
         try:
@@ -163,7 +163,7 @@ class TranscriptionWorker:
             return
         is_known = isinstance(error, EngineError)
         for job in jobs:
-            job.text.set_exception(error if is_known else EngineError("stt", type(error).__name__))
+            job.heard.set_exception(error if is_known else EngineError("stt", type(error).__name__))
             self._forget(job)
 
     def _next(self) -> bool:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from serve_app.agent.engines import Speech
-from serve_app.agent.parts import Began
+from serve_app.agent.parts import Began, ReplyPart
 from serve_app.agent.speaker import pieces
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import Sound
@@ -14,7 +14,7 @@ from serve_app.errors import EngineError
 from serve_app.fakes.openai import Ending
 from serve_app.fakes.openai import Script as ChatScript
 from tests.agent.chains import FORMAT
-from tests.agent.speakers import CHAT, speaking
+from tests.agent.speakers import CHAT, NOW_S, speaking
 
 
 async def test_a_reply_is_text_with_its_audio_in_the_client_format() -> None:
@@ -100,3 +100,14 @@ def test_pieces_share_the_text_in_proportion() -> None:
 
 def test_text_without_audio_is_one_piece() -> None:
     assert pieces(Speech(b"", "… "), FORMAT) == [Piece(b"", "… ", 0.0)]
+
+
+@pytest.mark.parametrize("text", ["😀 👍", ":-)", "```sh\nls -l\n```\n"])
+async def test_a_reply_of_nothing_that_can_be_said_is_shown_and_is_an_error(text: str) -> None:
+    parts: list[ReplyPart] = []
+    async with speaking(ChatScript([text[:2], text[2:]])) as (speaker, _, _):
+        with pytest.raises(EngineError, match="tts: nothing in this reply can be said"):
+            async with asyncio.timeout(NOW_S):
+                async for part in speaker.reply(CHAT):
+                    parts.append(part)  # noqa: PERF401 - an error must not lose what came before
+    assert parts == [Piece(b"", text.strip(), 0.0, is_said=False)]

@@ -187,3 +187,12 @@ def test_a_very_long_utterance_is_cut_where_the_user_is_quiet() -> None:
     assert len(parts) >= 2
     for part in parts:
         assert np.all(part.samples[-samples(64) :] == quiet[0]), "in the middle of a pause"
+
+
+def test_a_microphone_that_is_wrong_is_told_and_still_heard(talk: Talk) -> None:
+    talk.greet()
+    talk.do(ev.AudioIsWrong("the audio looks like int16"))
+    assert talk.sent(ErrorNotice)[-1].stage == "audio"
+    assert talk.machine.state is State.WAITING or talk.machine.state in REPLYING
+    talk.do(ev.PlaybackWaiting())
+    assert talk.do(ev.AudioReceived(np.zeros(FRAME_SAMPLES, dtype=np.float32)))

@@ -123,11 +123,13 @@ class Chaos(RuleBasedStateMachine):
         for effect in asked[-1 - number :][:1]:
             self.do(ev.TurnJudged(effect.generation, effect.segment, complete))
 
-    @rule(number=OLDER, seconds=st.sampled_from([0.0, 0.1, 1.0]))
-    def speaks(self, number: int, seconds: float) -> None:
+    @rule(number=OLDER, seconds=st.sampled_from([0.0, 0.1, 1.0]), is_said=st.booleans())
+    def speaks(self, number: int, seconds: float, is_said: bool) -> None:
+        audio = b"\0\0" if seconds else b""
+        piece = Piece(audio, "words ", seconds, is_said=is_said or bool(audio))
         for reply in self._recent(number):
             self.do(ev.ReplyBegan(*reply))
-            self.do(ev.ReplyAudio(*reply, Piece(b"\0\0" if seconds else b"", "words ", seconds)))
+            self.do(ev.ReplyAudio(*reply, piece))
 
     @rule(number=OLDER)
     def has_spoken(self, number: int) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.history import Record
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.states import REPLYING, State
 from serve_app.protocol.messages import (
@@ -51,6 +52,38 @@ def test_captions_go_to_those_who_ask_for_them(talk: Talk) -> None:
     plain.open()
     plain.says("Well.", 1.0)
     assert not plain.sent(Caption)
+
+
+UNSAID = Piece(b"", "こんにちは。", 0.0, is_said=False)
+
+
+def test_a_reply_without_a_sound_is_shown_and_told_and_never_heard(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    talk.do(ev.ReplyBegan(*talk.reply))
+    talk.do(ev.ReplyAudio(*talk.reply, UNSAID))
+    talk.do(ev.ReplyFailed(*talk.reply, "tts", "the voice has no sound for this text"))
+    assert talk.sent(Caption)[-1].text == "こんにちは。"
+    assert talk.sent(ErrorNotice)[-1].stage == "tts"
+    assert talk.machine.state is State.WAITING
+    assert [one.role for one in talk.sent(Transcript)] == ["agent", "user"]
+    talk.ask("Pardon?")
+    assert "こんにちは。" not in str(talk.chat())
+
+
+def test_a_clause_without_a_sound_is_shown_in_its_place_and_not_heard(talk: Talk) -> None:
+    talk.greet()
+    talk.ask()
+    talk.says("It means hello:", 0.5)
+    talk.do(ev.ReplyAudio(*talk.reply, UNSAID))
+    talk.says(" as you know.", 0.5)
+    talk.reply_ends()
+    assert "こんにちは。" not in str(talk.last(Record).reply)
+    talk.silence(1024)
+    talk.do(ev.PlaybackWaiting())
+    shown = "".join(one.text for one in talk.sent(Caption))
+    assert shown.endswith("It means hello:こんにちは。 as you know.")
+    assert talk.sent(Transcript)[-1].text == "It means hello: as you know."
 
 
 def test_waiting_in_the_middle_of_a_reply_is_an_underrun(talk: Talk) -> None:

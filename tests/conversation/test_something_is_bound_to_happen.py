@@ -50,7 +50,8 @@ class WatchedWalk(Walk):
         self._unwritten = self._told = 0
 
     def _steps(self) -> list[Callable[[], None]]:
-        return [*super()._steps(), *([self._write] * 8 if self._is_slow else [])]
+        slow = [self._write] * 8 if self._is_slow else []
+        return [*super()._steps(), *slow, lambda: self._do(ev.AudioIsWrong("int16"))]
 
     def _write(self) -> None:
         """A message of audio leaves, as in `ClientSocket`."""

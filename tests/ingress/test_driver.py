@@ -18,6 +18,7 @@ from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import may_come_back
+from serve_app.protocol.messages import Open
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Lease, Leases
 from serve_app.vad.jobs import VadAnswer, VadJob
@@ -62,6 +63,10 @@ class Client:
         return int(message["code"])
 
 
+async def _whatever_it_asks(message: Open) -> Open:
+    return message
+
+
 class Replica:
     """What the sessions of an ingress replica share, with a VAD that may fail."""
 
@@ -76,7 +81,7 @@ class Replica:
             actors,
             Leases(actors),
             window_s=60.0,
-            check=lambda message: None,
+            check=_whatever_it_asks,
         )
 
     async def _detect(self, jobs: list[VadJob]) -> list[VadAnswer]:

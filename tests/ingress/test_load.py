@@ -19,6 +19,7 @@ from serve_app.ingress.load import CALM_S, FROM_S, Load, LoadWatcher, Shed
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
 from serve_app.settings.schema import AppConfig
+from serve_app.stt.job import Heard
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 FRAME_S = 0.032
@@ -215,8 +216,8 @@ LEFT_OUT: list[tuple[Shed, Any, ev.Event]] = [
 async def carried_out(effect: Any, load: Load) -> tuple[list[ev.Event], int]:
     """The events, and how many calls were made."""
     vad, stt, agent = Mock(), Mock(), Mock()
-    for remote in (vad.judge.remote, stt.transcribe.remote):
-        remote.side_effect = lambda *_: asyncio.sleep(0.0, "text")
+    vad.judge.remote.side_effect = lambda *_: asyncio.sleep(0.0, 0.9)
+    stt.transcribe.remote.side_effect = lambda *_: asyncio.sleep(0.0, Heard("text", "en"))
     agent.options.return_value = agent
     agent.reply.remote.return_value = AsyncMock(__anext__=AsyncMock(side_effect=StopAsyncIteration))
     agent.reply.remote.return_value.cancel = Mock()

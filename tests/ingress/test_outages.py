@@ -23,7 +23,7 @@ from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.ingress.work import Work
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, SttSettings
-from serve_app.stt.job import Request, Urgency
+from serve_app.stt.job import Heard, Request, Urgency
 
 OUTAGE_S = 30.0
 FOR_EVER_S = 1e6
@@ -33,17 +33,17 @@ FULL = EngineUnavailable("stt", "more is waiting than can be transcribed in time
 UNAVAILABLE = ActorUnavailableError("Actor is unavailable.", b"x" * 16)
 
 
-def stopped(until_s: float, answer: str) -> "asyncio.Future[str]":
+def stopped(until_s: float, answer: object) -> "asyncio.Future[object]":
     """A call to a replica that is stopped (SIGSTOP) until then."""
     loop = asyncio.get_running_loop()
-    response: asyncio.Future[str] = loop.create_future()
+    response: asyncio.Future[object] = loop.create_future()
     loop.call_at(until_s, lambda: response.done() or response.set_result(answer))
     return response
 
 
-def failing(until_s: float, error: Exception, answer: str) -> "asyncio.Future[str]":
+def failing(until_s: float, error: Exception, answer: object) -> "asyncio.Future[object]":
     """A call that fails at once until then."""
-    response: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    response: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     if now_s() < until_s:
         response.set_exception(error)
     else:
@@ -51,11 +51,11 @@ def failing(until_s: float, error: Exception, answer: str) -> "asyncio.Future[st
     return response
 
 
-def dies(until_s: float, answer: str) -> "asyncio.Future[str]":
+def dies(until_s: float, answer: object) -> "asyncio.Future[object]":
     return failing(until_s, ActorDiedError(), answer)
 
 
-def is_full(until_s: float, answer: str) -> "asyncio.Future[str]":
+def is_full(until_s: float, answer: object) -> "asyncio.Future[object]":
     return failing(until_s, FULL, answer)
 
 
@@ -73,16 +73,16 @@ def test_the_samples_are_kept_while_the_only_transcriber_is_away(
 ) -> None:
     asked: list[Request] = []
 
-    async def main() -> tuple[str, float]:
+    async def main() -> tuple[Heard, float]:
         def call(request: Request) -> Any:
             asked.append(request)
-            return away(OUTAGE_S, "text")
+            return away(OUTAGE_S, Heard("text"))
 
         request = Request("session/1/1", SAMPLES, "", urgency, 0.4)
         return await transcriber(call).transcribe(request), now_s()
 
-    text, at_s = run(main())
-    assert text == "text" and OUTAGE_S <= at_s <= OUTAGE_S + 1
+    heard, at_s = run(main())
+    assert heard.text == "text" and OUTAGE_S <= at_s <= OUTAGE_S + 1
     assert all(request.samples is SAMPLES for request in asked)
     assert len(asked) < 200, "a replica that is busy is not asked all the time"
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench.random_outages import Conversation, Outcome, outcomes
 from bench.virtual_time import Wedged, run
+from serve_app.stt.job import Heard
 
 _COUNT = 40
 
@@ -54,8 +55,8 @@ def _trace_in_another_process(seed: int) -> str:
 def test_a_word_that_is_lost_and_one_that_is_doubled_are_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def mishear(transcriber: object, request: object) -> str:
-        return "word0"
+    async def mishear(transcriber: object, request: object) -> Heard:
+        return Heard("word0")
 
     monkeypatch.setattr("bench.virtual_replicas.Transcriber._transcribe", mishear)
     (outcome,) = outcomes(range(1))

@@ -9,25 +9,26 @@ from ray.exceptions import ActorDiedError
 from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.settings.schema import SttSettings
-from serve_app.stt.job import Request, Urgency
+from serve_app.stt.job import Heard, Request, Urgency
 
 SECOND = np.zeros(16_000, dtype=np.float32)
+TEXT = Heard("text", "en")
 BUSY = EngineUnavailable("stt", "more is waiting than can be transcribed in time")
 
 
 class Replicas:
     """Answers each call with the next of `answers`: a text, an error, or None for no answer."""
 
-    def __init__(self, *answers: str | Exception | None) -> None:
+    def __init__(self, *answers: Heard | Exception | None) -> None:
         self.answers = list(answers)
         self.asked: list[Request] = []
         self.are_asked = asyncio.Event()
-        self.calls: list[asyncio.Future[str]] = []
+        self.calls: list[asyncio.Future[Heard]] = []
 
-    def __call__(self, request: Request) -> "asyncio.Future[str]":
-        call: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    def __call__(self, request: Request) -> "asyncio.Future[Heard]":
+        call: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
         answer = self.answers.pop(0)
-        if isinstance(answer, str):
+        if isinstance(answer, Heard):
             call.set_result(answer)
         elif answer is not None:
             call.set_exception(answer)
@@ -47,8 +48,8 @@ def pool(to_ask: Replicas, **settings: float) -> TranscriberPool:
 
 
 async def test_a_replica_that_dies_is_followed_by_another_with_the_same_samples() -> None:
-    replicas = Replicas(ActorDiedError(), "text")
-    assert await pool(replicas).transcribe(request()) == "text"
+    replicas = Replicas(ActorDiedError(), TEXT)
+    assert await pool(replicas).transcribe(request()) == TEXT
     assert replicas.asked == [request(), request()]
 
 
@@ -60,8 +61,8 @@ async def test_what_the_engine_says_is_wrong_is_not_asked_again() -> None:
 
 
 async def test_a_replica_that_hangs_is_overtaken_by_another() -> None:
-    replicas = Replicas(None, "text")
-    assert await pool(replicas, hedge_s=0.01).transcribe(request()) == "text"
+    replicas = Replicas(None, TEXT)
+    assert await pool(replicas, hedge_s=0.01).transcribe(request()) == TEXT
     await asyncio.sleep(0)
     assert replicas.calls[0].cancelled(), "nobody waits for it any longer"
     assert len({asked.key for asked in replicas.asked}) == 1, "a replica that has it does it once"
@@ -71,8 +72,8 @@ async def test_a_second_try_that_fails_leaves_the_first() -> None:
     replicas = Replicas(None, BUSY, BUSY)
     transcript = asyncio.create_task(pool(replicas, hedge_s=0.01).transcribe(request()))
     await replicas.are_asked.wait()
-    replicas.calls[0].set_result("text")
-    assert await transcript == "text"
+    replicas.calls[0].set_result(TEXT)
+    assert await transcript == TEXT
 
 
 async def test_one_replica_alone_is_not_asked_twice() -> None:
@@ -83,10 +84,10 @@ async def test_one_replica_alone_is_not_asked_twice() -> None:
 
 
 async def test_a_speculative_request_that_was_refused_comes_again_as_final_when_it_is_due() -> None:
-    replicas = Replicas(BUSY, BUSY, "text")
+    replicas = Replicas(BUSY, BUSY, TEXT)
     guess = request(Urgency.SPECULATIVE, due_in_s=0.05)
     asked_at_s = asyncio.get_running_loop().time()
-    assert await pool(replicas).transcribe(guess) == "text"
+    assert await pool(replicas).transcribe(guess) == TEXT
     assert asyncio.get_running_loop().time() - asked_at_s >= 0.05
     assert replicas.asked[-1] == request(Urgency.FINAL)
 

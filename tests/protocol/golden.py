@@ -5,7 +5,6 @@ writes the file again when a message is added.
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ FROM_SERVER: list[ServerMessage] = [
     ErrorNotice(2, "llm", "y" * 300),
     SessionNotice("id.secret", 60.0, 5_000_000),
     GoAway(8000),
+    Transcript(4, "user", "Guten Tag.", "de"),
 ]
 FROM_CLIENT: list[dict[str, Any]] = [
     {"type": "open", "prompt": "Be kind."},
@@ -88,8 +88,7 @@ def _fields(message: ServerMessage) -> dict[str, Any]:
     """As a client sees them."""
     if isinstance(message, AgentAudio):
         return {"type": "audio", "audio": message.token.encode() + message.audio}
-    kind = msgpack.unpackb(encode(message))["type"]
-    return {"type": kind, **asdict(message)}
+    return dict(msgpack.unpackb(encode(message)))
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

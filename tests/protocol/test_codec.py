@@ -149,7 +149,22 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type="text", text="Hi.", id=True), 4400, "text: 'id' must be a whole number"),
         (pack(type="played", token="t"), 4400, "played: 'played_ms' must be a number, 0 or more"),
         (pack(type="played", token="t", played_ms=-1), 4400, "must be a number, 0 or more"),
-        (pack(type="audio", audio="text"), 4400, "audio: 'audio' must be MessagePack binary"),
+        (
+            pack(type="audio", audio="UklGRg=="),
+            4400,
+            "audio: 'audio' is a string: send MessagePack",
+        ),
+        (pack(type="audio"), 4400, "audio: 'audio' must be MessagePack binary"),
+        (pack(type="audio", audio=[0.0] * 512), 4400, "send the bytes of the float32 samples as"),
+        (pack(type="audio", audio=[0.0] * 100_000), 4400, "send the bytes of the float32 samples"),
+        (pack(type="audio", audio=[0.0, 0.1]), 4400, "send the bytes of the float32 samples as"),
+        (pack(type="audio", audio={"0": 0.0}), 4400, "send the bytes of the float32 samples as"),
+        (
+            pack(type="audio", audio=msgpack.ExtType(23, b"\0" * 2048)),
+            4400,
+            "ext type 23 is not taken: send audio as binary, in JavaScript new Uint8Array(samples",
+        ),
+        (pack(type="audio", audio=msgpack.ExtType(0x74, b"\1")), 4400, "ext type 116 is not taken"),
         (
             pack(type="audio", audio=b"12345"),
             4400,

@@ -129,8 +129,8 @@ def hears() -> None:
     """A transcriber can be reached and writes what was said."""
     handle = serve.get_deployment_handle("SpeechToText", "echo")
     answer = handle.transcribe.remote(Request("session/1", clip("go_forward")))
-    text = answer.result(timeout_s=WITHIN_S)
-    assert word_error_rate(transcript("go_forward"), text) == 0.0
+    heard = answer.result(timeout_s=WITHIN_S)
+    assert word_error_rate(transcript("go_forward"), heard.text) == 0.0
 
 
 def test_transcribers_are_where_the_gpus_are_and_nothing_else_is(nodes: Nodes) -> None:

@@ -22,7 +22,7 @@ from serve_app.protocol.messages import Samples
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import SttSettings
-from serve_app.stt.job import Request
+from serve_app.stt.job import Heard, Request
 from tests.speech import TRANSCRIPTS, clip, transcript, word_error_rate
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -116,7 +116,7 @@ async def test_a_replica_that_is_killed_loses_no_text(cluster: None) -> None:
     ]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     os.kill(replica_pids()[0], signal.SIGKILL)
-    texts = await asyncio.gather(*tasks)
+    texts = [heard.text for heard in await asyncio.gather(*tasks)]
     assert all(len(text.split()) > 30 for text in texts), texts
     assert len(asked) > len(speech), "some were asked of the other replica"
 
@@ -127,8 +127,9 @@ async def test_the_texts_are_right(cluster: None) -> None:
     names = ("go_forward", "librivox_0930", "librivox_0920")
     requests = [Request(f"session/{name}", clip(name)) for name in names]
     texts = await asyncio.gather(*(pool.transcribe(request) for request in requests))
-    for name, text in zip(names, texts, strict=True):
-        assert word_error_rate(transcript(name), text) <= 0.2, text
+    for name, heard in zip(names, texts, strict=True):
+        assert heard.language == "en"
+        assert word_error_rate(transcript(name), heard.text) <= 0.2, heard
 
 
 async def test_a_caller_that_leaves_frees_the_replica(cluster: None) -> None:
@@ -141,11 +142,11 @@ async def test_a_caller_that_leaves_frees_the_replica(cluster: None) -> None:
     text = pool.transcribe(Request("session/1", clip("go_forward")))
     for task in queued:
         task.cancel()
-    assert word_error_rate(transcript("go_forward"), await text) == 0.0
+    assert word_error_rate(transcript("go_forward"), (await text).text) == 0.0
     assert all(task.cancelled() for task in await _ended(queued))
 
 
-async def _ended(tasks: list["asyncio.Task[str]"]) -> list["asyncio.Task[str]"]:
+async def _ended(tasks: list["asyncio.Task[Heard]"]) -> list["asyncio.Task[Heard]"]:
     await asyncio.gather(*tasks, return_exceptions=True)
     return tasks
 

@@ -4,12 +4,18 @@ import pytest
 
 from serve_app.errors import ProtocolViolation
 from serve_app.models.manifest import MANIFEST
+from serve_app.protocol.languages import LANGUAGES
 from serve_app.protocol.messages import Open
 from serve_app.settings.environment import load
 from serve_app.settings.packaged import DEFAULT_LLM, LLMS
-from serve_app.settings.plan import check_options, packaged_models, stages
+from serve_app.settings.plan import checked_options, packaged_models, stages
 from serve_app.settings.resolve import resolve
+from serve_app.settings.schema import AppConfig
 from tests.settings.resolved import FALLBACKS, plan
+
+
+def check(config: AppConfig, message: Open) -> Open:
+    return checked_options(config, message, config.stt.languages or LANGUAGES)
 
 
 def test_without_keys_everything_is_local() -> None:
@@ -106,11 +112,11 @@ def test_fall_backs_are_rows_of_the_plan_and_their_models_are_fetched() -> None:
 def test_what_the_engines_cannot_do_is_refused(options: dict[str, str], reason: str) -> None:
     config = resolve(load({}, {}), {}, 0)
     with pytest.raises(ProtocolViolation, match=reason):
-        check_options(config, Open("", **options))
-    check_options(config, Open("", language="en"))
+        check(config, Open("", **options))
+    check(config, Open("", language="en"))
     larger = load({"stt": {"model": "distil-whisper/distil-large-v3"}}, {})
     provider = resolve(larger, {"ELEVEN_LABS_API_KEY": "k"}, 0)
-    check_options(provider, Open("", **options))
+    check(provider, Open("", **options))
 
 
 @pytest.mark.parametrize(
@@ -133,14 +139,14 @@ def test_a_language_that_the_model_does_not_know_is_refused_at_open(
     for language in ("en", "en-US", "English", "auto", "de", "German", "yue", "xx"):
         if language in refused or (language == "yue" and config.stt.knows_english_only):
             with pytest.raises(ProtocolViolation, match=r"open: 'language': .* know"):
-                check_options(config, Open("", language=language))
+                check(config, Open("", language=language))
         else:
-            check_options(config, Open("", language=language))
+            check(config, Open("", language=language))
 
 
 def test_a_sample_rate_can_be_asked_of_pcm_only() -> None:
     asked = Open("", sample_rate_hz=16_000)
-    check_options(resolve(load({}, {}), {}, 0), asked)
+    check(resolve(load({}, {}), {}, 0), asked)
     env = {"ELEVEN_LABS_API_KEY": "k", "ELEVEN_LABS_OUTPUT_FORMAT": "mp3_44100_64"}
     with pytest.raises(ProtocolViolation, match="'sample_rate_hz': the voice here is not pcm"):
-        check_options(resolve(load({}, env), env, 0), asked)
+        check(resolve(load({}, env), env, 0), asked)

@@ -146,7 +146,7 @@ def test_other_work_can_be_done_in_between(exact: WhisperEngine) -> None:
             try:
                 next(steps)
             except StopIteration as done:
-                (texts[name],) = done.value
+                texts[name] = done.value[0].text
                 del under_way[name]
     assert [texts[name] for name in names] == alone
 
@@ -206,6 +206,7 @@ def test_a_multilingual_checkpoint_is_told_the_language(tmp_path: Path) -> None:
 
 def test_a_language_that_the_model_does_not_know(engine: WhisperEngine) -> None:
     assert engine.check_language("") == engine.check_language("en") == "en"
+    assert engine.languages == ["en"]
     with pytest.raises(EngineError, match="language 'de' is not known to the model: en"):
         engine.check_language("de")
 

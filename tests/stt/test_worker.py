@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serve_app.errors import EngineError, EngineUnavailable
-from serve_app.stt.job import Job, Request, Urgency
+from serve_app.stt.job import Heard, Job, Request, Urgency
 from serve_app.stt.queue import TranscriptionQueue
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.worker import TranscriptionWorker
@@ -25,7 +25,7 @@ class Engine:
         self.is_at_work = threading.Event()
         self.may_go_on = threading.Event()
 
-    def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[str]]:
+    def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[Heard]]:
         name = "+".join(utterance.language for utterance in utterances)
         self.log.append(f"begin {name}")
         try:
@@ -40,7 +40,7 @@ class Engine:
             self.log.append(f"closed {name}")
             raise
         self.log.append(f"end {name}")
-        return [utterance.language for utterance in utterances]
+        return [Heard(utterance.language) for utterance in utterances]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def ask(worker: TranscriptionWorker, name: str, urgency: Urgency = FINAL, hint: 
 
 
 def text_of(job: Job) -> str:
-    return job.text.result(WITHIN_S)
+    return job.heard.result(WITHIN_S).text
 
 
 def begin(worker: TranscriptionWorker, engine: Engine, urgency: Urgency) -> Job:
@@ -81,7 +81,7 @@ def test_a_final_puts_a_guess_aside_which_then_goes_on(
 ) -> None:
     slow = begin(worker, engine, GUESS)
     assert text_of(ask(worker, "final")) == "final"
-    assert not slow.text.done()
+    assert not slow.heard.done()
     engine.may_go_on.set()
     assert text_of(slow) == "slow"
     assert engine.log == ["begin slow", "begin final", "end final", "end slow"]
@@ -143,15 +143,15 @@ def test_a_full_line_refuses_with_an_error_that_may_be_retried(
         ask(worker, "part", PART)
     assert refused.value.retryable
     ask(worker, "final")
-    shed = [job for job in guesses if job.text.done()]
+    shed = [job for job in guesses if job.heard.done()]
     assert [job.key for job in shed] == ["guess3"]
-    assert isinstance(shed[0].text.exception(), EngineUnavailable)
+    assert isinstance(shed[0].heard.exception(), EngineUnavailable)
 
 
 def test_an_engine_that_fails_fails_its_batch_only(
     worker: TranscriptionWorker, engine: Engine
 ) -> None:
-    error = ask(worker, "bad", hint="fails").text.exception(WITHIN_S)
+    error = ask(worker, "bad", hint="fails").heard.exception(WITHIN_S)
     assert isinstance(error, EngineError) and str(error) == "stt: MemoryError"
     assert text_of(ask(worker, "good")) == "good"
 
@@ -163,7 +163,7 @@ def test_a_job_that_cannot_be_done_fails_alone_in_its_batch(
     good, bad = ask(worker, "good"), ask(worker, "bad", hint="fails")
     engine.may_go_on.set()
     assert text_of(good) == "good"
-    assert str(bad.text.exception(WITHIN_S)) == "stt: MemoryError"
+    assert str(bad.heard.exception(WITHIN_S)) == "stt: MemoryError"
     begun = [line for line in engine.log if line.startswith("begin")]
     assert begun == ["begin slow", "begin good+bad", "begin good", "begin bad"]
     assert text_of(ask(worker, "bad")) == "bad", "it may be asked for again"
@@ -174,7 +174,7 @@ def test_closing_fails_what_is_left(engine: Engine) -> None:
     running, waiting = begin(worker, engine, FINAL), ask(worker, "waiting")
     worker.close()
     for job in (running, waiting):
-        assert isinstance(job.text.exception(WITHIN_S), EngineUnavailable)
+        assert isinstance(job.heard.exception(WITHIN_S), EngineUnavailable)
 
 
 def test_the_load_is_that_since_it_was_asked_for_last(engine: Engine) -> None:

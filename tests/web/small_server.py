@@ -27,10 +27,10 @@ from serve_app.ingress.page import page_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.formats import parse_format
-from serve_app.protocol.messages import Samples
+from serve_app.protocol.messages import Open, Samples
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Leases
-from serve_app.stt.job import Request
+from serve_app.stt.job import Heard, Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 from serve_app.vad.silero import SileroVad
 from tests.serve.conftest import free_port
@@ -67,9 +67,9 @@ class Script:
     async def judge(self, samples: Samples) -> float | None:
         return 1.0
 
-    async def transcribe(self, request: Request) -> str:
+    async def transcribe(self, request: Request) -> Heard:
         await asyncio.sleep(0.05)
-        return self.heard
+        return Heard(self.heard, "en")
 
     def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "_Reply":
         self.chats.append(chat)
@@ -102,6 +102,10 @@ class _Reply:
         return
 
 
+async def _whatever_it_asks(message: Open) -> Open:
+    return message
+
+
 class SmallServer:
     """Made by `serving`."""
 
@@ -117,7 +121,7 @@ class SmallServer:
         actors = SessionActors(1, handles=self._stores)
         batcher = VoiceActivityBatcher(self.script.detect, Load())
         calls: Any = self.script
-        self.services = Services(calls, batcher, actors, Leases(actors), 60.0, lambda message: None)
+        self.services = Services(calls, batcher, actors, Leases(actors), 60.0, _whatever_it_asks)
         self._server: uvicorn.Server
         self._serving: asyncio.Task[None]
 

@@ -11,6 +11,7 @@ from serve_app.errors import EngineError
 MAX_REPLY_CHARS = 20_000
 """Longer replies fail. This much takes over 20 minutes to say; some servers ignore the limit on
 tokens that they are sent."""
+_SHOWN_CHARS = 1_000
 
 
 class ReplyText:
@@ -26,6 +27,8 @@ class ReplyText:
         self._speakable = Speakable()
         self._splitter = splitter or ClauseSplitter()
         self._size = 0
+        self._raw = ""
+        """The beginning of what was written, until there is a clause."""
         self._clauses: list[str] = []
         self._is_complete = False
         self._has_grown = asyncio.Event()
@@ -44,6 +47,12 @@ class ReplyText:
         """Whether the text has ended without a clause."""
         return self._is_complete and not self._clauses
 
+    @property
+    def unsayable(self) -> str:
+        """What was written, if there is nothing in it to be said: emoji, or code. The beginning of
+        it, if it is long."""
+        return self._raw.strip() if self.is_empty else ""
+
     def write(self, text: str) -> None:
         """The next piece. It may have any size, since a client's greeting comes in one piece.
 
@@ -52,7 +61,10 @@ class ReplyText:
         if self._size >= MAX_REPLY_CHARS:
             raise EngineError("llm", f"the reply exceeds {MAX_REPLY_CHARS} characters")
         self._size += len(text)
-        self._add(self._splitter.push(self._speakable.push(fit(text))))
+        text = fit(text)
+        if not self._clauses:
+            self._raw = (self._raw + text)[:_SHOWN_CHARS]
+        self._add(self._splitter.push(self._speakable.push(text)))
 
     def end(self, failure: Exception | None = None) -> None:
         """There will be no more text. What was written before a failure is still read."""

@@ -1,18 +1,21 @@
 """Voices, asked one after the other until the reply is said."""
 
 import logging
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 
-from serve_app.agent.chain import Chain
+from serve_app.agent.chain import Chain, Link
 from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.text.reply_text import ReplyText
+from serve_app.agent.tts.reached import Reached
 from serve_app.agent.tts.resample import SpeechConverter
 from serve_app.errors import EngineError
 from serve_app.protocol.formats import AudioFormat
 
 log = logging.getLogger(__name__)
+
+_Speeches = AsyncGenerator[Speech, None]
+_Voice = Link[TtsEngine]
 
 
 class TtsChain:
@@ -31,32 +34,27 @@ class TtsChain:
         for link in self._chain.links:
             link.engine.warm_up()
 
-    async def speak(
-        self, text: ReplyText, voice: str, format: AudioFormat
-    ) -> AsyncGenerator[Speech, None]:
+    async def speak(self, text: ReplyText, voice: str, format: AudioFormat) -> _Speeches:
         """One reply in `format`; pcm is resampled to it. `voice` is what the client asked for.
 
-        What a voice has no sound for is left out, since nobody hears it. If that is all of the
-        reply, the next voice is asked.
+        A clause that a voice has no sound for is said by the next one that has. What none of them
+        can say is passed on without audio, as that (Speech.is_said).
 
         Closing the generator stops the synthesis. Raises the EngineError of the last engine that
-        was asked.
+        was asked; a reply without any sound is one.
         """
-        reached = _Reached()
+        reached = Reached()
         failure: EngineError | None = None
         for link in self._chain.admitted():
-            asked = "" if link.name in self._own_voices else voice
-            converter = SpeechConverter(link.engine.format, format)
+            reached.begin()
             try:
-                with link.attempt(has_option=bool(asked)) as attempt:
-                    speeches = link.engine.speak(text.after(reached.chars), asked)
+                with link.attempt(has_option=bool(self._asked(link, voice))) as attempt:
+                    speeches = self._by(link, text.after(reached.chars), voice, format)
                     async with aclosing(speeches):
                         async for spoken in speeches:
                             attempt.has_begun = attempt.has_begun or bool(spoken.audio)
-                            if speech := reached.add(converter.push(spoken)):
+                            for speech in reached.add(spoken):
                                 yield speech
-                    if last := reached.add(Speech(converter.flush(), "")):
-                        yield last
                     reached.check_sound()
                 if reached.unsaid:
                     log.info("tts: %s has no sound for %d letters", link.name, reached.unsaid)
@@ -65,6 +63,8 @@ class TtsChain:
                 if not reached.may_go_on():
                     raise
                 failure = error
+        for speech in reached.left_out():
+            yield speech
         assert failure is not None, "a chain has an engine"
         raise failure
 
@@ -72,45 +72,62 @@ class TtsChain:
         """Closes all of them."""
         await self._chain.aclose()
 
+    def _asked(self, link: _Voice, voice: str) -> str:
+        return "" if link.name in self._own_voices else voice
 
-class _Reached:
-    """How far the voices of one reply have got."""
+    async def _by(
+        self, link: _Voice, clauses: AsyncIterator[str], voice: str, format: AudioFormat
+    ) -> _Speeches:
+        """The clauses by one voice; of those that it cannot say, by another one."""
+        converter = SpeechConverter(link.engine.format, format)
+        async with aclosing(link.engine.speak(clauses, self._asked(link, voice))) as speeches:
+            async for spoken in speeches:
+                if spoken.is_said or not any(map(str.isalnum, spoken.text)):
+                    yield converter.push(spoken)
+                    continue
+                yield Speech(converter.flush(), "")
+                converter = SpeechConverter(link.engine.format, format)
+                others = self._chain.links[self._chain.links.index(link) + 1 :]
+                async with aclosing(self._by_any(others, spoken, voice, format)) as said:
+                    async for speech in said:
+                        yield speech
+        yield Speech(converter.flush(), "")
 
-    def __init__(self) -> None:
-        self.chars = 0
-        self.unsaid = 0
-        """Characters that the voice has no sound for."""
-        self._waiting = ""
-        """Text before the first audio, which it is passed on with."""
-        self._is_exact = True
-        self._has_audio = False
-        self._has_gone_on = False
+    async def _by_any(
+        self, links: Sequence[_Voice], unsaid: Speech, voice: str, format: AudioFormat
+    ) -> _Speeches:
+        """`unsaid` by the first of these voices that has a sound for it."""
+        said = ""
+        for link in links:
+            try:
+                with link.attempt(has_option=bool(self._asked(link, voice))) as attempt:
+                    speeches = self._aloud(link, unsaid.text, voice, format)
+                    async with aclosing(speeches):
+                        async for speech in speeches:
+                            attempt.has_begun = True
+                            said += speech.text
+                            yield speech
+            except EngineError as error:
+                log.warning("tts: %s was to say a clause in place of another: %s", link.name, error)
+            if said:
+                break
+        if rest := unsaid.text[len(said) :]:
+            yield Speech(b"", rest, is_said=False)
 
-    def add(self, speech: Speech) -> Speech | None:
-        """What is passed on for `speech`, if anything. Text goes with sound, so that it counts as
-        heard only when that was played."""
-        self.chars += len(speech.text)
-        self._is_exact = speech.is_exact
-        if not speech.is_said:
-            self.unsaid += len(speech.text.strip())
-            return None
-        self._has_audio = self._has_audio or bool(speech.audio)
-        text, self._waiting = self._waiting + speech.text, ""
-        if not self._has_audio:
-            self._waiting = text
-            return None
-        return replace(speech, text=text) if speech.audio or text else None
+    async def _aloud(self, link: _Voice, text: str, voice: str, format: AudioFormat) -> _Speeches:
+        """One clause by one voice; nothing if it has no sound for it."""
+        converter = SpeechConverter(link.engine.format, format)
+        is_aloud, waiting = False, ""
+        async with aclosing(link.engine.speak(_one(text), self._asked(link, voice))) as speeches:
+            async for spoken in speeches:
+                is_aloud = is_aloud or bool(spoken.audio)
+                waiting += spoken.text
+                if is_aloud:
+                    yield Speech(converter.push(spoken).audio, waiting, spoken.is_exact)
+                    waiting = ""
+        if is_aloud:
+            yield Speech(converter.flush(), "")
 
-    def check_sound(self) -> None:
-        """Raises EngineError when a voice has ended a reply without a sound."""
-        if self.chars and not self._has_audio:
-            raise EngineError("tts", "the voice has no sound for this text")
 
-    def may_go_on(self) -> bool:
-        """Whether another voice may say the rest; after the first audio only once."""
-        if not self._has_audio:
-            self.chars, self.unsaid, self._waiting = 0, 0, ""
-            return True
-        may = self._is_exact and not self._has_gone_on
-        self._has_gone_on = True
-        return may
+async def _one(text: str) -> AsyncIterator[str]:
+    yield text

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from serve_app.agent.engines import Speech
 from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
@@ -23,7 +24,8 @@ async def speak_by_clause(
 ) -> AsyncGenerator[Speech, None]:
     """Does what TtsEngine.speak does; `synthesise` makes a text's audio, in `format`.
 
-    A clause of symbols alone yields its text and no audio. If a clause fails, its error is raised
+    A clause of symbols alone yields its text and no audio; one of words for which there is no audio
+    counts as unsaid. If a clause fails, its error is raised
     after the audio of the clauses before it. Raises EngineTimeout when a clause that is due gives
     no audio for `timeout_s`.
     """
@@ -88,9 +90,12 @@ class _Clause:
         progress = Progress(format)
         progress.put(self._text)
         progress.end()
+        is_aloud = False
         while not progress.finished:
             if speech := progress.heard(await next_message(self._receive, progress, timeout_s)):
-                yield speech
+                is_aloud = is_aloud or bool(speech.audio)
+                is_said = is_aloud or not _has_words(self._text)
+                yield replace(speech, is_said=is_said)
 
     async def _receive(self) -> ProviderMessage:
         item = await self._messages.get()
@@ -100,7 +105,7 @@ class _Clause:
 
     async def _run(self, synthesise: Synthesise) -> None:
         try:
-            if any(map(str.isalnum, self._text)):
+            if _has_words(self._text):
                 async with aclosing(synthesise(self._text.strip())) as pieces:
                     async for piece in pieces:
                         await self._put(ProviderMessage(piece))
@@ -111,3 +116,7 @@ class _Clause:
     async def _put(self, item: ProviderMessage | Exception) -> None:
         self.has_begun.set()
         await self._messages.put(item)
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalnum, text))

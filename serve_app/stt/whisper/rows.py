@@ -22,6 +22,7 @@ class Transcript:
         self._limit = limit
         self._abandoned = utterance.abandoned
         self._log_probability = 0.0
+        self.language = utterance.language
         self.prompt = tokens.prompts[utterance.language]
         self.written: list[int] = []
         self.ended = False

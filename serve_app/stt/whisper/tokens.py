@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
 
-from serve_app.settings.languages import ENGLISH
+from serve_app.protocol.languages import ENGLISH
 
 _ENGLISH_ONLY_VOCABULARY = 51_864
 """The size of an English-only vocabulary; a multilingual one is larger."""

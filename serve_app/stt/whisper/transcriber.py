@@ -23,8 +23,9 @@ from serve_app.devices import (
 )
 from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
-from serve_app.settings.languages import AUTO, ENGLISH, language_code
+from serve_app.protocol.languages import AUTO, ENGLISH, language_code
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.job import Heard
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.decode import GreedyDecoder
 from serve_app.stt.whisper.guards import is_doubled, is_said
@@ -65,12 +66,18 @@ class WhisperEngine:
             raise ConfigError(f"stt.task: {source!r} knows English only; set transcribe")
         self._tokens = Tokens.of(self._model, self._tokenizer, settings.task)
         self._language = settings.language
+        self._is_translated = settings.task == "translate"
         self._decoder = GreedyDecoder(self._model, self._tokens)
 
     def warm_up(self) -> None:
         """Runs everything once, so that the first utterance is as fast as all others."""
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ)
         self.transcribe_now([Utterance(noise.astype(np.float32))])
+
+    @property
+    def languages(self) -> list[str]:
+        """The codes of the languages that the model knows."""
+        return list(self._tokens.prompts)
 
     def check_language(self, language: str) -> str:
         """The code of `language`, which is that of the settings if it is empty; or `auto`. Raises
@@ -84,19 +91,19 @@ class WhisperEngine:
         return code
 
     def transcribe_now(self, utterances: Sequence[Utterance]) -> list[str]:
-        """`transcribe` from beginning to end. Blocks."""
+        """The texts of `transcribe`, from beginning to end. Blocks."""
         steps = self.transcribe(utterances)
         while True:
             try:
                 next(steps)
             except StopIteration as done:
-                texts: list[str] = done.value
-                return texts
+                heard: list[Heard] = done.value
+                return [each.text for each in heard]
 
     @torch.inference_mode()
-    def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[str]]:
-        """Texts of a batch, one for each utterance: "" for less than 100 ms, for anything but
-        speech, and for an utterance that is abandoned meanwhile.
+    def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[Heard]]:
+        """What was said, for each utterance of a batch: nothing for less than 100 ms, for anything
+        but speech, and for an utterance that is abandoned meanwhile.
 
         Pauses at each `yield`, which comes after each layer of the encoder and each token. Raises
         EngineError.
@@ -107,12 +114,12 @@ class WhisperEngine:
                 "stt", f"an utterance of {longest_s:.1f} s; at most {WHISPER_WINDOW_S} s"
             )
         wanted = [i for i, utterance in enumerate(utterances) if _is_worth_it(utterance)]
-        texts = [""] * len(utterances)
+        heard = [Heard("")] * len(utterances)
         if wanted:
             transcripts = yield from self._transcripts([utterances[i] for i in wanted])
             for i, transcript in zip(wanted, transcripts, strict=True):
-                texts[i] = self._text(transcript)
-        return texts
+                heard[i] = self._heard(transcript)
+        return heard
 
     def _transcripts(self, speech: list[Utterance]) -> Generator[None, None, list[Transcript]]:
         longest_s = max(utterance.duration_s for utterance in speech)
@@ -155,6 +162,11 @@ class WhisperEngine:
             return []
         ids: list[int] = self._tokenizer.encode(f" {utterance.hint}", add_special_tokens=False)
         return ids[:_LONGEST_HINT]
+
+    def _heard(self, transcript: Transcript) -> Heard:
+        text = self._text(transcript)
+        language = ENGLISH if self._is_translated else transcript.language
+        return Heard(text, language if text else "")
 
     def _text(self, transcript: Transcript) -> str:
         text = self._written(transcript)

@@ -261,7 +261,7 @@ async def test_a_reply_without_a_sound_is_an_error_and_not_heard(text: str) -> N
     async with voice_chain(Silent(), known=Known(), clock=Clock()) as chain:
         with pytest.raises(EngineError, match="the voice has no sound for this text"):
             await collect(speak(chain, say(text)), speeches)
-    assert speeches == []
+    assert speeches == [Speech(b"", text, is_said=False)], "it can be shown"
 
 
 async def test_what_one_voice_cannot_say_is_said_by_the_next() -> None:
@@ -279,7 +279,51 @@ async def test_a_clause_without_a_sound_is_left_out() -> None:
     speeches: list[Speech] = []
     async with voice_chain(Silent(), known=Known(), clock=Clock()) as chain:
         await collect(speak(chain, say("Hello. ", "こんにちは。", "Goodbye.")), speeches)
-    assert joined(speeches) == "Hello. Goodbye."
+    assert [(s.text, s.is_said) for s in speeches if s.text] == [
+        ("Hello. ", True),
+        ("こんにちは。", False),
+        ("Goodbye.", True),
+    ]
+
+
+async def test_a_clause_without_a_sound_is_said_by_the_next_voice() -> None:
+    known, speeches = Known(), list[Speech]()
+    async with (
+        FakeOpenAi() as second,
+        voice_chain(Silent(), openai_voice(second.url), known=known, clock=Clock()) as chain,
+    ):
+        await collect(speak(chain, say("Hello. ", "こんにちは。", "!? ", "Goodbye.")), speeches)
+    assert joined(speeches) == "Hello. こんにちは。!? Goodbye."
+    assert [r.body["input"] for r in second.requests] == ["こんにちは。"]
+    assert [s.text for s in speeches if not s.is_said] == ["!? "]
+    assert known.failures == []
+
+
+async def test_a_clause_that_the_next_voice_fails_to_say_is_left_out() -> None:
+    known, speeches = Known(), list[Speech]()
+    async with (
+        FakeOpenAi(speech=SpeechScript(status=500)) as second,
+        voice_chain(Silent(), openai_voice(second.url), known=known, clock=Clock()) as chain,
+    ):
+        await collect(speak(chain, say("Hello. ", "こんにちは。", "Goodbye.")), speeches)
+    assert [s.text for s in speeches if not s.is_said] == ["こんにちは。"]
+    assert joined(speeches) == "Hello. こんにちは。Goodbye."
+    assert known.failures == ["b"]
+
+
+async def test_a_server_that_sends_nothing_for_a_clause_has_not_said_it() -> None:
+    known, speeches = Known(), list[Speech]()
+    async with (
+        FakeOpenAi(speech=SpeechScript(answer="nothing")) as first,
+        FakeOpenAi() as second,
+        voice_chain(
+            openai_voice(first.url), openai_voice(second.url), known=known, clock=Clock()
+        ) as chain,
+    ):
+        await collect(speak(chain, say(*CLAUSES)), speeches)
+    assert joined(speeches) == TEXT
+    assert all(speech.is_said for speech in speeches)
+    assert [r.body["input"] for r in second.requests] == [clause.strip() for clause in CLAUSES]
 
 
 async def test_a_silent_provider_is_not_heard() -> None:
@@ -291,4 +335,4 @@ async def test_a_silent_provider_is_not_heard() -> None:
     ):
         with pytest.raises(EngineError, match="the voice has no sound for this text"):
             await collect(speak(chain, say("!?")), speeches)
-    assert speeches == []
+    assert speeches == [Speech(b"", "!?", is_said=False)]

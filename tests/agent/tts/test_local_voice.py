@@ -111,4 +111,5 @@ async def test_the_local_voice_is_not_heard_saying_what_it_cannot(voice: TtsEngi
     """In the middle of a reply such a clause is left out, in audio and history alike."""
     async with voice_chain(voice, known=Known(), clock=Clock()) as chain:
         speeches = await collect(speak(chain, say("Hello. ", "こんにちは。", "Goodbye.")))
-    assert "".join(speech.text for speech in speeches) == "Hello. Goodbye."
+    said = "".join(speech.text for speech in speeches if speech.is_said)
+    assert said == "Hello. Goodbye."

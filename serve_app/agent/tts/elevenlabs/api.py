@@ -13,12 +13,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
-from serve_app.agent.http_refusals import refusal, shown_code
+from serve_app.agent.tts.elevenlabs.refusals import refused, reported
 from serve_app.agent.tts.speech_progress import ProviderMessage
 from serve_app.errors import (
     ConfigError,
     EngineError,
-    EngineRefused,
     EngineTimeout,
     EngineUnavailable,
 )
@@ -33,13 +32,6 @@ _CLOSE_TIMEOUT_S = 0.2
 """How long an interrupted reply waits for ElevenLabs' closing frame."""
 _MAX_MESSAGE_BYTES = 8 * 2**20
 """A minute of pcm_44100 in base64. Without alignment a whole clause is one message."""
-_BUSY = {
-    "max_active_conversations",  # too many contexts on one socket
-    "rate_limit_exceeded",
-    "system_busy",
-    "too_many_concurrent_requests",
-}
-_REFUSED = {"invalid_api_key", "missing_permissions", "quota_exceeded"}
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 _log = logging.getLogger(__name__)
@@ -112,10 +104,11 @@ def decode(raw: str | bytes) -> dict[str, Any]:
     return data
 
 
-def error_in(data: dict[str, Any]) -> EngineError | None:
+def error_in(data: dict[str, Any], key_variable: str) -> EngineError | None:
     """The error in a message, if there is one."""
     if data.get("error") or ("message" in data and "audio" not in data):
-        return reported(str(data.get("error") or data.get("code") or ""))
+        code = str(data.get("error") or data.get("code") or "")
+        return reported(code, key_variable, str(data.get("message") or ""))
     return None
 
 
@@ -133,19 +126,10 @@ def read(data: dict[str, Any]) -> ProviderMessage:
     )
 
 
-def reported(code: str) -> EngineError:
-    """An error by its code. Its message is left out: it may quote the text."""
-    shown = shown_code(code) or "without a code"
-    if code in _BUSY:
-        return EngineUnavailable("tts", f"ElevenLabs is busy ({shown})")
-    kind = EngineRefused if code in _REFUSED else EngineError
-    return kind("tts", f"ElevenLabs reported an error ({shown})")
-
-
-def closed_by(closed: ConnectionClosed) -> EngineError:
+def closed_by(closed: ConnectionClosed, key_variable: str) -> EngineError:
     """Why ElevenLabs closed the connection."""
     if closed.rcvd and closed.rcvd.code == 1008:
-        return reported(closed.rcvd.reason)
+        return reported(closed.rcvd.reason, key_variable)
     code = closed.rcvd.code if closed.rcvd else 1006
     return EngineUnavailable("tts", f"ElevenLabs closed the connection ({code})")
 
@@ -161,9 +145,9 @@ def engine_errors(key_variable: str) -> Iterator[None]:
     try:
         yield
     except InvalidStatus as error:
-        raise refusal("tts", error.response.status_code, key_variable) from None
+        raise refused(error.response.status_code, error.response.body, key_variable) from None
     except ConnectionClosed as closed:
-        raise closed_by(closed) from None
+        raise closed_by(closed, key_variable) from None
     except TimeoutError:
         raise EngineTimeout("tts", "no connection to ElevenLabs in time") from None
     except (OSError, InvalidHandshake) as error:

@@ -10,12 +10,12 @@ from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
 
 from serve_app.agent.engines import Speech, TtsEngine
-from serve_app.agent.http_refusals import refusal
 from serve_app.agent.tts.clause_requests import speak_by_clause
 from serve_app.agent.tts.elevenlabs.api import API_URL, key_variable
+from serve_app.agent.tts.elevenlabs.refusals import refused
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
-from serve_app.settings.agent import TtsSettings
+from serve_app.settings.agent import ELEVEN_V3, TtsSettings
 
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
@@ -32,6 +32,9 @@ class HttpVoice(TtsEngine):
         """`format` is what ElevenLabs is asked for."""
         self.format = format
         self._settings = settings
+        is_v3 = settings.model_id.startswith(ELEVEN_V3)
+        # The elder models' option; ElevenLabs has deprecated it.
+        self._latency = None if is_v3 else settings.optimize_streaming_latency
         scheme, _, rest = (settings.api_url or API_URL).rstrip("/").partition("://")
         # A redirect would take the API key to another host.
         self._http = httpx.AsyncClient(follow_redirects=False)
@@ -65,7 +68,7 @@ class HttpVoice(TtsEngine):
             text=text,
             model_id=self._settings.model_id,
             output_format=self.format.name,
-            optimize_streaming_latency=self._settings.optimize_streaming_latency,
+            optimize_streaming_latency=self._latency,
         )
         with _engine_errors(key_variable(self._settings)):
             async with aclosing(cast(AsyncGenerator[bytes, None], pieces)):
@@ -79,7 +82,7 @@ def _engine_errors(key_variable: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise refusal("tts", error.status_code or 500, key_variable) from None
+        raise refused(error.status_code or 500, error.body, key_variable) from None
     except httpx.TimeoutException:
         raise EngineTimeout("tts", "no answer from ElevenLabs in time") from None
     except httpx.HTTPError as error:

@@ -57,6 +57,7 @@ class ContextSocket:
     ) -> None:
         """Connects at once; `on_end` is called when the connection is gone."""
         self.voice = voice
+        self._key_variable = connect.key_variable
         self._limits = limits
         self._on_end = on_end
         self._clock = asyncio.get_running_loop().time
@@ -127,14 +128,14 @@ class ContextSocket:
             while True:
                 self._route(decode(await socket.recv()))
         except ConnectionClosed as closed:
-            raise (self._error or closed_by(closed)) from None
+            raise (self._error or closed_by(closed, self._key_variable)) from None
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
 
     def _route(self, data: dict[str, Any]) -> None:
         context = self._addressee(data)
-        if error := error_in(data):
+        if error := error_in(data, self._key_variable):
             self._report(error, context)
         elif context is not None:
             is_final = bool(data.get("isFinal") or data.get("is_final"))

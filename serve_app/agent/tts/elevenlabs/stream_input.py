@@ -59,7 +59,9 @@ class StreamInputVoice(TtsEngine):
                 try:
                     while not progress.finished:
                         message = await next_message(
-                            lambda: _receive(socket, sender, progress), progress, self._timeout_s
+                            lambda: _receive(socket, sender, progress, connect.key_variable),
+                            progress,
+                            self._timeout_s,
                         )
                         if speech := progress.heard(message):
                             yield speech
@@ -75,7 +77,10 @@ class StreamInputVoice(TtsEngine):
 
 
 async def _receive(
-    socket: ClientConnection, sender: "asyncio.Task[None]", progress: Progress
+    socket: ClientConnection,
+    sender: "asyncio.Task[None]",
+    progress: Progress,
+    key_variable: str,
 ) -> ProviderMessage:
     """A normal close after all text ends the reply, as `isFinal` does. Any other is an error."""
     try:
@@ -85,8 +90,8 @@ async def _receive(
             raise failure from None
         if closed.rcvd and closed.rcvd.code == 1000 and progress.has_all_text:
             return ProviderMessage(is_final=True)
-        raise closed_by(closed) from None
-    if error := error_in(data):
+        raise closed_by(closed, key_variable) from None
+    if error := error_in(data, key_variable):
         raise error
     return read(data)
 

@@ -44,7 +44,7 @@ export interface TurnOptions {
 /** What the audio that follows says. */
 export interface Caption { type: "caption"; turn: number; text: string }
 export interface Transcript {
-  type: "transcript"; turn: number; role: "user" | "agent"; text: string;
+  type: "transcript"; turn: number; role: "user" | "agent"; text: string; language?: string;
 }
 export interface Partial { type: "partial"; turn: number; text: string }
 export interface StateChanged {

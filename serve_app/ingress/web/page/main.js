@@ -128,6 +128,7 @@ function take(event) {
 }
 
 function failed({ stage, message }) {
+  if (stage === "audio") return { title: "The server cannot use this microphone's audio.", advice: message };
   return { title: `The server could not finish this turn (${stage}).`, advice: message };
 }
 

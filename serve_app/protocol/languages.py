@@ -26,8 +26,10 @@ LANGUAGES = {
     "mg": "malagasy", "as": "assamese", "tt": "tatar", "haw": "hawaiian", "ln": "lingala",
     "ha": "hausa", "ba": "bashkir", "jw": "javanese", "su": "sundanese", "yue": "cantonese",
 }  # fmt: skip
-"""By code (ISO 639-1 where it has one), as in openai/whisper's tokenizer.py. The first models,
-up to large-v2, do not know `yue`."""
+"""By code (ISO 639-1 where it has one), as in openai/whisper's tokenizer.py: those with the most
+training data first."""
+LATER_LANGUAGES = ("yue",)
+"""What the first models, up to large-v2, do not know."""
 
 _OTHER_NAMES = {
     "burmese": "my", "valencian": "ca", "flemish": "nl", "haitian": "ht", "letzeburgesch": "lb",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.settings.languages import AUTO, LANGUAGES, known_language, language_code
+from serve_app.protocol.languages import AUTO, LANGUAGES, known_language, language_code
 
 
 @pytest.mark.parametrize(
