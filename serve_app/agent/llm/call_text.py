@@ -12,6 +12,7 @@ from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolSpec
 
 _MAY_BE_CALL = re.compile(r"\s*(\[\s*)?(\{\s*(\".*|\}.*)?)?", re.DOTALL)
 """Whether the text may be JSON with a call, as far as it goes."""
+_JSON = json.JSONDecoder()
 
 
 class CallText:
@@ -45,12 +46,21 @@ class CallText:
         return kept
 
     def _calls(self) -> list[ToolCallDelta]:
-        try:
-            found = json.loads(self._kept)
-        except (ValueError, RecursionError):
-            return []
-        calls = found if isinstance(found, list) else [found]
-        return [self._call(call) for call in calls] if all(map(self._is_call, calls)) else []
+        """Those at the beginning, one value after the other or in a list. What follows them, such
+        as a call that was cut off by `max_new_tokens`, is not said either."""
+        calls: list[ToolCallDelta] = []
+        rest = self._kept.lstrip()
+        while rest:
+            try:
+                found, end = _JSON.raw_decode(rest)
+            except (ValueError, RecursionError):
+                break
+            several = found if isinstance(found, list) else [found]
+            if not all(map(self._is_call, several)):
+                break
+            calls += map(self._call, several)
+            rest = rest[end:].lstrip(" \n\r\t,;")
+        return calls
 
     def _is_call(self, call: object) -> bool:
         return isinstance(call, dict) and call.get("name") in self._names

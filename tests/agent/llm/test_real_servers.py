@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from serve_app.agent.llm.openai_chat import OpenAiChat
+from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolSpec, ToolStep
 from serve_app.conversation.history import ChatMessage
 from serve_app.settings.agent import LlmSettings
 from tests.agent.llm import servers
@@ -66,4 +67,27 @@ async def test_llama_cpp_says_that_a_chat_is_too_long_and_the_conversation_goes_
     chat = [SYSTEM, *turns * 10, ChatMessage("user", "What is the capital of France?")]
     assert "Paris" in await reply_of(llm, chat)
     assert "the chat is too long for default" in caplog.text
+    await llm.aclose()
+
+
+@pytest.mark.parametrize("settings", ["llama.cpp"], indirect=True)
+async def test_llama_cpp_uses_a_tool(settings: LlmSettings) -> None:
+    llm = OpenAiChat(settings, "")
+    weather = ToolSpec(
+        "weather",
+        "The weather of now. Use it for each question about the weather.",
+        {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    )
+    chat = [SYSTEM, ChatMessage("user", "What is the weather in Paris now?")]
+    asked, text = CallAssembler(), ""
+    async for part in llm.step(chat, [weather]):
+        if isinstance(part, ToolCallDelta):
+            asked.add(part)
+        else:
+            text += part
+    (call,) = asked.calls
+    assert (call.name, "Paris" in call.arguments) == ("weather", True)
+    step = ToolStep(text, asked.calls, ("It is raining, 12 degrees.",))
+    # The model is too small to make use of the result. The server takes it.
+    assert [part async for part in llm.step(chat, [weather], [step], may_call=False)]
     await llm.aclose()

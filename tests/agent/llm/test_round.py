@@ -36,6 +36,13 @@ def test_a_call_that_is_only_text_is_a_call(text: str) -> None:
     assert given(*text) == [ToolCallDelta(None, "", "weather", '{"city": "Rome"}')]
 
 
+@pytest.mark.parametrize("rest", ["", '\n{"name": "weather", "par', "\nLet me look."])
+def test_what_follows_a_call_that_is_only_text_is_not_said(rest: str) -> None:
+    """Seen with Qwen2.5-Coder-0.5B behind llama.cpp's server."""
+    call = ToolCallDelta(None, "", "weather", '{"city": "Rome"}')
+    assert given(*f"{CALL}\n{CALL}{rest}") == [call, call]
+
+
 @pytest.mark.parametrize(
     "text", ["Let me look.", "{laughs} Yes.", "[1] says so.", '{"name": "other"}', '{"a": ', "{}"]
 )
