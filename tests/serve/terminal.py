@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -22,6 +23,12 @@ _LABEL = "ECHO_TEST_SERVER"
 _LINE_S = 120.0
 
 
+def _take_terminal() -> None:
+    # Under nohup, as a CI run may be, the server would rightly not heed a closed terminal.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """`echo-serve run` with packaged models and the ports of `env`."""
 
@@ -37,7 +44,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_take_terminal,
         )
         os.close(slave)
 

@@ -43,7 +43,7 @@ async def serving(
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
-@pytest.mark.parametrize("haproxy", ["1", "0"])
+@pytest.mark.parametrize("haproxy", ["1", pytest.param("0", marks=pytest.mark.slow)])
 async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path, haproxy: str) -> None:
     port = free_port()
     with providers.provided() as environment:

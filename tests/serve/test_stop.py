@@ -111,8 +111,10 @@ def inner(server: Terminal) -> psutil.Process:
         pytest.param(ctrl_c, id="ctrl-c", marks=SLOW),
         pytest.param(close_terminal, id="closed terminal"),
         pytest.param(send_to_group(signal.SIGTERM), id="SIGTERM to the group", marks=SLOW),
-        pytest.param(send_again_and_again, id="again and again"),
-        pytest.param(send_to_the_process_with_ray, id="SIGTERM to the process with Ray"),
+        pytest.param(send_again_and_again, id="again and again", marks=SLOW),
+        pytest.param(
+            send_to_the_process_with_ray, id="SIGTERM to the process with Ray", marks=SLOW
+        ),
     ],
 )
 def test_sessions_are_told_before_a_server_stops(
@@ -172,6 +174,7 @@ def test_sessions_are_told_before_a_container_stops(here: Place) -> None:
     nothing_is_left(here)
 
 
+@pytest.mark.slow
 def test_sessions_are_told_when_only_the_command_is_killed(here: Place) -> None:
     """The process with Ray notices, and stops in order."""
     server = here.start()
