@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.sound import Sound
 from serve_app.protocol.formats import AudioFormat
 
 
@@ -50,10 +51,11 @@ class TtsEngine(Protocol):
         """
         return None
 
-    def speak(self, clauses: AsyncIterator[str], voice: str) -> AsyncGenerator[Speech, None]:
+    def speak(self, clauses: AsyncIterator[str], sound: Sound) -> AsyncGenerator[Speech, None]:
         """One reply: clauses in, audio out, in order and as early as possible.
 
-        `voice` is what the client asked for; empty means the configured voice.
+        `sound.voice` is what the client asked for; empty means the configured voice.
+        `sound.language` is for voices that have to be told it. The engine has its own `format`.
         Closing the generator stops the synthesis. Raises EngineError (stage `tts`).
         """
         ...

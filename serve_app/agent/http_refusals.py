@@ -1,6 +1,7 @@
-"""What an HTTP status means, the same for all providers."""
+"""What an HTTP status and a failed connection mean, the same for all providers."""
 
 import re
+import ssl
 
 from serve_app.errors import EngineError, EngineRefused, EngineUnavailable
 
@@ -26,6 +27,17 @@ def refusal(
     if status in (408, 429) or status >= 500:
         return EngineUnavailable(stage, answer)
     return EngineError(stage, answer)
+
+
+def unreachable(stage: str, error: BaseException) -> EngineError:
+    """The error for a connection that could not be made, or broke."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            advice = "SSL_CERT_FILE can name a file with that of your authority"
+            return EngineRefused(stage, f"the server's certificate is not trusted: {advice}")
+        cause = cause.__cause__ or cause.__context__
+    return EngineUnavailable(stage, type(error).__name__)
 
 
 def shown_code(code: str) -> str:

@@ -79,7 +79,7 @@ class Speaker:
         text = ReplyText(self._splitter())
         with self._under_way():
             writer = asyncio.create_task(_write(written, text))
-            speeches = self._voices.speak(text, sound.voice, format)
+            speeches = self._voices.speak(text, sound, format)
             # The voice connects while the LLM is still thinking.
             first = asyncio.create_task(_next(speeches))
             try:

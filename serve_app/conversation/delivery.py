@@ -1,6 +1,7 @@
 """The agent's side of a conversation: one reply at most, sent as it is played."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from serve_app.conversation.budget import newest_within
 from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Reply, Say, Send
@@ -69,12 +70,12 @@ class Delivery:
         """Asks the voice for a reply whose words are known."""
         reply = self._new_reply()
         reply.is_scripted = True
-        self._do(Say(generation, reply.number, text, self._sound))
+        self._do(Say(generation, reply.number, text, self._sound_now))
 
     def apologise(self, generation: int, reply: Playout, text: str) -> None:
         """The reply failed and goes on with an apology."""
         reply.is_apology = reply.is_scripted = True
-        self._do(Say(generation, reply.number, text, self._sound))
+        self._do(Say(generation, reply.number, text, self._sound_now))
         reply.begin_text()
 
     def go_on(self, generation: int, chat: tuple[ChatMessage, ...]) -> None:
@@ -178,7 +179,11 @@ class Delivery:
         is_draft: bool = False,
     ) -> None:
         chat = newest_within(told(chat, self._language_line), self._history_tokens)
-        self._do(Reply(generation, reply.number, chat, self._sound, is_draft))
+        self._do(Reply(generation, reply.number, chat, self._sound_now, is_draft))
+
+    @property
+    def _sound_now(self) -> Sound:
+        return replace(self._sound, language=self.language)
 
     @property
     def _language_line(self) -> str:

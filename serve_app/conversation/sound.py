@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What a client asked for in `open`. Empty values leave it to the server."""
+    """What a client asked for in `open`, and what its user speaks. Empty values leave it to the
+    server."""
 
     voice: str = ""
     """A name that the TTS provider knows."""
     sample_rate_hz: int = 0
     """Of pcm output."""
+    language: str = ""
+    """The code of the language that the user speaks; empty while it is not known to be another one
+    than English."""
 
 
 ANY_SOUND = Sound()

@@ -211,7 +211,7 @@ async def _speak(settings: TtsSettings, env: Mapping[str, str]) -> str:
     voice = build_tts(settings, env)
     started_s = asyncio.get_running_loop().time()
     try:
-        async for speech in voice.speak(clauses(), ""):
+        async for speech in voice.speak(clauses()):
             if speech.audio:
                 break
         else:

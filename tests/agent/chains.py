@@ -11,6 +11,7 @@ from serve_app.agent.llm.chain import LlmChain
 from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.chain import TtsChain
+from serve_app.conversation.sound import Sound
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.agent import BreakerSettings
 
@@ -76,7 +77,7 @@ async def speak(
     text = ReplyText(AsWritten())
     writer = asyncio.create_task(_write(clauses, text))
     try:
-        async with aclosing(chain.speak(text, voice, FORMAT)) as speeches:
+        async with aclosing(chain.speak(text, Sound(voice), FORMAT)) as speeches:
             async for speech in speeches:
                 yield speech
     finally:

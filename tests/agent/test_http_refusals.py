@@ -69,7 +69,7 @@ async def elevenlabs(status: int, transport: str) -> AsyncIterator[Reply]:
 async def voice(url: str, **settings: object) -> AsyncIterator[Reply]:
     given = {"api_url": url, "api_key_variable": "KEY", **settings}
     tts = build_tts(TtsSettings.model_validate(given), KEY)
-    yield tts.speak(say("Hello."), "")
+    yield tts.speak(say("Hello."))
     await tts.aclose()
 
 

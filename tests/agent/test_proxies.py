@@ -15,6 +15,7 @@ from serve_app.agent.factory import build_llm, build_tts
 from serve_app.agent.llm.tool_calls import ToolSpec
 from serve_app.agent.tools.http_tool import HttpTool
 from serve_app.conversation.history import ChatMessage
+from serve_app.errors import EngineRefused
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.elevenlabs_http import FakeElevenLabsHttp
 from serve_app.fakes.openai import FakeOpenAi
@@ -100,7 +101,7 @@ async def audio_of(voice: TtsEngine) -> bytes:
     async def clauses() -> AsyncIterator[str]:
         yield "Hello there. "
 
-    speeches = [speech async for speech in voice.speak(clauses(), "")]
+    speeches = [speech async for speech in voice.speak(clauses())]
     await voice.aclose()
     return b"".join(speech.audio for speech in speeches)
 
@@ -117,6 +118,22 @@ async def test_speech_of_openai(certificate: ssl.SSLContext, env: pytest.MonkeyP
     async with FakeOpenAi() as openai, in_front_of(openai.port, certificate, env) as proxy:
         assert await audio_of(build_tts(settings, {}))
     assert proxy.asked == [f"CONNECT {HOST}:443 HTTP/1.1"]
+
+
+@pytest.mark.parametrize("transport", ["", "multi-context", "stream-input", "http"])
+async def test_a_certificate_that_nobody_trusts(
+    transport: str, certificate: ssl.SSLContext, env: pytest.MonkeyPatch
+) -> None:
+    """`transport` is that of ElevenLabs; without one, an LLM is asked."""
+    env.delenv("SSL_CERT_FILE")
+    eleven = {"provider": "elevenlabs", "transport": transport, "api_url": f"https://{HOST}"}
+    generic = LlmSettings(provider="generic", model="m", api_url=f"https://{HOST}/v1")
+    async with FakeOpenAi() as server, in_front_of(server.port, certificate, env):
+        with pytest.raises(EngineRefused, match="certificate is not trusted: SSL_CERT_FILE"):
+            if transport:
+                await audio_of(build_tts(TtsSettings.model_validate(eleven), {}))
+            else:
+                await reply_of(build_llm(generic, {}))
 
 
 @pytest.mark.parametrize("transport", ["multi-context", "stream-input"])

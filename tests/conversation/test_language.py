@@ -49,6 +49,13 @@ def test_of_english_the_prompt_says_nothing(talk: Talk) -> None:
     assert talk.sent(Transcript)[-2].language == "en"
 
 
+def test_the_voice_is_told_too(talk: Talk) -> None:
+    talk.greet()
+    assert talk.last(ef.Reply).sound.language == ""
+    reply_to(talk, "Guten Morgen.", "de")
+    assert talk.last(ef.Reply).sound.language == "de"
+
+
 def test_the_prompt_follows_a_user_who_changes_the_language(talk: Talk) -> None:
     talk.greet()
     assert reply_to(talk, "Wie ist das Wetter?", "de") == GERMAN

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from serve_app.agent.chain import Chain, Link
 from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.text.reply_text import ReplyText
 from serve_app.agent.tts.reached import Reached
 from serve_app.agent.tts.resample import SpeechConverter
+from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineError
 from serve_app.protocol.formats import AudioFormat
 
@@ -34,8 +36,8 @@ class TtsChain:
         for link in self._chain.links:
             link.engine.warm_up()
 
-    async def speak(self, text: ReplyText, voice: str, format: AudioFormat) -> _Speeches:
-        """One reply in `format`; pcm is resampled to it. `voice` is what the client asked for.
+    async def speak(self, text: ReplyText, sound: Sound, format: AudioFormat) -> _Speeches:
+        """One reply in `format`; pcm is resampled to it. `sound` is what the client asked for.
 
         A clause that a voice has no sound for is said by the next one that has. What none of them
         can say is passed on without audio, as that (Speech.is_said).
@@ -48,8 +50,8 @@ class TtsChain:
         for link in self._chain.admitted():
             reached.begin()
             try:
-                with link.attempt(has_option=bool(self._asked(link, voice))) as attempt:
-                    speeches = self._by(link, text.after(reached.chars), voice, format)
+                with link.attempt(has_option=bool(self._asked(link, sound).voice)) as attempt:
+                    speeches = self._by(link, text.after(reached.chars), sound, format)
                     async with aclosing(speeches):
                         async for spoken in speeches:
                             attempt.has_begun = attempt.has_begun or bool(spoken.audio)
@@ -72,15 +74,15 @@ class TtsChain:
         """Closes all of them."""
         await self._chain.aclose()
 
-    def _asked(self, link: _Voice, voice: str) -> str:
-        return "" if link.name in self._own_voices else voice
+    def _asked(self, link: _Voice, sound: Sound) -> Sound:
+        return replace(sound, voice="") if link.name in self._own_voices else sound
 
     async def _by(
-        self, link: _Voice, clauses: AsyncIterator[str], voice: str, format: AudioFormat
+        self, link: _Voice, clauses: AsyncIterator[str], sound: Sound, format: AudioFormat
     ) -> _Speeches:
         """The clauses by one voice; of those that it cannot say, by another one."""
         converter = SpeechConverter(link.engine.format, format)
-        async with aclosing(link.engine.speak(clauses, self._asked(link, voice))) as speeches:
+        async with aclosing(link.engine.speak(clauses, self._asked(link, sound))) as speeches:
             async for spoken in speeches:
                 if spoken.is_said or not any(map(str.isalnum, spoken.text)):
                     yield converter.push(spoken)
@@ -88,20 +90,20 @@ class TtsChain:
                 yield Speech(converter.flush(), "")
                 converter = SpeechConverter(link.engine.format, format)
                 others = self._chain.links[self._chain.links.index(link) + 1 :]
-                async with aclosing(self._by_any(others, spoken, voice, format)) as said:
+                async with aclosing(self._by_any(others, spoken, sound, format)) as said:
                     async for speech in said:
                         yield speech
         yield Speech(converter.flush(), "")
 
     async def _by_any(
-        self, links: Sequence[_Voice], unsaid: Speech, voice: str, format: AudioFormat
+        self, links: Sequence[_Voice], unsaid: Speech, sound: Sound, format: AudioFormat
     ) -> _Speeches:
         """`unsaid` by the first of these voices that has a sound for it."""
         said = ""
         for link in links:
             try:
-                with link.attempt(has_option=bool(self._asked(link, voice))) as attempt:
-                    speeches = self._aloud(link, unsaid.text, voice, format)
+                with link.attempt(has_option=bool(self._asked(link, sound).voice)) as attempt:
+                    speeches = self._aloud(link, unsaid.text, sound, format)
                     async with aclosing(speeches):
                         async for speech in speeches:
                             attempt.has_begun = True
@@ -114,11 +116,11 @@ class TtsChain:
         if rest := unsaid.text[len(said) :]:
             yield Speech(b"", rest, is_said=False)
 
-    async def _aloud(self, link: _Voice, text: str, voice: str, format: AudioFormat) -> _Speeches:
+    async def _aloud(self, link: _Voice, text: str, sound: Sound, format: AudioFormat) -> _Speeches:
         """One clause by one voice; nothing if it has no sound for it."""
         converter = SpeechConverter(link.engine.format, format)
         is_aloud, waiting = False, ""
-        async with aclosing(link.engine.speak(_one(text), self._asked(link, voice))) as speeches:
+        async with aclosing(link.engine.speak(_one(text), self._asked(link, sound))) as speeches:
             async for spoken in speeches:
                 is_aloud = is_aloud or bool(spoken.audio)
                 waiting += spoken.text

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.errors import EngineError, EngineTimeout
 from serve_app.protocol.formats import parse_format
 
@@ -46,11 +47,11 @@ class LocalVoice(TtsEngine):
         self._thread.submit(self._pcm, "Hello, how can I help you today?").result()
 
     async def speak(
-        self, clauses: AsyncIterator[str], voice: str = ""
+        self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND
     ) -> AsyncGenerator[Speech, None]:
         """See TtsEngine. A clause that the model has no sound for is not said.
 
-        `voice` is ignored: there is one voice, and the ingress lets no client ask for another.
+        `sound` is ignored: there is one voice, and the ingress lets no client ask for another.
 
         Raises EngineTimeout when a clause takes too long.
         """

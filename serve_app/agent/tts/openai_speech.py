@@ -19,6 +19,7 @@ from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.openai_errors import engine_errors
 from serve_app.agent.tts.answers.reader import AnswerReader
 from serve_app.agent.tts.clause_requests import speak_by_clause
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.errors import EngineError, EngineRefused
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.agent import TtsSettings
@@ -59,15 +60,17 @@ class OpenAiSpeech(TtsEngine):
             max_retries=0,
         )
 
-    def speak(self, clauses: AsyncIterator[str], voice: str = "") -> AsyncGenerator[Speech, None]:
-        """See TtsEngine; `voice` is a name that the server knows.
+    def speak(
+        self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND
+    ) -> AsyncGenerator[Speech, None]:
+        """See TtsEngine; `sound.voice` is a name that the server knows.
 
         Raises EngineTimeout when a clause that is due waits `first_audio_timeout_s` for audio,
         EngineUnavailable, or EngineError when a request is refused.
         """
         return speak_by_clause(
             clauses,
-            lambda text: self._audio(text, voice or self._settings.voice),
+            lambda text: self._audio(text, sound.voice or self._settings.voice),
             self.format,
             self._settings.first_audio_timeout_s,
         )

@@ -11,6 +11,7 @@ from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.tts.chain import TtsChain
 from serve_app.agent.tts.elevenlabs.multi_context import MultiContextVoice
 from serve_app.agent.tts.openai_speech import OpenAiSpeech
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.errors import EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs, Script
 from serve_app.fakes.openai import FakeOpenAi, SpeechScript
@@ -246,7 +247,9 @@ class Silent(TtsEngine):
 
     format = FORMAT
 
-    async def speak(self, clauses: AsyncIterator[str], voice: str) -> AsyncGenerator[Speech, None]:
+    async def speak(
+        self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND
+    ) -> AsyncGenerator[Speech, None]:
         async for clause in clauses:
             is_said = clause.isascii() and any(map(str.isalnum, clause))
             yield Speech(b"\0\0" * 100 if is_said else b"", clause, is_said=is_said)

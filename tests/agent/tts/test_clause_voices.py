@@ -14,6 +14,7 @@ import pytest
 from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.tts.elevenlabs.http import HttpVoice
 from serve_app.agent.tts.openai_speech import OpenAiSpeech
+from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
 from serve_app.fakes.elevenlabs import Script
 from serve_app.fakes.elevenlabs_http import FakeElevenLabsHttp
@@ -119,7 +120,7 @@ async def test_openai_is_asked_for_pcm_of_each_clause() -> None:
 
 async def test_elevenlabs_is_asked_for_each_clause() -> None:
     async with elevenlabs_http(Faults()) as (tts, server):
-        await collect(tts.speak(say(*CLAUSES), "../v?x=1#"), [])
+        await collect(tts.speak(say(*CLAUSES), Sound("../v?x=1#")), [])
     path, _, query = server.requests[0].path.partition("?")
     assert path == "/v1/text-to-speech/..%2Fv%3Fx%3D1%23/stream"
     assert set(query.split("&")) == {"output_format=pcm_24000", "optimize_streaming_latency=2"}
@@ -127,6 +128,13 @@ async def test_elevenlabs_is_asked_for_each_clause() -> None:
     assert [r.body for r in server.requests] == [
         {"text": text, "model_id": "eleven_turbo_v2"} for text in SPOKEN
     ]
+
+
+@pytest.mark.parametrize("language", ["de", ""])
+async def test_elevenlabs_is_told_the_language_by_http(language: str) -> None:
+    async with elevenlabs_http(Faults(), model_id="eleven_flash_v2_5") as (tts, server):
+        await collect(tts.speak(say("Guten Tag."), Sound(language=language)), [])
+    assert server.requests[0].body.get("language_code", "") == language
 
 
 @voices

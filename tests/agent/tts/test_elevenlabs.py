@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.conversation.sound import Sound
 from serve_app.errors import (
     ConfigError,
     EngineError,
@@ -236,3 +237,19 @@ async def test_bad_address_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigError, match="ELEVEN_LABS_API_URL must look like"):
         async with voice(url):
             pass
+
+
+@pytest.mark.parametrize(
+    ("model", "language", "told"),
+    [
+        ("eleven_flash_v2_5", "de", "de"),
+        ("eleven_flash_v2_5", "", None),
+        ("eleven_multilingual_v2", "de", None),
+    ],
+)
+async def test_a_model_that_has_to_be_told_the_language_is_told(
+    model: str, language: str, told: str | None
+) -> None:
+    async with FakeElevenLabs(Script()) as server, voice(server.url, model_id=model) as tts:
+        await collect(tts.speak(say("Guten Tag."), Sound(language=language)), [])
+    assert server.connections[-1].query.get("language_code") == told

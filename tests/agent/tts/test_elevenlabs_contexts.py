@@ -8,6 +8,7 @@ import pytest
 
 from serve_app.agent.engines import Speech
 from serve_app.agent.tts.elevenlabs.sockets import Limits
+from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.fakes.elevenlabs import Context, FakeElevenLabs, Script
 from tests.agent.tts.eleven import (
@@ -72,7 +73,7 @@ async def test_replies_one_after_the_other_share_a_warm_socket() -> None:
 async def test_each_voice_has_its_socket() -> None:
     async with FakeElevenLabs() as server, multi_context(server.url) as tts:
         for voice in ("", "ada", "ada"):
-            await collect(tts.speak(say("Hi."), voice), [])
+            await collect(tts.speak(say("Hi."), Sound(voice)), [])
     assert [c.path.split("/")[3] for c in server.connections] == ["21m00Tcm4TlvDq8ikWAM", "ada"]
 
 

@@ -52,7 +52,7 @@ async def refused(script: Script, transport: str) -> EngineError:
         voice = build_tts(config.agent.tts, KEY)
         try:
             with pytest.raises(EngineError) as caught:
-                await collect(voice.speak(say("I can help."), ""), [])
+                await collect(voice.speak(say("I can help.")), [])
         finally:
             await voice.aclose()
     assert "help" not in caught.value.message
@@ -116,7 +116,7 @@ async def test_eleven_v3_is_called_over_http_and_that_is_said(transport: str, mo
         assert row.model.startswith(f"{model} (no WebSocket)")
         voice = build_tts(resolved.agent.tts, env)
         speeches: list[Speech] = []
-        await collect(voice.speak(say("Hello."), ""), speeches)
+        await collect(voice.speak(say("Hello.")), speeches)
         await voice.aclose()
     assert audio(speeches)
     assert "optimize_streaming_latency" not in server.requests[0].path
@@ -128,5 +128,5 @@ async def test_the_stand_in_has_no_websocket_for_eleven_v3() -> None:
         options = {"provider": "elevenlabs", "api_url": server.url, "model_id": "eleven_v3"}
         voice = build_tts(TtsSettings.model_validate(options), {})
         with pytest.raises(EngineRefused, match="HTTP 403: check ELEVEN_LABS_API_KEY and its perm"):
-            await collect(voice.speak(say("Hello."), ""), [])
+            await collect(voice.speak(say("Hello.")), [])
         await voice.aclose()

@@ -6,6 +6,7 @@ import pytest
 
 from serve_app.agent.engines import Speech
 from serve_app.agent.tts.elevenlabs.sockets import Limits
+from serve_app.conversation.sound import Sound
 from serve_app.errors import EngineError, EngineTimeout, EngineUnavailable
 from serve_app.fakes.elevenlabs import FakeElevenLabs, Script
 from tests.agent.tts.eleven import (
@@ -86,7 +87,7 @@ async def test_few_idle_sockets_are_kept() -> None:
     limits = Limits(idle_sockets=2, tick_s=TICK_S)
     async with FakeElevenLabs() as server, multi_context(server.url, limits) as tts:
         for voice in ("ada", "bob", "cy"):
-            await collect(tts.speak(say("Hi."), voice), [])
+            await collect(tts.speak(say("Hi."), Sound(voice)), [])
         async with asyncio.timeout(DEADLINE_S):
             await server.connections[0].closed.wait()
         assert not server.connections[1].closed.is_set()

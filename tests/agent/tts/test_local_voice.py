@@ -43,7 +43,7 @@ async def voice(request: pytest.FixtureRequest) -> AsyncIterator[TtsEngine]:
 
 
 async def test_each_clause_becomes_speech(voice: TtsEngine) -> None:
-    speeches = await collect(voice.speak(say(*CLAUSES), ""))
+    speeches = await collect(voice.speak(say(*CLAUSES)))
     assert [s.text for s in speeches] == CLAUSES
     seconds = [voice.format.seconds(len(s.audio)) for s in speeches]
     assert 0.3 < seconds[0] < 1.2
@@ -56,7 +56,7 @@ async def test_each_clause_becomes_speech(voice: TtsEngine) -> None:
 
 @pytest.mark.parametrize("text", UNSAID)
 async def test_text_without_a_sound_is_not_said(voice: TtsEngine, text: str) -> None:
-    speeches = await collect(voice.speak(say("Hello.", text, "Goodbye."), ""))
+    speeches = await collect(voice.speak(say("Hello.", text, "Goodbye.")))
     assert [(s.is_said, bool(s.audio)) for s in speeches] == [
         (True, True),
         (False, False),
@@ -67,7 +67,7 @@ async def test_text_without_a_sound_is_not_said(voice: TtsEngine, text: str) -> 
 async def test_loop_is_free_during_synthesis(voice: TtsEngine) -> None:
     turns = 0
     text = "This sentence takes its time, and then it takes some more of it."
-    speech = asyncio.create_task(collect(voice.speak(say(text), "")))
+    speech = asyncio.create_task(collect(voice.speak(say(text))))
     while not speech.done():
         await asyncio.sleep(0.001)
         turns += 1
@@ -78,7 +78,7 @@ async def test_replies_take_turns(voice: TtsEngine) -> None:
     order: list[str] = []
 
     async def note(name: str) -> None:
-        async for _ in voice.speak(say("One.", "Two.", "Three."), ""):
+        async for _ in voice.speak(say("One.", "Two.", "Three.")):
             order.append(name)  # noqa: PERF401 - the order of events is the point
 
     await asyncio.gather(note("a"), note("b"))
@@ -93,17 +93,17 @@ async def test_closing_stops(voice: TtsEngine) -> None:
             taken.append(len(taken))
             yield "Another clause."
 
-    speeches = voice.speak(endless(), "")
+    speeches = voice.speak(endless())
     await anext(speeches)
     await speeches.aclose()
-    await collect(voice.speak(say("What was queued before this has been done by now."), ""))
+    await collect(voice.speak(say("What was queued before this has been done by now.")))
     assert taken == [0]
 
 
 async def test_synthesis_has_a_deadline() -> None:
     voice = build(first_audio_timeout_s=0.001)
     with pytest.raises(EngineTimeout, match=r"no audio within 0\.001 s"):
-        await collect(voice.speak(say("Too late."), ""))
+        await collect(voice.speak(say("Too late.")))
     await voice.aclose()
 
 

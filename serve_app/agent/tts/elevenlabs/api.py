@@ -13,8 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
+from serve_app.agent.http_refusals import unreachable
 from serve_app.agent.tts.elevenlabs.refusals import refused, reported
 from serve_app.agent.tts.speech_progress import ProviderMessage
+from serve_app.conversation.sound import Sound
 from serve_app.errors import (
     ConfigError,
     EngineError,
@@ -32,6 +34,8 @@ _CLOSE_TIMEOUT_S = 0.2
 """How long an interrupted reply waits for ElevenLabs' closing frame."""
 _MAX_MESSAGE_BYTES = 8 * 2**20
 """A minute of pcm_44100 in base64. Without alignment a whole clause is one message."""
+_TOLD_LANGUAGE = ("eleven_turbo_v2_5", "eleven_flash_v2_5")
+"""Without it, they may take a short text for another language."""
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 _log = logging.getLogger(__name__)
@@ -67,10 +71,10 @@ def key_variable(settings: TtsSettings) -> str:
 def websocket_url(
     settings: TtsSettings,
     endpoint: Literal["stream-input", "multi-stream-input"],
-    voice: str,
+    sound: Sound,
     format: AudioFormat,
 ) -> str:
-    """`voice` is a voice id; empty means the one in the settings. Raises ConfigError."""
+    """`sound.voice` is a voice id; empty means the one in the settings. Raises ConfigError."""
     query = {
         "model_id": settings.model_id,
         "output_format": format.name,
@@ -79,7 +83,9 @@ def websocket_url(
         "sync_alignment": "true",
         "inactivity_timeout": INACTIVITY_S,
     }
-    path = f"/v1/text-to-speech/{quote(voice or settings.voice_id, safe='')}/{endpoint}"
+    if language := language_code(settings, sound):
+        query["language_code"] = language
+    path = f"/v1/text-to-speech/{quote(sound.voice or settings.voice_id, safe='')}/{endpoint}"
     scheme, _, rest = (settings.api_url or API_URL).rstrip("/").partition("://")
     url = f"{_WEBSOCKET_SCHEMES.get(scheme, scheme)}://{rest}{path}?{urlencode(query)}"
     try:
@@ -89,6 +95,12 @@ def websocket_url(
             "ELEVEN_LABS_API_URL must look like wss://api.elevenlabs.io or http://localhost:8080"
         ) from None
     return url
+
+
+def language_code(settings: TtsSettings, sound: Sound) -> str:
+    """The language that the model has to be told; empty for models that find it out or have one.
+    They refuse it."""
+    return sound.language if settings.model_id in _TOLD_LANGUAGE else ""
 
 
 def spoken(clause: str) -> str:
@@ -151,6 +163,6 @@ def engine_errors(key_variable: str) -> Iterator[None]:
     except TimeoutError:
         raise EngineTimeout("tts", "no connection to ElevenLabs in time") from None
     except (OSError, InvalidHandshake) as error:
-        raise EngineUnavailable("tts", type(error).__name__) from None
+        raise unreachable("tts", error) from None
     except ValueError as error:
         raise bad_answer(error) from None

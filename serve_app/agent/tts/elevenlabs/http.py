@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -10,10 +10,12 @@ from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.http_refusals import unreachable
 from serve_app.agent.tts.clause_requests import speak_by_clause
-from serve_app.agent.tts.elevenlabs.api import API_URL, key_variable
+from serve_app.agent.tts.elevenlabs.api import API_URL, key_variable, language_code
 from serve_app.agent.tts.elevenlabs.refusals import refused
-from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.conversation.sound import ANY_SOUND, Sound
+from serve_app.errors import EngineTimeout
 from serve_app.protocol.formats import AudioFormat
 from serve_app.settings.agent import ELEVEN_V3, TtsSettings
 
@@ -45,15 +47,17 @@ class HttpVoice(TtsEngine):
             httpx_client=self._http,
         )
 
-    def speak(self, clauses: AsyncIterator[str], voice: str = "") -> AsyncGenerator[Speech, None]:
-        """See TtsEngine; `voice` is a voice id of ElevenLabs.
+    def speak(
+        self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND
+    ) -> AsyncGenerator[Speech, None]:
+        """See TtsEngine; `sound.voice` is a voice id of ElevenLabs.
 
         Raises EngineTimeout when a clause that is due waits `first_audio_timeout_s` for audio,
         EngineUnavailable, or EngineError for a refusal.
         """
         return speak_by_clause(
             clauses,
-            lambda text: self._audio(text, voice or self._settings.voice_id),
+            lambda text: self._audio(text, sound),
             self.format,
             self._settings.first_audio_timeout_s,
         )
@@ -62,12 +66,16 @@ class HttpVoice(TtsEngine):
         """Closes the pool of connections."""
         await self._http.aclose()
 
-    async def _audio(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
+    async def _audio(self, text: str, sound: Sound) -> AsyncGenerator[bytes, None]:
+        voice = sound.voice or self._settings.voice_id
+        language = language_code(self._settings, sound)
+        told: dict[str, Any] = {"language_code": language} if language else {}
         pieces = self._client.text_to_speech.stream(
             quote(voice, safe=""),
             text=text,
             model_id=self._settings.model_id,
             output_format=self.format.name,
+            **told,
             optimize_streaming_latency=self._latency,
         )
         with _engine_errors(key_variable(self._settings)):
@@ -86,4 +94,4 @@ def _engine_errors(key_variable: str) -> Iterator[None]:
     except httpx.TimeoutException:
         raise EngineTimeout("tts", "no answer from ElevenLabs in time") from None
     except httpx.HTTPError as error:
-        raise EngineUnavailable("tts", type(error).__name__) from None
+        raise unreachable("tts", error) from None

@@ -8,6 +8,7 @@ from serve_app.agent.tts.elevenlabs.api import Connect, key_variable, websocket_
 from serve_app.agent.tts.elevenlabs.context import ConnectionLost
 from serve_app.agent.tts.elevenlabs.sockets import ContextSocket, Limits
 from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.errors import EngineTimeout, EngineUnavailable
 from serve_app.protocol.formats import AudioFormat
 from serve_app.settings.agent import TtsSettings
@@ -31,7 +32,7 @@ class MultiContextVoice(TtsEngine):
         """`format` is what ElevenLabs is asked for. Raises ConfigError for a bad address."""
         self.format = format
         self._settings = settings
-        self._url("")
+        self._url(ANY_SOUND)
         self._key = api_key
         self._timeout_s = settings.first_audio_timeout_s
         self._limits = limits or Limits()
@@ -40,17 +41,17 @@ class MultiContextVoice(TtsEngine):
 
     def warm_up(self) -> None:
         """Opens a socket for the first reply, which is told if that fails."""
-        self.socket(self._settings.voice_id)
+        self.socket(ANY_SOUND)
 
     async def speak(
-        self, clauses: AsyncIterator[str], voice: str = ""
+        self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND
     ) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine; `voice` is a voice id of ElevenLabs.
+        """See TtsEngine; `sound.voice` is a voice id of ElevenLabs.
 
         Raises EngineTimeout when text waits `first_audio_timeout_s` for audio, at the start
         or later, EngineUnavailable, or EngineError for a refusal.
         """
-        reply = _Reply(self, voice or self._settings.voice_id, Progress(self.format))
+        reply = _Reply(self, sound, Progress(self.format))
         feeder = asyncio.create_task(reply.feed(clauses))
         try:
             while not reply.progress.finished:
@@ -66,33 +67,34 @@ class MultiContextVoice(TtsEngine):
         self._is_closed = True
         await asyncio.gather(*(socket.aclose() for socket in self._sockets))
 
-    def socket(self, voice: str, is_fresh: bool = False) -> ContextSocket:
+    def socket(self, sound: Sound, is_fresh: bool = False) -> ContextSocket:
         """A socket with room for a context; with `is_fresh` a new one. Raises EngineUnavailable."""
+        url = self._url(sound)
         if self._is_closed:
             raise EngineUnavailable("tts", "the voice was shut down")
         if not is_fresh:
             for socket in self._sockets:
-                if socket.voice == voice and socket.has_room:
+                if socket.url == url and socket.has_room:
                     return socket
         idle = [socket for socket in self._sockets if socket.is_idle]
         if len(idle) >= self._limits.idle_sockets:
             min(idle, key=lambda socket: socket.used_at).retire()
-        connect = Connect(self._url(voice), self._key, key_variable(self._settings))
-        self._sockets.append(ContextSocket(voice, connect, self._limits, self._sockets.remove))
+        connect = Connect(url, self._key, key_variable(self._settings))
+        self._sockets.append(ContextSocket(url, connect, self._limits, self._sockets.remove))
         return self._sockets[-1]
 
-    def _url(self, voice: str) -> str:
-        return websocket_url(self._settings, "multi-stream-input", voice, self.format)
+    def _url(self, sound: Sound) -> str:
+        return websocket_url(self._settings, "multi-stream-input", sound, self.format)
 
 
 class _Reply:
     """One reply and its context; a second context if the first one's socket is lost."""
 
-    def __init__(self, voice: MultiContextVoice, voice_id: str, progress: Progress) -> None:
+    def __init__(self, voice: MultiContextVoice, sound: Sound, progress: Progress) -> None:
         self.progress = progress
         self._voice = voice
-        self._voice_id = voice_id
-        self._socket = voice.socket(voice_id)
+        self._sound = sound
+        self._socket = voice.socket(sound)
         self._context = self._socket.reserve()
         self._may_reconnect = True
         self._sending = asyncio.Lock()
@@ -142,7 +144,7 @@ class _Reply:
     async def _reconnect(self) -> None:
         self._may_reconnect = False
         async with self._sending:
-            self._socket = self._voice.socket(self._voice_id, is_fresh=True)
+            self._socket = self._voice.socket(self._sound, is_fresh=True)
             self._context = self._socket.reserve()
             await self._context.begin()
             await self._context.say(self.progress.restart())

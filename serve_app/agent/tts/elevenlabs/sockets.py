@@ -46,17 +46,18 @@ class Limits:
 
 
 class ContextSocket:
-    """One WebSocket for one voice. Its task lasts as long as its connection."""
+    """One WebSocket; its address says the voice and the language. Its task lasts as long as its
+    connection."""
 
     def __init__(
         self,
-        voice: str,
+        url: str,
         connect: Connect,
         limits: Limits,
         on_end: Callable[["ContextSocket"], None],
     ) -> None:
         """Connects at once; `on_end` is called when the connection is gone."""
-        self.voice = voice
+        self.url = url
         self._key_variable = connect.key_variable
         self._limits = limits
         self._on_end = on_end

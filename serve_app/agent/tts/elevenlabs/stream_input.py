@@ -20,6 +20,7 @@ from serve_app.agent.tts.elevenlabs.api import (
     websocket_url,
 )
 from serve_app.agent.tts.speech_progress import Progress, ProviderMessage, next_message
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.formats import AudioFormat
 from serve_app.settings.agent import TtsSettings
 
@@ -39,20 +40,20 @@ class StreamInputVoice(TtsEngine):
         """`format` is what ElevenLabs is asked for. Raises ConfigError for a bad address."""
         self.format = format
         self._settings = settings
-        self._url("")
+        self._url(ANY_SOUND)
         self._key = api_key
         self._timeout_s = settings.first_audio_timeout_s
 
     async def speak(
-        self, clauses: AsyncIterator[str], voice: str = ""
+        self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND
     ) -> AsyncGenerator[Speech, None]:
-        """See TtsEngine; `voice` is a voice id of ElevenLabs.
+        """See TtsEngine; `sound.voice` is a voice id of ElevenLabs.
 
         Raises EngineTimeout when text waits `first_audio_timeout_s` for audio, at the start
         or later, EngineUnavailable, or EngineError for a refusal.
         """
         progress = Progress(self.format)
-        connect = Connect(self._url(voice), self._key, key_variable(self._settings))
+        connect = Connect(self._url(sound), self._key, key_variable(self._settings))
         with engine_errors(connect.key_variable):
             async with connect as socket:
                 sender = asyncio.create_task(_send(clauses, socket, progress))
@@ -72,8 +73,8 @@ class StreamInputVoice(TtsEngine):
     async def aclose(self) -> None:
         """There is nothing to release: each reply closes its own socket."""
 
-    def _url(self, voice: str) -> str:
-        return websocket_url(self._settings, "stream-input", voice, self.format)
+    def _url(self, sound: Sound) -> str:
+        return websocket_url(self._settings, "stream-input", sound, self.format)
 
 
 async def _receive(
