@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from serve_app.conversation.history import ChatMessage
-from serve_app.conversation.sound import Sound
+from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.protocol.formats import AudioFormat
 
 
@@ -51,7 +51,9 @@ class TtsEngine(Protocol):
         """
         return None
 
-    def speak(self, clauses: AsyncIterator[str], sound: Sound) -> AsyncGenerator[Speech, None]:
+    def speak(
+        self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND
+    ) -> AsyncGenerator[Speech, None]:
         """One reply: clauses in, audio out, in order and as early as possible.
 
         `sound.voice` is what the client asked for; empty means the configured voice.
