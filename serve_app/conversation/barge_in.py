@@ -93,14 +93,15 @@ def overlap_failed(floor: Floor, event: ev.TranscriptionFailed) -> State:
 
 def _weigh(floor: Floor) -> State:
     """What is known of the overlap asks for the floor, or does not. A long one has several
-    segments: as long as one of them is not transcribed, it may still turn out to ask."""
+    segments: as long as one of them is not transcribed, or still spoken, it may turn out to ask."""
     turn = floor.turn
     asked_for = floor_words(turn.text, floor.settings.backchannels)
     if len(asked_for) >= floor.settings.interrupt_words:
         return _interrupt(floor)
     if words(turn.text) and floor.agent.is_ending(floor.now_s):
         return floor.state  # a "yes" to the agent's last words is an answer: a turn after them
-    return _resume(floor) if turn.is_transcribed else floor.state
+    is_known = turn.is_soft_ended and turn.is_transcribed
+    return _resume(floor) if is_known else floor.state
 
 
 def hold_is_over(floor: Floor, event: ev.Expired) -> State:

@@ -81,6 +81,23 @@ def test_an_overlap_is_not_dismissed_while_a_part_of_it_is_not_transcribed() -> 
     assert talk.chat()[-1] == ("user", "No, another one.")
 
 
+def test_an_overlap_is_not_dismissed_while_more_of_it_is_spoken() -> None:
+    """Its beginning, which was cut off because it is long, is transcribed while the user goes on.
+    Found by `python -m bench.random_outages --first 8251 --count 1`."""
+    talk = Talk(replace(SETTINGS, max_utterance_ms=1000, interrupt_speech_ms=9000, hold_ms=5000))
+    talk.greet()
+    talk.do(ev.TextReceived("Tell me a story."))
+    talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.speech(1056)
+    talk.transcript("yeah yeah")
+    talk.speech(96)
+    talk.silence(480)
+    talk.transcript("another one")
+    assert talk.machine.state is State.LISTENING
+    talk.silence(480)
+    assert talk.chat()[-1] == ("user", "yeah yeah another one")
+
+
 def test_a_turn_whose_client_is_gone_when_its_transcript_fails_is_sent_again() -> None:
     """Nobody is there to be told that it is lost, so it must not count as understood."""
     talk = Talk()
