@@ -21,7 +21,7 @@ from tests.agent.chains import DOWN, Clock, Known, chat_chain
 from tests.agent.tools.local import spec
 
 CHAT = [ChatMessage("user", "My secret is 4711.")]
-FIRST_TOKEN_S = 0.3
+FIRST_TOKEN_S = 1.0
 DEADLINE_S = 2.0
 OTHER = Script(["The other", " one."])
 
