@@ -90,6 +90,7 @@ async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server")
+@pytest.mark.slow
 async def test_a_conversation_moves_to_another_cluster(tmp_path: Path) -> None:
     """The two share only a Redis, and the address that clients know."""
     port = free_port()
