@@ -2,7 +2,7 @@
 
 from collections.abc import MutableMapping
 
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 """In upper case, too."""
 _HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -14,7 +14,7 @@ def go_around_proxies(env: MutableMapping[str, str]) -> None:
     `https_proxy`, and which alone reads `no_grpc_proxy`. It knows addresses, not names, so `*` does
     not work. LLMs, voices and tools of this machine are called by HTTP, without a proxy as well.
     """
-    if not any(name.lower() in PROXY_VARIABLES for name in env):
+    if not any(name.lower() in _PROXY_VARIABLES for name in env):
         return
     env.setdefault("no_grpc_proxy", "0.0.0.0/0,::/0")
     excepted = env.get("no_proxy") or env.get("NO_PROXY") or ""

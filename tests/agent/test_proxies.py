@@ -2,6 +2,7 @@
 of the company's own (SSL_CERT_FILE)."""
 
 import asyncio
+import os
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from serve_app.errors import EngineRefused
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.elevenlabs_http import FakeElevenLabsHttp
 from serve_app.fakes.openai import FakeOpenAi
+from serve_app.local.proxies import go_around_proxies
 from serve_app.settings.agent import LlmSettings, TtsSettings
 
 HOST = "provider.example"
@@ -172,9 +174,10 @@ async def test_a_tool(certificate: ssl.SSLContext, env: pytest.MonkeyPatch) -> N
 async def test_a_provider_of_this_machine_is_asked_without_the_proxy(
     env: pytest.MonkeyPatch,
 ) -> None:
-    """With the exceptions that `make run` sets (serve_app/local/proxies.py)."""
+    for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY"):  # are unset again afterwards
+        env.setenv(name, "")
     env.setenv("http_proxy", "http://127.0.0.1:9")
-    env.setenv("no_proxy", "localhost,127.0.0.1,::1")
+    go_around_proxies(os.environ)
     async with FakeOpenAi() as openai:
         settings = LlmSettings(provider="generic", model="m", api_url=openai.url)
         assert await reply_of(build_llm(settings, {})) == "Hello there."

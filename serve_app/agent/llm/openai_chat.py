@@ -33,6 +33,8 @@ _DONE_TIMEOUT_S = 0.2
 """How long to wait for the end of the body after the end of the reply. With it, the next reply can
 use the socket."""
 _DONE = "[DONE]"
+_LONGEST_BODY = 1 << 20
+"""Bytes, of an answer in one piece."""
 _HELLO = (ChatMessage("user", "Hello"),)
 _ANY_TOOL = ToolSpec("none", "Do not use it.", {"type": "object", "properties": {}})
 _MOST_LESSONS = 6
@@ -182,7 +184,7 @@ async def _chunks(response: Response) -> AsyncGenerator[Chunk, None]:
         raise EngineError("llm", "answered with a web page (text/html): check api_url")
     bytes_of_body = response.aiter_bytes()
     if kind == "application/json":
-        yield read_chunk("\n".join([data async for data in events(_as_event(bytes_of_body))]))
+        yield read_chunk(await _whole(bytes_of_body))
         return
     async with aclosing(events(bytes_of_body)) as found:
         async for data in found:
@@ -192,10 +194,14 @@ async def _chunks(response: Response) -> AsyncGenerator[Chunk, None]:
                 yield read_chunk(data)
 
 
-async def _as_event(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A body that is one JSON value."""
-    whole = b"".join([chunk async for chunk in body])
-    yield b"data: " + whole.replace(b"\r", b"").replace(b"\n", b"")
+async def _whole(body: AsyncIterator[bytes]) -> str:
+    """A body that is one JSON value, with or without a byte order mark. Raises EngineError."""
+    whole = bytearray()
+    async for chunk in body:
+        whole += chunk
+        if len(whole) > _LONGEST_BODY:
+            raise EngineError("llm", "an answer in one piece that is too long")
+    return whole.decode("utf-8-sig")
 
 
 async def _read_to_end(chunks: AsyncGenerator[Chunk, None]) -> None:

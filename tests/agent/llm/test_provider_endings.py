@@ -73,6 +73,13 @@ async def test_a_filter_that_stops_the_reply_is_a_refusal() -> None:
     assert isinstance(error, ReplyRefused)
 
 
+async def test_an_answer_in_one_piece_has_a_bound() -> None:
+    """It is not read to its end, as a stream is not that has no end of an event."""
+    pieces, error = await fails(Script(["x" * (2 << 20)], ending="whole"))
+    assert pieces == []
+    assert error.message == "an answer in one piece that is too long"
+
+
 def test_every_ending_has_a_test() -> None:
     here = SAME | {"think-tags", "think-upper", "think-unclosed", "think-unopened", "surrogates"}
     here |= {"only-thoughts", "only-tags", "nothing", "html", "content-filter"}
