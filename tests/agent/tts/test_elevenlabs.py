@@ -244,6 +244,8 @@ async def test_bad_address_is_a_configuration_error(url: str) -> None:
     [
         ("eleven_flash_v2_5", "de", "de"),
         ("eleven_flash_v2_5", "", None),
+        ("eleven_flash_v2_5", "tl", "fil"),
+        ("eleven_flash_v2_5", "cy", None),
         ("eleven_multilingual_v2", "de", None),
     ],
 )
