@@ -36,12 +36,13 @@ _MAX_MESSAGE_BYTES = 8 * 2**20
 """A minute of pcm_44100 in base64. Without alignment a whole clause is one message."""
 _TOLD_LANGUAGE = ("eleven_turbo_v2_5", "eleven_flash_v2_5")
 """Without it, they may take a short text for another language."""
-_THEIR_LANGUAGES = frozenset(
-    "ar bg cs da de el en es fi fil fr hi hr hu id it ja ko ms nl no pl pt ro ru sk sv ta tr uk vi zh"
-    .split()
-)  # fmt: skip
-"""Those of these models (docs.livekit.io, models/tts/inference/elevenlabs). Another code would be an
-error, and what was found out of one utterance may be wrong."""
+_THEIR_LANGUAGES = {
+    "ar", "bg", "cs", "da", "de", "el", "en", "es", "fi", "fil", "fr", "hi", "hr", "hu",
+    "id", "it", "ja", "ko", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sv", "ta",
+    "tr", "uk", "vi", "zh",
+}  # fmt: skip
+"""Those of these models (docs.livekit.io, models/tts/inference/elevenlabs). Another code would be
+an error, and what was found out from one utterance may be wrong."""
 _OTHER_CODES = {"tl": "fil", "nn": "no"}
 """Whisper's for two of them."""
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
