@@ -33,7 +33,8 @@ def llama_cpp() -> Iterator[LlmSettings]:
     """The HTTP server of llama.cpp, with the default model. It is in xllamacpp."""
     (model,), port = fetch.path(DEFAULT_LLM).glob("*.gguf"), free_port()
     with _running([sys.executable, "-c", _LLAMA_CPP, str(model), str(port)], port):
-        yield _settings(port, "default")
+        # The same answers each time. transformers takes no temperature of 0.
+        yield _settings(port, "default").model_copy(update={"temperature": 0.0})
 
 
 @contextmanager
