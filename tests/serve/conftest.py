@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,19 +25,37 @@ import yaml
 ROOT = Path(__file__).parents[2]
 START_S = 240.0
 STOP_S = 60.0
-_FIRST_PORT, _RANGES, _RANGE = 20_000, 100, 100
-"""For the replicas of each server, below the ports that the system gives out."""
+
+
+def _shuffled(start: int, stop: int, step: int) -> deque[int]:
+    """Those of this worker: two (pytest-xdist) take turns."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    numbers = range(start + worker % 2 * step, stop, 2 * step)
+    return deque(random.sample(numbers, len(numbers)))
+
+
+# Below the ports that the system gives out, or a connection could take one before a server. In
+# turn, for a port that is drawn twice is still free when it is drawn again: no server binds at once.
+_PORTS = _shuffled(30_100, 32_700, 1)
+_RANGE = 100
+_RANGES = _shuffled(20_000, 30_000, _RANGE)
 
 
 def free_port() -> int:
-    """Below the ports that the system gives out, or a connection could take it before a server.
-    Each of two workers (pytest-xdist) has ports of its own."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(30_100 + worker % 2, 32_700, 2)
+        _PORTS.rotate()
         with socket.socket() as probe, suppress(OSError):
-            probe.bind(("0.0.0.0", port))
-            return port
+            probe.bind(("0.0.0.0", _PORTS[0]))
+            return _PORTS[0]
+
+
+def replica_ports() -> dict[str, str]:
+    """A range for the replicas of one server."""
+    _RANGES.rotate()
+    return {
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(_RANGES[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(_RANGES[0] + _RANGE - 1),
+    }
 
 
 @dataclass
@@ -121,15 +140,13 @@ def start(
     command: Sequence[str], port: int, sign: str, env: Mapping[str, str] | None = None
 ) -> Server:
     """Starts the command, and returns when it has printed the line with `sign`."""
-    first = _FIRST_PORT + free_port() % _RANGES * _RANGE
     moved = {
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         # Otherwise HAProxy may find another server at the port of a replica that has died, or of
         # the proxy that takes requests while there is no replica.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + _RANGE - 1),
+        **replica_ports(),
     }
     process = subprocess.Popen(
         command,

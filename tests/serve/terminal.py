@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from serve_app.local.server import HAPROXY_PORTS
-from tests.serve.conftest import ROOT, STOP_S, config_with, free_port
+from tests.serve.conftest import ROOT, STOP_S, config_with, free_port, replica_ports
 
 _LABEL = "ECHO_TEST_SERVER"
 _LINE_S = 120.0
@@ -89,7 +89,6 @@ class Place:
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.port = free_port()
-        first = 20_000 + free_port() % 100 * 100
         self.ports = {name: free_port() for name in HAPROXY_PORTS}
         self._config = config_with(folder, self.port)
         self._label = uuid.uuid4().hex
@@ -97,8 +96,7 @@ class Place:
             **env,
             _LABEL: self._label,
             **{name: str(port) for name, port in self.ports.items()},
-            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
-            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99),
+            **replica_ports(),
         }
 
     @property
