@@ -77,7 +77,8 @@ class DebianPackage:
     sha256: str
 
     def member(self, path: str) -> bytes:
-        file = _fetched(f"{self.name}_{self.version}_all.deb", self.sha256, _apt(self.name))
+        fetch = _apt(f"{self.name}={self.version}")
+        file = _fetched(f"{self.name}_{self.version}_all.deb", self.sha256, fetch)
         return _member(_deb(file), f"./{path}")
 
 
@@ -129,9 +130,7 @@ def _apt(package: str) -> Callable[[Path], None]:
         try:
             subprocess.run(command, cwd=path.parent, check=True, timeout=_TIMEOUT_S)
         except (OSError, subprocess.SubprocessError) as error:
-            raise SystemExit(f"{package} comes from Debian 12: {error}") from error
-        if not path.is_file():
-            raise SystemExit(f"apt-get has another version of {package} than {path.name}")
+            raise SystemExit(f"{package} comes from Debian 12, by apt-get: {error}") from error
 
     return fetch
 
