@@ -8,17 +8,20 @@ left to play, not when the server stops sending.
 """
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from bench.barge_in_agent import ANSWERS, STORY, Agent, Line, voiced
 from bench.barge_in_call import Call, Delays, Echo
+from bench.barge_in_curves import picture
 from bench.barge_in_ears import Ears
 from bench.barge_in_figures import Outcome, alarms, loop, outcome, stops
 from bench.barge_in_recordings import fetch
 from bench.barge_in_sounds import Sound, microphone, sounds
+from bench.barge_in_tables import Point, alarm_lines, case_line, loop_lines, point_lines, stop_lines
 from bench.machine import machine
 from serve_app.agent.tts.hibari.model import HibariModel
 from serve_app.agent.tts.piper.model import PiperModel
@@ -81,51 +84,37 @@ def calls(
 
 def main() -> None:
     arguments = _parser().parse_args()
-    stage, heard = (
-        _stage(),
-        list(sounds(PiperModel(JOE, threads=1), arguments.recordings or fetch())),
-    )
-    print(machine())
+    stage = _stage()
+    heard = list(sounds(PiperModel(JOE, threads=1), arguments.recordings or fetch()))
+    print(machine(), flush=True)
     offsets_s = OFFSETS_S[: arguments.offsets]
     found = list(calls(stage, heard, offsets_s, TurnSettings()))
     if arguments.verbose:
-        print(*map(_case, found), sep="\n")
-    print(*_tables(found), sep="\n")
-    print("\nown echo, nobody speaks, 60 s")
-    for gain_db, is_noisy in product(_ECHOES_DB, (False, True)):
-        found_loop = loop(stage.echo(gain_db, is_noisy, TurnSettings()), gain_db, is_noisy)
-        print(found_loop)
+        print(*map(case_line, found), sep="\n")
+    print(*stop_lines(stops(found)), "", *alarm_lines(alarms(found)), "", sep="\n", flush=True)
+    loops = [
+        loop(stage.echo(gain_db, is_noisy, TurnSettings()), gain_db, is_noisy)
+        for gain_db, is_noisy in product(_ECHOES_DB, (False, True))
+    ]
+    print(*loop_lines(loops), "", sep="\n", flush=True)
+    points = [_point("", 0, found)]
     if arguments.sweep:
-        for knob, values in SWEEP:
-            for value in values:
-                settings = replace(TurnSettings(), **{knob: value})
-                point = list(calls(stage, heard, offsets_s[:2], settings))
-                print(f"\n{knob} {value}", *_tables(point), sep="\n", flush=True)
+        points += list(_sweep(stage, heard, offsets_s[: arguments.sweep]))
+        print(*point_lines(points), "", sep="\n")
+    if arguments.picture:
+        arguments.picture.write_text(picture(points))
+    print(json.dumps({"loops": list(map(asdict, loops)), "points": list(map(asdict, points))}))
 
 
-def _tables(found: Sequence[Outcome]) -> Iterator[str]:
-    row = stops(found)
-    yield (
-        f"{row.cases} barge-ins: onset to silence p50 {row.silent_p50_ms:.0f}, p95"
-        f" {row.silent_p95_ms:.0f} ms; {row.missed} missed, {row.taken_back} taken back"
-    )
-    yield ""
-    yield "                     cases  false stops  stutters   repeated s  skipped s  silence s"
-    yield "                                per 100   per 100      (means of all cases)"
-    for a in alarms(found):
-        yield (
-            f"{a.kind:20}{a.cases:6}{a.false_stops:13.0f}{a.stutters:10.0f}{a.repeated_s:13.2f}"
-            f"{a.skipped_s:11.2f}{a.pause_s:11.2f}"
-        )
+def _sweep(stage: Stage, heard: Sequence[Sound], offsets_s: Sequence[float]) -> Iterator[Point]:
+    for knob, values in SWEEP:
+        for value in values:
+            settings = replace(TurnSettings(), **{knob: value})
+            yield _point(knob, value, list(calls(stage, heard, offsets_s, settings)))
 
 
-def _case(o: Outcome) -> str:
-    return (
-        f"{o.kind:12} {o.name:22} {'goes on' if o.goes_on else 'stopped':8}"
-        f" silent {'-' if o.silent_ms is None else round(o.silent_ms):>5}"
-        f" repeated {o.repeated_s:.2f} skipped {o.skipped_s:.2f} pause {o.pause_s:.2f}"
-        f" {list(o.turns)}"
-    )
+def _point(knob: str, value: int, found: Sequence[Outcome]) -> Point:
+    return Point(knob, value, stops(found)[-1], tuple(alarms(found)))
 
 
 def _stage() -> Stage:
@@ -139,7 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--offsets", type=int, default=len(OFFSETS_S), help="into the story, for each sound")
     add("--recordings", type=Path, help="a folder that has them; downloaded by default")
-    add("--sweep", action="store_true", help="over the knobs")
+    add("--sweep", type=int, default=0, help="over the knobs, with so many of the offsets")
+    add("--picture", type=Path, help="an SVG of the sweep")
     add("--verbose", action="store_true", help="every case")
     return parser
 

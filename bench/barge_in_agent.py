@@ -1,7 +1,7 @@
 """An agent with a script: what it says is known to the sample, so what was heard of it is, too."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -88,7 +88,6 @@ class Agent:
     answers: Sequence[Line]
     asked: int = 0
     """Replies that are no continuation of another one."""
-    _continuation: str = field(default="")
 
     def reply(self, chat: tuple[ChatMessage, ...], continuation: str) -> Line:
         """`continuation` is what the agent is told when it is to go on after its last words."""

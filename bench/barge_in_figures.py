@@ -11,6 +11,8 @@ from bench.barge_in_call import Call
 from bench.barge_in_loudspeaker import Stretch
 from bench.barge_in_sounds import WANTS_FLOOR
 
+_OVER_S = 10.0
+"""An agent that has been silent for so long does not talk to itself any more."""
 _BREAK_S = 0.005
 """Silence between two messages that is none."""
 
@@ -103,6 +105,7 @@ def _pause_s(played: Sequence[Stretch]) -> float:
 class Stops:
     """Of sounds that want the floor."""
 
+    kind: str
     cases: int
     missed: int
     """The agent talked on."""
@@ -137,20 +140,30 @@ class Loop:
     turns: tuple[str, ...]
     """What the agent took for turns of a user: it answered each."""
     ends_s: float
-    """When the loudspeaker fell silent for good, in seconds of the call."""
+    """When the loudspeaker fell silent, in seconds of the call."""
+    is_over: bool
+    """Whether it was silent at the end, and had been for a while."""
 
 
 def loop(call: Call, gain_db: float, is_noisy: bool) -> Loop:
     turns = tuple(said.text for said in call.said if said.role == "user")[1:]
     speaker = call.loudspeaker
-    return Loop(gain_db, is_noisy, len(speaker.interrupts), turns, speaker.ends_at_s)
+    is_over = call.now_s - speaker.ends_at_s > _OVER_S
+    return Loop(gain_db, is_noisy, len(speaker.interrupts), turns, speaker.ends_at_s, is_over)
 
 
-def stops(outcomes: Sequence[Outcome]) -> Stops:
+def stops(outcomes: Sequence[Outcome]) -> list[Stops]:
+    """One row for each kind that wants the floor, and one for all of them."""
     asked = [o for o in outcomes if o.kind in WANTS_FLOOR]
+    rows = [_stops(kind, [o for o in asked if o.kind == kind]) for kind in WANTS_FLOOR]
+    return [*rows, _stops("all", asked)]
+
+
+def _stops(kind: str, asked: Sequence[Outcome]) -> Stops:
     silent = [o.silent_ms for o in asked if o.silent_ms is not None]
     ducked = [o.ducked_ms for o in asked if o.ducked_ms is not None]
     return Stops(
+        kind,
         len(asked),
         sum(not o.is_interrupted for o in asked),
         sum(o.is_stutter for o in asked),

@@ -2,6 +2,7 @@
 which there is no recording, and the tables say so."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ def noises() -> Iterator[tuple[str, str, Samples]]:
             yield kind, f"{kind} {variant + 1}", make(random).astype(np.float32)
 
 
+@lru_cache(maxsize=4)
 def room(count: int, seed: int) -> Samples:
     """Room noise: pink, which is a fan and a street, with an RMS of 1; float32, shape (count,)."""
     random = np.random.default_rng(seed)

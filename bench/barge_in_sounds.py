@@ -52,7 +52,6 @@ class Sound:
     name: str
     samples: Samples
     """From its first sample above the silence; float32, shape (n,)."""
-    is_recorded: bool
 
     @property
     def seconds(self) -> float:
@@ -63,19 +62,19 @@ def sounds(joe: PiperModel, folder: Path) -> Iterator[Sound]:
     """Everything, each sound at the same level. `joe` is another voice than the agent's, and
     `folder` has what `barge_in_recordings.fetch` puts there."""
     for path in sorted((DATA / "speech").glob("*.wav")) + sorted((DATA / "turns").glob("*.wav")):
-        yield _sound(SENTENCE, path.stem, trim(read_wav(path))[: samples(_SENTENCE_MS)], True)
+        yield _sound(SENTENCE, path.stem, trim(read_wav(path))[: samples(_SENTENCE_MS)])
     recorded = list(recordings(folder))
     for kind, name, heard in recorded:
-        yield _sound(kind, name, heard, True)
+        yield _sound(kind, name, heard)
     for name, (clip, start_s, end_s) in FILLERS.items():
         heard = read_wav(DATA / "turns" / f"{clip}.wav")
         cut = heard[samples(start_s * 1000) : samples(end_s * 1000)]
-        yield _sound(BACKCHANNEL, name, cut, True)
+        yield _sound(BACKCHANNEL, name, cut)
     for text in SHORT_ANSWERS:
-        yield _sound(f"{BACKCHANNEL} *", f"joe {text}", _spoken(joe, text), False)
+        yield _sound(f"{BACKCHANNEL} *", f"joe {text}", _spoken(joe, text))
     for kind, name, noise in noises():
         if kind not in {kind for kind, _, _ in recorded}:
-            yield _sound(f"{kind} *", name, noise, False)
+            yield _sound(f"{kind} *", name, noise)
 
 
 def microphone(sound: Sound | None, at_s: float, until_s: float, is_noisy: bool) -> Samples:
@@ -99,11 +98,11 @@ def level_db(sound: Samples) -> float:
     return float(10 * np.log10(powers.mean() + 1e-12))
 
 
-def _sound(kind: str, name: str, heard: Samples, is_recorded: bool) -> Sound:
+def _sound(kind: str, name: str, heard: Samples) -> Sound:
     cut = trim(_without_hum(heard))
     loud = cut * np.float32(_ratio(VOICE_DB - level_db(cut)))
     fade = np.minimum(1.0, np.arange(len(loud)) / samples(_FADE_MS)).astype(np.float32)
-    return Sound(kind, name, loud * fade * fade[::-1], is_recorded)
+    return Sound(kind, name, loud * fade * fade[::-1])
 
 
 def _without_hum(heard: Samples) -> Samples:
