@@ -110,7 +110,9 @@ def _sweep(stage: Stage, heard: Sequence[Sound], offsets_s: Sequence[float]) -> 
     for knob, values in SWEEP:
         for value in values:
             settings = replace(TurnSettings(), **{knob: value})
-            yield _point(knob, value, list(calls(stage, heard, offsets_s, settings)))
+            point = _point(knob, value, list(calls(stage, heard, offsets_s, settings)))
+            print(*point_lines([point]), sep="\n", flush=True)
+            yield point
 
 
 def _point(knob: str, value: int, found: Sequence[Outcome]) -> Point:
