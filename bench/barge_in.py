@@ -36,9 +36,10 @@ _SETTLED_S = 2.0
 _ECHO_S = 60.0
 _ECHOES_DB = (-20.0, -30.0)
 SWEEP = (
-    ("interrupt_speech_ms", (128, 192, 256, 320, 416, 512)),
-    ("hold_ms", (500, 1000, 1500, 2500)),
-    ("interrupt_words", (1, 2, 3)),
+    ("silence_speech_ms", (96, 128, 160, 192, 256, 320, 416)),
+    ("interrupt_speech_ms", (256, 320, 512, 640)),
+    ("interrupt_words", (2,)),
+    ("hold_ms", (500,)),
 )
 """One knob at a time; the others are the defaults."""
 

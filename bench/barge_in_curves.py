@@ -8,6 +8,7 @@ from bench.barge_in_tables import Point
 _WIDTH, _HEIGHT = 720, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 48, 52
 _COLOURS = {
+    "silence_speech_ms": "#909",
     "interrupt_speech_ms": "#0b6",
     "hold_ms": "#06c",
     "interrupt_words": "#c50",
