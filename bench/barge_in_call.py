@@ -80,6 +80,8 @@ class Call:
         self.machine = Conversation(settings, lambda: f"token{next(tokens):03}")
         self.loudspeaker = Loudspeaker()
         self.said: list[Said] = []
+        self.holds: list[float] = []
+        """When the server began to hold the output."""
         self.now_s = 0.0
         self._ears, self._agent, self._settings = ears, agent, settings
         self._session = Session(ears)
@@ -141,8 +143,11 @@ class Call:
     # --- the server ---
 
     def _do(self, event: ev.Event) -> None:
+        before = self.machine.state
         for effect in self.machine.handle(event, self.now_s):
             self._carry_out(effect)
+        if self.machine.state is State.HELD and before is not State.HELD:
+            self.holds.append(self.now_s)
 
     def _carry_out(self, effect: ef.Effect) -> None:
         match effect:

@@ -26,8 +26,8 @@ class Outcome:
     is_interrupted: bool
     silent_ms: float | None
     """Until the loudspeaker had nothing of the story left to play, because of an interrupt."""
-    ducked_ms: float | None
-    """Until the client was told to lower the voice."""
+    held_ms: float | None
+    """Until the server held the output, and could have told the client so."""
     goes_on: bool
     """Whether the agent went on with the story, interrupted or not."""
     repeated_s: float
@@ -64,7 +64,7 @@ def outcome(call: Call, kind: str, name: str, story: Line, onset_s: float) -> Ou
         name,
         bool(interrupts),
         _silent_ms([stretch for stretch, _ in told], interrupts, onset_s),
-        _ducked_ms(call, onset_s),
+        _first_ms(call.holds, onset_s),
         not interrupts or any(stretch.start_s >= interrupts[-1] for stretch, _ in told),
         sum(end_s - start_s for start_s, end_s in heard) - union_s,
         furthest_s - union_s,
@@ -82,9 +82,9 @@ def _silent_ms(
     return (max(min(max(ends_s), interrupts[0]), onset_s) - onset_s) * 1000
 
 
-def _ducked_ms(call: Call, onset_s: float) -> float | None:
-    lows = [duck.at_s for duck in call.loudspeaker.ducks if duck.is_low and duck.at_s >= onset_s]
-    return (lows[0] - onset_s) * 1000 if lows else None
+def _first_ms(times_s: Sequence[float], onset_s: float) -> float | None:
+    after = [at_s for at_s in times_s if at_s >= onset_s]
+    return (after[0] - onset_s) * 1000 if after else None
 
 
 def _union_s(spans: Sequence[tuple[float, float]]) -> float:
@@ -113,7 +113,8 @@ class Stops:
     """The agent stopped, and then went on with the story."""
     silent_p50_ms: float
     silent_p95_ms: float
-    ducked_p95_ms: float | None
+    held_p50_ms: float
+    held_p95_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def stops(outcomes: Sequence[Outcome]) -> list[Stops]:
 
 def _stops(kind: str, asked: Sequence[Outcome]) -> Stops:
     silent = [o.silent_ms for o in asked if o.silent_ms is not None]
-    ducked = [o.ducked_ms for o in asked if o.ducked_ms is not None]
+    held = [o.held_ms for o in asked if o.held_ms is not None]
     return Stops(
         kind,
         len(asked),
@@ -169,7 +170,8 @@ def _stops(kind: str, asked: Sequence[Outcome]) -> Stops:
         sum(o.is_stutter for o in asked),
         _percentile(silent, 50),
         _percentile(silent, 95),
-        _percentile(ducked, 95) if ducked else None,
+        _percentile(held, 50),
+        _percentile(held, 95),
     )
 
 

@@ -8,9 +8,6 @@ from bench.barge_in_agent import FORMAT, heard_as_samples
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.messages import AgentAudio, Interrupt, Samples, ServerMessage, Token
 
-_DUCKED = 0.1
-"""How much of the voice is left where the server asks the client to lower it: -20 dB."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -27,23 +24,14 @@ class Stretch:
         return self.end_s - self.start_s
 
 
-@dataclass(frozen=True, slots=True)
-class Ducked:
-    """From when on the voice is low, or not any more."""
-
-    at_s: float
-    is_low: bool
-
-
 class Loudspeaker:
-    """As a plain Echo client has it; `duck` is an extension."""
+    """As a plain Echo client has it."""
 
     def __init__(self) -> None:
         self.played: list[Stretch] = []
         """What has been played, and what is going to be unless it is dropped."""
         self.interrupts: list[float] = []
         """When the client was told to stop."""
-        self.ducks: list[Ducked] = []
         self.stale = 0
         """Messages with audio under a dead token: a bug of the server."""
         self.ends_at_s = 0.0
@@ -75,11 +63,6 @@ class Loudspeaker:
         cut = (replace(s, end_s=min(s.end_s, at_s)) for s in self.played)
         self.played = [stretch for stretch in cut if stretch.seconds > 0]
         self.ends_at_s = min(self.ends_at_s, at_s)
-        self._is_low(at_s, False)
-
-    def _is_low(self, at_s: float, is_low: bool) -> None:
-        if is_low != bool(self.ducks and self.ducks[-1].is_low):
-            self.ducks.append(Ducked(at_s, is_low))
 
     def sound(self, start_s: float, count: int) -> Samples:
         """The `count` samples that were played from `start_s` on, shape (count,)."""
@@ -92,9 +75,4 @@ class Loudspeaker:
             if low < high:
                 audio = heard_as_samples(stretch.audio[2 * (low - begin) : 2 * (high - begin)])
                 heard[low - first : low - first + len(audio)] = audio
-        return heard * self._loudness(start_s)
-
-    def _loudness(self, at_s: float) -> np.float32:
-        """1, or less while the voice is lowered; a frame has one loudness."""
-        last = next((d for d in reversed(self.ducks) if d.at_s <= at_s), None)
-        return np.float32(_DUCKED if last is not None and last.is_low else 1.0)
+        return heard

@@ -23,13 +23,12 @@ class Point:
 
 
 def stop_lines(rows: Sequence[Stops]) -> Iterator[str]:
-    yield "wants the floor      cases  missed  taken back   onset to silence, ms   to `duck`"
-    yield "                                                    p50      p95             p95"
+    yield "wants the floor      cases  missed  taken back   onset to silence, ms   to the hold"
+    yield "                                                     p50     p95        p50     p95"
     for row in rows:
-        ducked = "-" if row.ducked_p95_ms is None else f"{row.ducked_p95_ms:.0f}"
         yield (
             f"{row.kind:20}{row.cases:6}{row.missed:8}{row.taken_back:12}"
-            f"{row.silent_p50_ms:11.0f}{row.silent_p95_ms:9.0f}{ducked:>16}"
+            f"{row.silent_p50_ms:12.0f}{row.silent_p95_ms:8.0f}{row.held_p50_ms:11.0f}{row.held_p95_ms:8.0f}"
         )
 
 
