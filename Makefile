@@ -58,8 +58,8 @@ models: $(INSTALLED)    ## fetch the default models, and those that only the tes
 bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Smart Turn
 	@$(BIN)/python -m bench.turns
 
-bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for nothing; 20 minutes
-	@$(BIN)/python -m bench.barge_in --sweep 1 --picture docs/pictures/barge-in.svg
+bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for nothing; 10 minutes
+	@$(BIN)/python -m bench.barge_in --sweep --picture docs/pictures/barge-in.svg
 
 bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
 	@$(BIN)/python -m bench.latency

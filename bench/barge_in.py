@@ -28,7 +28,7 @@ from serve_app.agent.tts.piper.model import PiperModel
 from serve_app.conversation.settings import TurnSettings
 from serve_app.settings.agent import JOE
 
-OFFSETS_S = (1.5, 2.61, 3.33, 4.78, 5.905)
+OFFSETS_S = (1.5, 2.61, 4.78)
 """When the sound begins, in seconds of the call: the agent talks from 0.27 on."""
 _LONGEST_S = 25.0
 _SETTLED_S = 2.0
@@ -100,7 +100,7 @@ def main() -> None:
     print(*loop_lines(loops), "", sep="\n", flush=True)
     points = [_point("", 0, found)]
     if arguments.sweep:
-        points += list(_sweep(stage, heard, offsets_s[: arguments.sweep]))
+        points += list(_sweep(stage, heard, offsets_s))
         print(*point_lines(points), "", sep="\n")
     if arguments.picture:
         arguments.picture.write_text(picture(points))
@@ -111,9 +111,7 @@ def _sweep(stage: Stage, heard: Sequence[Sound], offsets_s: Sequence[float]) -> 
     for knob, values in SWEEP:
         for value in values:
             settings = replace(TurnSettings(), **{knob: value})
-            point = _point(knob, value, list(calls(stage, heard, offsets_s, settings)))
-            print(*point_lines([point]), sep="\n", flush=True)
-            yield point
+            yield _point(knob, value, list(calls(stage, heard, offsets_s, settings)))
 
 
 def _point(knob: str, value: int, found: Sequence[Outcome]) -> Point:
@@ -131,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--offsets", type=int, default=len(OFFSETS_S), help="into the story, for each sound")
     add("--recordings", type=Path, help="a folder that has them; downloaded by default")
-    add("--sweep", type=int, default=0, help="over the knobs, with so many of the offsets")
+    add("--sweep", action="store_true", help="over the knobs")
     add("--picture", type=Path, help="an SVG of the sweep")
     add("--verbose", action="store_true", help="every case")
     return parser

@@ -1,7 +1,7 @@
 """The barge-in benchmark's own arithmetic, and two of its calls with the real models."""
 
-import xml.etree.ElementTree
 from dataclasses import replace
+from xml.etree.ElementTree import Element, fromstring
 
 import numpy as np
 import pytest
@@ -158,12 +158,21 @@ POINTS = [
 
 
 def test_the_picture_shows_each_point() -> None:
-    drawn = xml.etree.ElementTree.fromstring(picture(POINTS))
+    drawn = fromstring(picture(POINTS))
     texts = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert {"500", "900", "hold_ms"} <= set(texts)
-    (line,) = drawn.iter("{http://www.w3.org/2000/svg}polyline")
-    (x1, y1), (x2, y2) = (map(float, place.split(",")) for place in line.attrib["points"].split())
+    lost, stopped = drawn.iter("{http://www.w3.org/2000/svg}polyline")
+    (x1, y1), (x2, y2) = _places(lost)
     assert x2 < x1 and y2 < y1, "sooner is left, more false stops are above"
+    assert all(
+        above < below
+        for (_, above), (_, below) in zip(_places(stopped), _places(lost), strict=True)
+    )
+
+
+def _places(line: Element) -> list[tuple[float, float]]:
+    pairs = (place.split(",") for place in line.attrib["points"].split())
+    return [(float(x), float(y)) for x, y in pairs]
 
 
 def test_the_tables_show_the_figures() -> None:
