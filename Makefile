@@ -8,7 +8,7 @@ CONFIG ?= configs/serve.yaml
 TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
 .PHONY: run demo test test-web test-slow redis web firefox lint types models lock clean chaos long-call \
-	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \
+	bench-turns bench-barge-in bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \
 	bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
@@ -57,6 +57,9 @@ models: $(INSTALLED)    ## fetch the default models, and those that only the tes
 
 bench-turns: $(INSTALLED) ## false cut-offs against delay, on held-out speech; draws docs/pictures/turns.svg; 5 minutes
 	@$(BIN)/python -m bench.turns --picture
+
+bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for nothing; 10 minutes
+	@$(BIN)/python -m bench.barge_in --sweep --picture docs/pictures/barge-in.svg
 
 bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
 	@$(BIN)/python -m bench.latency
