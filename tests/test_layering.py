@@ -17,7 +17,9 @@ from tests.imports import (
 
 ROOT = Path(__file__).parents[1]
 
-STANDARD = {"collections", "dataclasses", "enum", "itertools", "re", "typing", "unicodedata"}
+STANDARD = {
+    "collections", "dataclasses", "difflib", "enum", "itertools", "re", "typing", "unicodedata",
+}  # fmt: skip
 PURE = STANDARD | {"numpy", "msgpack"}
 """Of protocol and conversation: no clock, no randomness, no asyncio, no ray."""
 

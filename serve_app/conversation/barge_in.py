@@ -3,7 +3,14 @@
 preparing ── speech ──▶ the reply is withdrawn
 speaking ── first voiced frame ──▶ held ── a word, or long speech ──▶ the reply is interrupted
                                     └── noise, "yeah", or time ──▶ speaking
+
+While the reply is held, some speech silences the agent: the client drops what it has not played,
+which is said again when the reply goes on. Within the first second of a reply the user is taken to
+go on with the turn: the agent is silent at once, and a reply that is interrupted then was never
+said.
 """
+
+from typing import Final
 
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Cancel, Disarm
@@ -13,6 +20,9 @@ from serve_app.conversation.playout import Playout
 from serve_app.conversation.states import State
 from serve_app.conversation.turn import Interrupted, Withdrew
 from serve_app.conversation.words import floor_words, words
+
+_STILL_TALKING_S: Final = 1.0
+"""A user who speaks so soon after the agent has begun had not finished."""
 
 # --- the user makes a sound ---
 
@@ -43,8 +53,9 @@ def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:
         user.forget()
         return State.SPEAKING
     turn = user.turn or user.open(floor.generation)
+    turn.is_over_agent = True
     user.follow_overlap(turn)
-    if user.is_voiced:
+    if user.is_voiced and not floor.own_voice.is_certain:
         floor.agent.hold()
         floor.arm(ev.Timer.HOLD, floor.settings.hold_ms / 1000)
         return _interrupt_if_long(floor)
@@ -66,9 +77,32 @@ def _may_interrupt(floor: Floor) -> bool:
 
 
 def _interrupt_if_long(floor: Floor) -> State:
+    settings, speech_ms = floor.settings, floor.user.speech_ms
+    patience = 3 if floor.reply.is_stopped_easily else 1
+    is_long = speech_ms >= patience * settings.interrupt_speech_ms
+    if is_long and settings.interrupt_words == 1:
+        return _interrupt(floor)
+    if not floor.agent.is_silenced and speech_ms >= _silent_after_ms(floor):
+        floor.silence(all_of_it=_goes_on(floor))
+    return State.HELD
+
+
+def _silent_after_ms(floor: Floor) -> float:
     settings = floor.settings
-    is_long = floor.user.speech_ms >= settings.interrupt_speech_ms
-    return _interrupt(floor) if is_long and settings.interrupt_words == 1 else State.HELD
+    if floor.reply.is_stopped_easily:
+        return settings.interrupt_speech_ms
+    if _goes_on(floor):
+        return settings.min_speech_ms
+    is_in_vain = floor.agent.is_ending(floor.now_s)  # it is about to be silent anyway
+    is_never = is_in_vain or settings.interrupt_words > 1
+    return float("inf") if is_never else settings.silence_speech_ms
+
+
+def _goes_on(floor: Floor) -> bool:
+    """Whether the user may never have finished: the agent had hardly begun its answer."""
+    speech_s = floor.user.speech_ms / 1000
+    is_soon = floor.reply.audible_s(floor.now_s) - speech_s <= _STILL_TALKING_S
+    return is_soon and floor.times.is_spoken and floor.history.awaits_reply
 
 
 def _was_only_a_click(floor: Floor) -> bool:
@@ -95,12 +129,19 @@ def _weigh(floor: Floor) -> State:
     """What is known of the overlap asks for the floor, or does not. A long one has several
     segments: as long as one of them is not transcribed, or still spoken, it may turn out to ask."""
     turn = floor.turn
+    is_known = turn.is_soft_ended and turn.is_transcribed
+    is_own_voice = floor.is_own_voice(turn)
+    if is_known and words(turn.text):
+        floor.own_voice.note(is_own_voice)
+    if is_own_voice:
+        return _resume(floor) if is_known else floor.state
     asked_for = floor_words(turn.text, floor.settings.backchannels)
     if len(asked_for) >= floor.settings.interrupt_words:
         return _interrupt(floor)
-    if words(turn.text) and floor.agent.is_ending(floor.now_s):
-        return floor.state  # a "yes" to the agent's last words is an answer: a turn after them
-    is_known = turn.is_soft_ended and turn.is_transcribed
+    is_answer = floor.agent.is_ending(floor.now_s) and not floor.reply.is_withdrawn
+    if words(turn.text) and is_answer:
+        # A "yes" to the agent's last words: a turn after them, or in their place.
+        return _interrupt(floor) if floor.agent.is_silenced else floor.state
     return _resume(floor) if is_known else floor.state
 
 
@@ -112,7 +153,8 @@ def hold_is_over(floor: Floor, event: ev.Expired) -> State:
 
 
 def _resume(floor: Floor) -> State:
-    """Goes on with the same audio under the same token."""
+    """Goes on with the same audio: under the same token, if the client has not been stopped."""
+    floor.reply.is_stopped_easily |= floor.agent.is_silenced
     _dismiss_overlap(floor)
     return floor.send_on() if floor.state is State.HELD else State.SPEAKING
 
@@ -127,6 +169,8 @@ def _dismiss_overlap(floor: Floor) -> None:
 
 
 def _interrupt(floor: Floor) -> State:
+    if floor.reply.is_withdrawn:
+        floor.user.went_on()
     reply = _stop_reply(floor)
     unheard = tuple(reply.unheard(floor.now_s))
     floor.turn.displaced = Interrupted(unheard, is_all=reply.is_written or reply.is_scripted)

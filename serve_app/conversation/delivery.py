@@ -41,6 +41,8 @@ class Delivery:
         self._do = do
         self._notify = notify
         self._token_is_fresh = False
+        self.is_silenced = False
+        """The client was told to stop, and was sent nothing since then."""
         self._replies = 0
         self.token = ""
         self.tokens_issued = 0
@@ -92,6 +94,7 @@ class Delivery:
         for piece in pieces:
             reply.add(piece, now_s)
         reply.is_written = is_all
+        reply.is_stopped_easily = True
 
     def commit(self) -> None:
         """The reply is given: its token is announced, unless `interrupt` has done so."""
@@ -110,7 +113,7 @@ class Delivery:
             if piece.text:
                 self._notify(Caption(generation, piece.text), "caption")
             if piece.audio:
-                self._token_is_fresh = False
+                self._token_is_fresh = self.is_silenced = reply.is_withdrawn = False
                 self._do(Send(AgentAudio(self.token, piece.audio)))
         due_s = reply.due_in_s(now_s, self._lead_s)
         if reply.is_behind:
@@ -140,20 +143,30 @@ class Delivery:
     def is_ending(self, now_s: float) -> bool:
         """Whether the agent is saying its last words."""
         reply = self.reply
-        return reply is not None and reply.is_sent and reply.remaining_s(now_s) <= _TURN_END_S
+        return reply is not None and reply.is_written and reply.unplayed_s(now_s) <= _TURN_END_S
 
     def record(self, now_s: float) -> OpenReply | None:
         """What is known of the reply that the user may be hearing."""
-        if self.reply is None or not self.reply.is_started:
+        if self.reply is None or not (self.reply.is_started or self.reply.is_taken_back):
             return None
         return self.reply.record(self.token, now_s)
 
     # --- ending ---
 
+    def silence(self, now_s: float, all_of_it: bool) -> str:
+        """The client stops. What it has not played, or all of the reply, waits to be said again.
+        Returns the words that stay said."""
+        assert self.reply is not None
+        self.interrupt()
+        self.is_silenced = True
+        self._do(Disarm(Timer.PLAYBACK))
+        return self.reply.take_back(now_s, all_of_it)
+
     def interrupt(self) -> None:
         """From here on, audio with the old token is dead."""
-        self._issue_token()
-        self._do(Send(Interrupt(self.token)))
+        if not self.is_silenced:
+            self._issue_token()
+            self._do(Send(Interrupt(self.token)))
 
     def drop(self, generation: int) -> None:
         """Takes a draft back, wherever it is being made."""
@@ -167,6 +180,7 @@ class Delivery:
         reply = self.reply
         assert reply is not None
         self.reply = None
+        self.is_silenced = False
         self._do(Disarm(Timer.OUTPUT))
         self._do(Disarm(Timer.PLAYBACK))
         return reply

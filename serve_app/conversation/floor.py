@@ -18,6 +18,7 @@ from serve_app.conversation.history import ChatMessage, History, Record
 from serve_app.conversation.listener import Listener
 from serve_app.conversation.metrics import TurnTimes
 from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.own_voice import OwnVoice, is_own_voice
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import ANY_SOUND, Sound
@@ -58,6 +59,7 @@ class Floor:
         """The last number of a typed text that was taken."""
         self.recorded_text_id = 0
         """The last one that is in the history."""
+        self.own_voice = OwnVoice()
         self._given: tuple[OpenReply, ...] = ()
         self._new_token = new_token
         self._effects: list[Effect] = []
@@ -144,6 +146,15 @@ class Floor:
             self.agent.hear(turn.language)
         return is_live
 
+    def is_own_voice(self, turn: Turn) -> bool:
+        """Whether the microphone heard the loudspeaker, as far as the turn is transcribed."""
+        return turn.is_over_agent and is_own_voice(turn.text, self._said_lately())
+
+    def _said_lately(self) -> str:
+        last = self.history.chat[-1]
+        said = last.content if last.role == "assistant" else ""
+        return f"{said} {self.agent.reply.heard_by_now(self.now_s)}" if self.agent.reply else said
+
     def take_failure(self, event: ev.TranscriptionFailed) -> None:
         """A segment that could not be transcribed says nothing."""
         if self.turn.take_transcript(event.segment, ""):
@@ -191,18 +202,25 @@ class Floor:
     def output(self) -> State:
         """Sends what is due of the reply."""
         reply = self.reply
-        was_started = reply.is_started
         self.agent.send(self.generation, self.now_s)
-        if reply.is_started and not was_started:
+        if reply.is_started and not reply.is_measured:
+            reply.is_measured = True
             self.notify(self.times.metrics(self.generation, reply, self.now_s), "metrics")
         self.record_reply()
-        return State.SPEAKING if reply.is_started else State.PREPARING
+        is_begun = reply.is_started or reply.is_taken_back
+        return State.SPEAKING if is_begun else State.PREPARING
 
     def keep_back(self) -> State:
         """Sends nothing while the output is held. What was sent is still being played."""
         self.agent.watch_playback(self.generation, self.now_s)
         self.record_reply()
         return State.HELD
+
+    def silence(self, all_of_it: bool) -> None:
+        """The agent falls silent, and may go on later with what was not heard of its reply."""
+        heard = self.agent.silence(self.now_s, all_of_it)
+        self._given = ()
+        self.commit_heard(heard)
 
     def record_reply(self) -> None:
         """So that a client which comes back is told the rest."""

@@ -105,7 +105,7 @@ def _draft(floor: Floor) -> None:
     """Begins a reply before the turn is over. It is kept back until the turn ends, and dropped if
     the turn goes on."""
     turn, reply = floor.turn, floor.agent.reply
-    if not (turn.is_soft_ended and turn.is_transcribed and turn.text):
+    if not (turn.is_soft_ended and turn.is_transcribed and turn.text) or floor.is_own_voice(turn):
         return
     is_known = reply is not None and same_words(reply.answers, turn.text)
     if not is_known and turn.drafts < floor.settings.max_drafts:

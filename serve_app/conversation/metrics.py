@@ -20,6 +20,11 @@ class TurnTimes:
         """A turn that was not spoken."""
         return cls(now_s, 0.0, now_s)
 
+    @property
+    def is_spoken(self) -> bool:
+        """Whether the turn was spoken: its end took time."""
+        return self.endpoint_ms > 0
+
     def transcribed(self, now_s: float) -> "TurnTimes":
         return replace(self, transcribed_at_s=now_s)
 

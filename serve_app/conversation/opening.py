@@ -82,7 +82,7 @@ def _go_on_with(floor: Floor, reply: OpenReply) -> State:
     floor.commit_heard(heard)
     if reply.is_written and rest:
         return floor.say(rest)
-    if reply.is_written or not heard:
+    if reply.is_written or floor.history.awaits_reply:
         return _speak_or_wait(floor)
     return floor.ask(floor.history.with_user(floor.settings.continuation))
 

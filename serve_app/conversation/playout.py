@@ -13,6 +13,8 @@ _MAX_WAITING_S = 600.0
 _SOON_S = 0.001
 """Sooner than this is now, since sums of fractions of a second are not exact."""
 
+_UNSURE_WORDS = 2
+
 _CLINGS = ",.;:!?)…"
 """No space goes before these."""
 
@@ -37,11 +39,21 @@ class Playout:
         """When the voice got its first clause."""
         self.audio_at_s: float | None = None
         """When the first piece came."""
+        self.is_measured = False
+        """The client was told how long it had to wait for it."""
+        self.is_taken_back = False
+        """It has begun, and is to begin or to go on under another token."""
+        self.is_stopped_easily = False
+        """It was taken back for nothing. What stopped it may be about to do so again: an echo."""
+        self.is_withdrawn = False
+        """It is to count as never said if the user goes on."""
         self.is_second_try = False
         """Its agent died, and another one writes the rest."""
         self._waiting: deque[Piece] = deque()
         self._waiting_s = 0.0
         self._ledger = HeardLedger()
+        self._began_at_s = 0.0
+        self._heard_before = ""
         self._recorded_s = 0.0
         self._is_recorded_whole = False
         self._is_cut = False
@@ -80,6 +92,8 @@ class Playout:
         """What to send now, so that the output is at most `lead_s` ahead of playback."""
         taken = []
         while (due_s := self.due_in_s(now_s, lead_s)) is not None and due_s < _SOON_S:
+            if not self.is_started:
+                self._began_at_s = now_s
             piece = self._waiting.popleft()
             self._waiting_s -= piece.duration_s
             if piece.is_said:
@@ -110,6 +124,14 @@ class Playout:
         """Playing time of what was sent and is still to be played."""
         return self._ledger.remaining_s(now_s)
 
+    def unplayed_s(self, now_s: float) -> float:
+        """Playing time of all that is known of it and is still to be played."""
+        return self._waiting_s + self._ledger.remaining_s(now_s)
+
+    def audible_s(self, now_s: float) -> float:
+        """Time since the user has heard the first of it, this time."""
+        return now_s - self._began_at_s
+
     def wait_for(self, messages: int, now_s: float) -> None:
         """This many of the last messages with its audio are not written to the socket yet."""
         self._ledger.wait_for(messages, now_s)
@@ -127,6 +149,18 @@ class Playout:
         """The client has played all that it got."""
         self._ledger.correct(self._ledger.sent_s, now_s)
 
+    def take_back(self, now_s: float, all_of_it: bool) -> str:
+        """What was sent and not played waits again, or all of it. Returns the words that stay
+        said."""
+        ledger, self._ledger = self._ledger, HeardLedger()
+        back = list(ledger.pieces) if all_of_it else ledger.unheard(now_s)
+        self._waiting.extendleft(reversed(back))
+        self._waiting_s += sum(piece.duration_s for piece in back)
+        self._recorded_s, self._is_recorded_whole = 0.0, False
+        self._heard_before = ledger.heard(now_s)
+        self.is_taken_back, self.is_withdrawn = True, all_of_it
+        return "" if all_of_it else self._heard_before
+
     @property
     def is_recorded(self) -> bool:
         """Whether `record` has returned all that was sent, and the end if that is known."""
@@ -143,6 +177,13 @@ class Playout:
 
     def heard(self, now_s: float) -> str:
         return self._ledger.heard(now_s)
+
+    def heard_by_now(self, now_s: float) -> str:
+        """What was heard, also if it is to be said again, and the words that may follow it: where
+        the client is by now is not known exactly."""
+        heard = self._heard_before if self.is_withdrawn else self.heard(now_s)
+        following = self.text[len(heard) :].split()
+        return " ".join([heard, *following[:_UNSURE_WORDS]])
 
     def unheard(self, now_s: float) -> list[Piece]:
         """All that is known of the reply and was not played yet."""

@@ -38,7 +38,8 @@ def reply_failed(floor: Floor, event: ev.ReplyFailed) -> State:
     reply = floor.reply
     if reply.is_written:
         return floor.state  # it has ended: nothing is missing
-    if event.stage == "agent" and floor.history.awaits_reply and not reply.is_second_try:
+    is_owed = floor.history.awaits_reply or reply.is_taken_back
+    if event.stage == "agent" and is_owed and not reply.is_second_try:
         reply.is_second_try = True
         floor.ask_for_the_rest()
         return floor.state

@@ -76,9 +76,12 @@ class TurnSettings:
     """Whether the user can interrupt the agent by speaking."""
     interruptible_greeting: bool = True
     """Whether that is true of the greeting, too."""
+    silence_speech_ms: int = 160
+    """Speech of this length silences the agent. What its client has not played is taken back, and
+    said again if the user turns out to want nothing."""
     interrupt_speech_ms: int = 416
-    """Speech of this length interrupts the agent, whatever is said. It should be longer than a
-    backchannel; the output is held from the first voiced frame anyway."""
+    """Speech of this length interrupts the agent for good, whatever is said. It should be longer
+    than a backchannel."""
     interrupt_words: int = 1
     """Shorter speech interrupts when it has this many words that are not backchannels. If this is
     2 or more, length alone does not interrupt until the hold is over."""
@@ -149,6 +152,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "max_utterance_ms": (1000, WHISPER_WINDOW_S * 1000),
     "partial_ms": (0, 30_000),
     "max_drafts": (0, 10),
+    "silence_speech_ms": (32, 10_000),
     "interrupt_speech_ms": (32, 10_000),
     "interrupt_words": (1, 20),
     "hold_ms": (100, 10_000),
@@ -165,6 +169,7 @@ CLIENT_SETTINGS: Final = frozenset(
         "max_silence_ms",
         "interruptions",
         "interruptible_greeting",
+        "silence_speech_ms",
         "interrupt_speech_ms",
         "interrupt_words",
         "backchannels",

@@ -67,7 +67,10 @@ def _answer_when_transcribed(floor: Floor) -> State:
     floor.do(Disarm(ev.Timer.TRANSCRIPT))
     floor.times = floor.times.transcribed(floor.now_s)
     floor.user.close()
-    if turn.text:
+    is_own_voice = floor.is_own_voice(turn)
+    if turn.is_over_agent and turn.text:
+        floor.own_voice.note(is_own_voice)
+    if turn.text and not is_own_voice:
         floor.commit_turn(turn.text, turn.language)
         return _answer(floor, turn.text)
     return _answer_nothing(floor, turn.displaced)

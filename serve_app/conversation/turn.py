@@ -38,6 +38,8 @@ class Turn:
         """Its longest run of speech so far."""
         self.displaced: Interrupted | Withdrew | None = None
         """What the turn did to the agent's reply, to be undone if nothing was said."""
+        self.is_over_agent = False
+        """Whether it began while the agent was heard."""
         self.is_soft_ended = False
         """Whether the last segment was sent to be transcribed on the guess that it is over."""
         self.is_judged = False

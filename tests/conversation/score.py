@@ -8,6 +8,7 @@ Half a minute takes some milliseconds. What comes of it is in `messages`, each w
 """
 
 import heapq
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -26,6 +27,7 @@ from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import (
     EVENTS,
     AgentAudio,
+    Caption,
     Interrupt,
     ServerMessage,
     Token,
@@ -104,23 +106,48 @@ class Client:
     ends_at_s: float = 0.0
     stale: int = 0
     furthest_ahead_s: float = 0.0
-    text: str = ""
-    """What was played or is going to be, by the bytes: each piece of audio says its text."""
+    spoken: list[Says] = field(default_factory=list)
+    """What the loudspeaker has said, or is going to: parts that may be cut within a word."""
+    _caption: str = ""
 
     def take(self, message: ServerMessage, now_s: float) -> bool:
         """Whether there is something to play."""
         match message:
             case Token(token):
                 self.token = token
+            case Caption(_, text):
+                self._caption = text
             case Interrupt(token):
                 self.token = token
                 self.ends_at_s = now_s
+                self.spoken = [_until(now_s, said) for said in self.spoken if said.start_s < now_s]
             case AgentAudio(token, audio):
                 self.stale += token != self.token
-                self.ends_at_s = max(self.ends_at_s, now_s) + len(audio) / 2 / SAMPLE_RATE_HZ
+                start_s = max(self.ends_at_s, now_s)
+                self.ends_at_s = start_s + len(audio) / 2 / SAMPLE_RATE_HZ
+                self.spoken.append(Says(start_s, self.ends_at_s, self._caption))
+                self._caption = ""
                 self.furthest_ahead_s = max(self.furthest_ahead_s, self.ends_at_s - now_s)
                 return True
         return False
+
+    def words(self) -> list[tuple[float, str]]:
+        """Each word of the loudspeaker, with the time of its first letter."""
+        letters = [
+            (said.start_s + i * (said.end_s - said.start_s) / len(said.text), letter)
+            for said in self.spoken
+            for i, letter in enumerate(said.text)
+        ]
+        text = "".join(letter for _, letter in letters)
+        return [(letters[match.start()][0], match[0]) for match in re.finditer(r"\S+", text)]
+
+
+def _until(end_s: float, says: Says) -> Says:
+    """What is cut off at `end_s`: the word that is being said then is understood, or not."""
+    if says.end_s <= end_s:
+        return says
+    kept = round((end_s - says.start_s) / (says.end_s - says.start_s) * len(says.text))
+    return Says(says.start_s, end_s, says.text[: says.text.rfind(" ", 0, kept) + 1])
 
 
 @dataclass
@@ -139,6 +166,8 @@ class Score:
     client_is_silent: bool = False
     """It never says that it has nothing to play."""
     is_resumable: bool = False
+    echo_s: float | None = None
+    """The microphone hears the loudspeaker, so much later."""
     record: Record | None = None
     """The conversation goes on from here."""
     played: ev.Played | None = None
@@ -213,7 +242,7 @@ class Score:
         if self.now_s < self.muted_from_s:
             self._do(ev.AudioReceived(np.full(FRAME_SAMPLES, number, dtype=np.float32)))
             middle_s = self.now_s - FRAME_S / 2
-            is_voiced = any(sound.start_s <= middle_s < sound.end_s for sound in self.sounds)
+            is_voiced = self._is_voiced(middle_s)
             self._later(self.models.vad_s, ev.VoiceActivity(0.95 if is_voiced else 0.05))
         self._at((number + 2) * FRAME_S, self._frame)
 
@@ -264,6 +293,15 @@ class Score:
         if self.now_s == self.client.ends_at_s:
             self._do(ev.PlaybackWaiting())
 
+    def _is_voiced(self, at_s: float) -> bool:
+        sounds = [*self.sounds]
+        if self.echo_s is not None:
+            sounds += [
+                Noise(said.start_s + self.echo_s, said.end_s + self.echo_s)
+                for said in self.client.spoken
+            ]
+        return any(sound.start_s <= at_s < sound.end_s for sound in sounds)
+
     def _words_in(self, samples: np.ndarray) -> list[str]:
         """The samples of each frame are its number."""
         if not len(samples):
@@ -271,7 +309,9 @@ class Score:
         start_s, end_s = samples[0] * FRAME_S, (samples[-1] + 1) * FRAME_S
         spoken = [sound for sound in self.sounds if isinstance(sound, Says)]
         words = [word for sound in spoken for word in sound.words()]
-        return [word for at_s, word in words if start_s <= at_s < end_s]
+        if self.echo_s is not None:
+            words += [(at_s + self.echo_s, word) for at_s, word in self.client.words()]
+        return [word for at_s, word in sorted(words) if start_s <= at_s < end_s]
 
     def _transcribe(self, effect: ef.Transcribe) -> None:
         generation, segment = effect.generation, effect.segment

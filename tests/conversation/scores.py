@@ -4,7 +4,11 @@ from serve_app.conversation.settings import TurnSettings
 from tests.conversation.score import Noise, Says, Score
 
 SETTINGS = TurnSettings(
-    soft_end_ms=64, judge_silence_ms=192, end_silence_ms=400, max_silence_ms=1600
+    soft_end_ms=64,
+    judge_silence_ms=192,
+    end_silence_ms=400,
+    max_silence_ms=1600,
+    silence_speech_ms=416,
 )
 STORY = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen."
 QUESTION = Says(1.0, 2.0, "Tell me a story.")

@@ -29,6 +29,7 @@ SETTINGS = TurnSettings(
     end_silence_ms=400,
     max_silence_ms=1600,
     max_drafts=0,
+    silence_speech_ms=416,
     interrupt_speech_ms=416,
 )
 """Fixed, so that tuning the defaults changes no test."""

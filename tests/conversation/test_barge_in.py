@@ -31,6 +31,7 @@ def test_the_client_hears_of_the_interrupt_before_anything_else(talk: Talk) -> N
     talk.greet()
     talk.ask()
     talk.says("It is a rather long story.", 4.0)
+    talk.silence(1056)
     talk.speech(384)
     talk.do(ev.AudioReceived(np.zeros(512, dtype=np.float32)))
     first, *_ = talk.do(ev.VoiceActivity(0.9))
@@ -125,4 +126,5 @@ def test_a_reply_that_ends_silently_while_it_is_held_is_over_afterwards(
         talk.transcript("")
     if ends_the_hold == "backchannel":
         talk.transcript("Yeah.")
+        talk.wait(1.0)  # it had hardly begun, and is said from its beginning
     assert talk.machine.state is State.WAITING

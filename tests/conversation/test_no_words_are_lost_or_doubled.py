@@ -19,6 +19,7 @@ def talking_agent() -> Talk:
     talk.greet()
     talk.ask("Tell me a story.")
     talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.silence(1056)
     talk.speech(256)
     talk.silence(256)
     assert talk.machine.state is State.HELD, "the words are being transcribed"

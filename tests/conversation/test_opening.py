@@ -71,8 +71,8 @@ def test_each_committed_turn_is_recorded(talk: Talk) -> None:
     talk.ask("What is this?")
     user, last = talk.all(ef.Record)[-1], talk.last(ef.Reply).chat
     assert user.history == last
-    talk.says("A test.", 1.0)
-    talk.silence(640)
+    talk.says("A test of this.", 3.0)
+    talk.silence(1536)
     talk.speech(480)
     assert talk.last(ef.Record).tokens_issued == 3
     assert [m.role for m in talk.last(ef.Record).history] == [

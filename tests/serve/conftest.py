@@ -35,7 +35,7 @@ def _shuffled(start: int, stop: int, step: int) -> deque[int]:
 
 
 # Below the ports that the system gives out, or a connection could take one before a server. In
-# turn, for a port that is drawn twice is still free when it is drawn again: no server binds at once.
+# turn: a port that is drawn twice would be free the second time, since no server binds at once.
 _PORTS = _shuffled(30_100, 32_700, 1)
 _RANGE = 100
 _RANGES = _shuffled(20_000, 30_000, _RANGE)

@@ -33,6 +33,7 @@ export interface TurnOptions {
   max_silence_ms?: number;
   interruptions?: boolean;
   interruptible_greeting?: boolean;
+  silence_speech_ms?: number;
   interrupt_speech_ms?: number;
   interrupt_words?: number;
   backchannels?: string[];
