@@ -59,7 +59,7 @@ models: $(INSTALLED)    ## fetch the default models, and those that only the tes
 bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Smart Turn
 	@$(BIN)/python -m bench.turns
 
-bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 8 minutes
+bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 7 minutes
 	@$(BIN)/python -m bench.latency
 
 bench-peers: $(INSTALLED) $(PEERS)/.installed ## the same callers at this server and at Pipecat; 22 minutes
