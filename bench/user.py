@@ -14,8 +14,8 @@ from tests.speech import word_error_rate
 _PAUSE_S = 0.3
 """The user's pause between the end of a reply and the next words."""
 _AGENT_TALKS_S = 1.6
-"""From the first audio of a reply to the barge-in: a user who speaks within a second of that goes on
-with the turn, which stops the agent sooner."""
+"""From the first audio of a reply to the barge-in: a user who speaks within a second of that goes
+on with the turn, which stops the agent sooner."""
 _ANSWER_WITHIN_S = 20.0
 _SAID_WITHIN_S = 10.0
 """On top of the clip's own length; after that the connection counts as lost."""
