@@ -28,7 +28,7 @@ from serve_app.agent.tts.piper.model import PiperModel
 from serve_app.conversation.settings import TurnSettings
 from serve_app.settings.agent import JOE
 
-OFFSETS_S = (1.5, 2.61, 4.78)
+OFFSETS_S = (1.5, 2.61)
 """When the sound begins, in seconds of the call: the agent talks from 0.27 on."""
 _LONGEST_S = 25.0
 _SETTLED_S = 2.0
