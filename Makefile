@@ -55,8 +55,8 @@ models: $(INSTALLED)    ## fetch the default models, and those that only the tes
 	@$(BIN)/echo-serve fetch
 	@$(BIN)/echo-serve fetch $(TEST_MODELS)
 
-bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Smart Turn
-	@$(BIN)/python -m bench.turns
+bench-turns: $(INSTALLED) ## false cut-offs against delay, on held-out speech; draws docs/pictures/turns.svg; 5 minutes
+	@$(BIN)/python -m bench.turns --picture
 
 bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for nothing; 10 minutes
 	@$(BIN)/python -m bench.barge_in --sweep --picture docs/pictures/barge-in.svg
@@ -73,7 +73,7 @@ bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast t
 bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
 	@$(BIN)/python -m bench.stt
 
-bench-stt-models: $(BENCH) ## Whisper tiny.en and base on speech that nothing was tuned on; 2 minutes
+bench-stt-models: $(INSTALLED) ## Whisper tiny.en and base on speech that nothing was tuned on; 2 minutes
 	@$(BIN)/python -m bench.stt_models
 
 $(BENCH): $(INSTALLED) requirements-bench.lock

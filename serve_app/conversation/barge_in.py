@@ -171,9 +171,10 @@ def _dismiss_overlap(floor: Floor) -> None:
 def _interrupt(floor: Floor) -> State:
     if floor.reply.is_withdrawn:
         floor.user.went_on()
-    reply = _stop_reply(floor)
+    said, reply = floor.said_lately, _stop_reply(floor)
     unheard = tuple(reply.unheard(floor.now_s))
-    floor.turn.displaced = Interrupted(unheard, is_all=reply.is_written or reply.is_scripted)
+    is_all = reply.is_written or reply.is_scripted
+    floor.turn.displaced = Interrupted(unheard, said, is_all)
     return floor.listen_on()
 
 

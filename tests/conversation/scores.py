@@ -7,6 +7,7 @@ SETTINGS = TurnSettings(
     soft_end_ms=64,
     judge_silence_ms=192,
     end_silence_ms=400,
+    likely_silence_ms=400,
     max_silence_ms=1600,
     silence_speech_ms=416,
 )
