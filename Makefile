@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
+PEERS := $(VENV)/.peers
 CONFIG ?= configs/serve.yaml
 TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
 .PHONY: run demo test test-web test-slow redis web firefox lint types models lock clean chaos long-call \
-	bench-turns bench-latency bench-llm bench-stt bench-stt-models bench-speech bench-agent \
+	bench-turns bench-barge-in bench-latency bench-peers bench-llm bench-stt bench-stt-models bench-speech bench-agent \
 	bench-capacity
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
@@ -55,11 +56,23 @@ models: $(INSTALLED)    ## fetch the default models, and those that only the tes
 	@$(BIN)/echo-serve fetch
 	@$(BIN)/echo-serve fetch $(TEST_MODELS)
 
-bench-turns: $(INSTALLED) ## false cut-offs against delay: silence alone, and Smart Turn
-	@$(BIN)/python -m bench.turns
+bench-turns: $(INSTALLED) ## false cut-offs against delay, on held-out speech; draws docs/pictures/turns.svg; 5 minutes
+	@$(BIN)/python -m bench.turns --picture
 
-bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 6 minutes
+bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for nothing; 10 minutes
+	@$(BIN)/python -m bench.barge_in --sweep --picture docs/pictures/barge-in.svg
+
+bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 7 minutes
 	@$(BIN)/python -m bench.latency
+
+bench-peers: $(INSTALLED) $(PEERS)/.installed ## the same callers at this server and at Pipecat; 22 minutes
+	@$(BIN)/python -m bench.peers --python $(PEERS)/bin/python
+
+# Of its own: Pipecat wants other versions of some packages. 0.8 GB.
+$(PEERS)/.installed: requirements-peers.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -r requirements-peers.lock
+	@touch $@
 
 bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs; 8 minutes
 	@$(BIN)/python -m bench.capacity
@@ -70,7 +83,7 @@ bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast t
 bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
 	@$(BIN)/python -m bench.stt
 
-bench-stt-models: $(BENCH) ## Whisper tiny.en and base on speech that nothing was tuned on; 2 minutes
+bench-stt-models: $(INSTALLED) ## Whisper tiny.en and base on speech that nothing was tuned on; 2 minutes
 	@$(BIN)/python -m bench.stt_models
 
 $(BENCH): $(INSTALLED) requirements-bench.lock
@@ -106,6 +119,7 @@ lock:                   ## pin the newest versions that pyproject.toml allows
 	$(PIP_COMPILE) --extra bench --extra dev -c requirements-dev.lock -o .bench.lock pyproject.toml
 	grep -E '^(av|ctranslate2|faster-whisper)==' .bench.lock > requirements-bench.lock
 	rm .bench.lock
+	printf 'pipecat-ai[openai,websocket,whisper]==1.14.0\nuvicorn\nmsgpack\n' | $(PIP_COMPILE) -o requirements-peers.lock -
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock requirements-dev.lock
 
 clean:

@@ -10,6 +10,7 @@ from functools import cache
 from websockets.exceptions import ConnectionClosed
 
 from bench import providers
+from bench.phrases import whole
 from bench.user import Turn, User
 from serve_app.client.session import converse
 from serve_app.client.speech import trim
@@ -108,7 +109,7 @@ async def talk(url: str, number: int, window: Window, result: Call) -> None:
         while not window.is_over:
             await asyncio.sleep(rng.uniform(*PAUSE_S))
             name, counts = CLIPS[at % len(CLIPS)], window.is_open
-            turn = await user.turn(name, pause_s=0.0)
+            turn = await user.turn(whole(name), pause_s=0.0)
             result.spoken_s += _seconds(name)
             result.said += [Said(name, turn)] if counts else []
             at += 1

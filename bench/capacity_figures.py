@@ -101,7 +101,7 @@ def endpoints_alone(calls: Sequence[Call]) -> dict[str, float]:
 
 def talk_of(calls: Sequence[Call], alone_ms: dict[str, float]) -> Talk:
     said = [s for call in calls for s in call.said]
-    answered = [s for s in said if s.turn.first_audio_ms is not None and not s.turn.is_cut_off]
+    answered = [s for s in said if s.turn.first_audio_ms is not None and not s.turn.is_spoken_over]
     lasted_s = sum(call.lasted_s for call in calls) or 1.0
     return Talk(
         turns=len(said),

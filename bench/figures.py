@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.user import BargeIn, Parts, Turn
+from bench.exchanges import Exchange
+from bench.user import BargeIn, Parts
+from bench.visits import Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +22,20 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class TurnFigures:
-    """All turns of all sessions. The parts are medians of the server's own figures."""
+    """Turns of one kind, of all sessions."""
 
     turns: int
     first_audio: Delays
-    """End of the clip to the first audio, of the answered turns that were not cut off."""
-    endpoint_ms: float
-    stt_ms: float
-    llm_ms: float
-    tts_ms: float
-    other_ms: float
-    """The client's time minus the four parts; negative if the server takes the end of speech to be
-    later than the client does."""
-    cut_offs: int
-    """Turns with audio before the end of the clip."""
-    splits: int
-    """Turns whose words came as several messages. Without a cut-off the user does not notice."""
-    false_cut_offs: int
-    """Turns with a cut-off, a split or both."""
+    """End of the phrase to the first audio of its answer. Left out are the turns in which the agent
+    was speaking already, unless it took that back."""
+    spoken_over: int
+    """Turns with audio before the end of the phrase."""
+    withdrawn: int
+    """Those of them in which the agent fell silent and the phrase became one message."""
+    requests: float
+    """To the LLM, per turn."""
+    one_message: float
+    """Share of the turns that became one message of the user, 0 to 1."""
     unanswered: int
     errors: int
     word_error_rate: float
@@ -45,10 +43,23 @@ class TurnFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """Where the time to the first audio went, by the server's own figures: medians of the turns
+    without a pause."""
+
+    parts: Parts
+    other_ms: float
+    """The client's time minus the four parts; negative if the server takes the end of speech to be
+    later than the client does."""
+
+
+@dataclass(frozen=True, slots=True)
 class BargeInFigures:
     """All barge-ins of all sessions, since the first voiced sample."""
 
     barge_ins: int
+    silent: Delays
+    """To the end of what the loudspeaker plays."""
     interrupt: Delays
     last_chunk: Delays
     """To the last audio of the reply that was interrupted."""
@@ -60,64 +71,63 @@ class Figures:
     """What was measured with one number of concurrent sessions."""
 
     sessions: int
-    turns: TurnFigures
+    complete: TurnFigures
+    paused: TurnFigures
+    server: Server
     barge_ins: BargeInFigures
     stale_chunks: int
     """Audio of a reply after its interrupt."""
 
     @property
     def has_failures(self) -> bool:
-        turns = self.turns
-        failed = (turns.unanswered, turns.errors, self.barge_ins.missed, self.stale_chunks)
-        return any(failed)
+        kinds = (self.complete, self.paused)
+        lost = sum(kind.unanswered + kind.errors for kind in kinds)
+        return any((lost, self.barge_ins.missed, self.stale_chunks))
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """A figure to compare with, which was not measured here."""
-
-    sessions: int
-    what: str
-    p50_ms: float
-    p95_ms: float
-
-
-PIPECAT_TURNS = (
-    Elsewhere(1, "silence", 1415, 1530),
-    Elsewhere(1, "smart turn", 1340, 2470),
-    Elsewhere(8, "silence", 1635, 2180),
-    Elsewhere(8, "smart turn", 1930, 3820),
-)
-PIPECAT_BARGE_INS = (Elsewhere(8, "barge-in", 247, 300),)
+def summary(sessions: int, heard: Heard) -> Figures:
+    complete = [each for each in heard.exchanges if not each.phrase.is_paused]
+    paused = [each for each in heard.exchanges if each.phrase.is_paused]
+    return Figures(
+        sessions,
+        _turn_figures(complete),
+        _turn_figures(paused),
+        _server(complete),
+        _barge_in_figures(heard.barge_ins),
+        heard.stale_chunks,
+    )
 
 
-def summary(
-    sessions: int, turns: Sequence[Turn], barge_ins: Sequence[BargeIn | None], stale_chunks: int
-) -> Figures:
-    return Figures(sessions, _turn_figures(turns), _barge_in_figures(barge_ins), stale_chunks)
-
-
-def _turn_figures(turns: Sequence[Turn]) -> TurnFigures:
-    answered = [
-        (turn.first_audio_ms, turn.parts)
-        for turn in turns
-        if turn.first_audio_ms is not None and turn.parts is not None and not turn.is_cut_off
-    ]
-    parts = [parts for _, parts in answered]
+def _turn_figures(said: Sequence[Exchange]) -> TurnFigures:
+    turns = [each.turn for each in said]
     return TurnFigures(
-        turns=len(turns),
-        first_audio=delays([first_ms for first_ms, _ in answered]),
-        endpoint_ms=_median(parts, lambda part: part.endpoint_ms),
-        stt_ms=_median(parts, lambda part: part.stt_ms),
-        llm_ms=_median(parts, lambda part: part.llm_ms),
-        tts_ms=_median(parts, lambda part: part.tts_ms),
-        other_ms=_p(50, [first_ms - parts.total_ms for first_ms, parts in answered]),
-        cut_offs=sum(turn.is_cut_off for turn in turns),
-        splits=sum(turn.is_split for turn in turns),
-        false_cut_offs=sum(turn.is_cut_off or turn.is_split for turn in turns),
+        turns=len(said),
+        first_audio=delays([each.delay_ms for each in said if each.delay_ms is not None]),
+        spoken_over=sum(turn.is_spoken_over for turn in turns),
+        withdrawn=sum(each.is_withdrawn for each in said),
+        requests=_mean([each.requests for each in said]),
+        one_message=_mean([each.is_one_message for each in said]),
         unanswered=sum(turn.first_audio_ms is None for turn in turns),
         errors=sum(turn.errors for turn in turns),
-        word_error_rate=round(statistics.fmean(turn.error_rate for turn in turns), 4),
+        word_error_rate=_mean([turn.error_rate for turn in turns]),
+    )
+
+
+def _server(said: Sequence[Exchange]) -> Server:
+    answered = [
+        (each.delay_ms, each.turn.parts)
+        for each in said
+        if each.delay_ms is not None and each.turn.parts is not None
+    ]
+    parts = [parts for _, parts in answered]
+    return Server(
+        Parts(
+            endpoint_ms=_median(parts, lambda part: part.endpoint_ms),
+            stt_ms=_median(parts, lambda part: part.stt_ms),
+            llm_ms=_median(parts, lambda part: part.llm_ms),
+            tts_ms=_median(parts, lambda part: part.tts_ms),
+        ),
+        other_ms=_p(50, [first_ms - parts.total_ms for first_ms, parts in answered]),
     )
 
 
@@ -125,10 +135,15 @@ def _barge_in_figures(barge_ins: Sequence[BargeIn | None]) -> BargeInFigures:
     noticed = [barge_in for barge_in in barge_ins if barge_in]
     return BargeInFigures(
         barge_ins=len(barge_ins),
+        silent=delays([barge_in.silent_ms for barge_in in noticed]),
         interrupt=delays([barge_in.interrupt_ms for barge_in in noticed]),
         last_chunk=delays([barge_in.last_chunk_ms for barge_in in noticed]),
         missed=len(barge_ins) - len(noticed),
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(statistics.fmean(values), 4) if values else 0.0
 
 
 def _median(parts: Sequence[Parts], value: Callable[[Parts], float]) -> float:
@@ -145,46 +160,53 @@ def _p(percentile: int, values: Sequence[float]) -> float:
 
 def table(rows: Sequence[Figures]) -> Iterator[str]:
     """The lines to print."""
-    yield "end of speech to the first audio, ms (client), and where it went (server, medians)"
-    yield (
-        "sessions turns    p50    p95    max | endpoint   stt   llm   tts  other |"
-        " cut off split unanswered errors   WER"
-    )
-    yield from (_turn_line(row.sessions, row.turns) for row in rows)
-    yield ""
-    yield "first voiced sample of a barge-in to the interrupt, and to the last audio before it, ms"
-    yield "sessions barge-ins    p50    p95    max | last p50    p95 | missed stale chunks"
-    yield from map(_barge_in_line, rows)
-    yield ""
-    yield "measured elsewhere: Pipecat 1.14, its defaults, same work (ours/theirs in brackets)"
+    yield "end of speech to the first audio, ms (client)"
+    yield TURN_COLUMNS
     for row in rows:
-        yield from _compared(row.sessions, row.turns.first_audio, PIPECAT_TURNS)
-        yield from _compared(row.sessions, row.barge_ins.interrupt, PIPECAT_BARGE_INS)
+        yield turn_line(row.sessions, "complete", row.complete)
+        yield turn_line(row.sessions, "paused", row.paused)
+    yield ""
+    yield "where it went in complete phrases, ms (server, medians)"
+    yield "sessions endpoint   stt   llm   tts  other"
+    yield from map(_server_line, rows)
+    yield ""
+    yield "first voiced sample of a barge-in to a silent loudspeaker, to the interrupt, and to the"
+    yield "last audio before it, ms"
+    yield (
+        "sessions barge-ins    p50    p95    max | interrupt p50    p95 | last p50    p95 |"
+        " missed stale chunks"
+    )
+    yield from map(_barge_in_line, rows)
 
 
-def _turn_line(sessions: int, row: TurnFigures) -> str:
+TURN_COLUMNS = (
+    "sessions phrases  turns    p50    p95    max | spoken over withdrawn requests/turn"
+    " one message unanswered errors   WER"
+)
+
+
+def turn_line(sessions: int, kind: str, row: TurnFigures) -> str:
     first = row.first_audio
     return (
-        f"{sessions:8}{row.turns:6}{first.p50_ms:7.0f}{first.p95_ms:7.0f}{first.max_ms:7.0f} |"
-        f"{row.endpoint_ms:9.0f}{row.stt_ms:6.0f}{row.llm_ms:6.0f}{row.tts_ms:6.0f}"
-        f"{row.other_ms:7.0f} |{row.cut_offs:8}{row.splits:6}{row.unanswered:11}{row.errors:7}"
-        f"{row.word_error_rate:6.1%}"
+        f"{sessions:8} {kind:<8}{row.turns:6}{first.p50_ms:7.0f}{first.p95_ms:7.0f}"
+        f"{first.max_ms:7.0f} |{row.spoken_over:12}{row.withdrawn:10}{row.requests:14.2f}"
+        f"{row.one_message:12.0%}{row.unanswered:11}{row.errors:7}{row.word_error_rate:6.1%}"
+    )
+
+
+def _server_line(row: Figures) -> str:
+    parts = row.server.parts
+    return (
+        f"{row.sessions:8}{parts.endpoint_ms:9.0f}{parts.stt_ms:6.0f}{parts.llm_ms:6.0f}"
+        f"{parts.tts_ms:6.0f}{row.server.other_ms:7.0f}"
     )
 
 
 def _barge_in_line(row: Figures) -> str:
-    soon, last = row.barge_ins.interrupt, row.barge_ins.last_chunk
+    figures = row.barge_ins
+    silent, soon, last = figures.silent, figures.interrupt, figures.last_chunk
     return (
-        f"{row.sessions:8}{row.barge_ins.barge_ins:10}{soon.p50_ms:7.0f}{soon.p95_ms:7.0f}"
-        f"{soon.max_ms:7.0f} |{last.p50_ms:9.0f}{last.p95_ms:7.0f} |{row.barge_ins.missed:7}"
-        f"{row.stale_chunks:13}"
+        f"{row.sessions:8}{figures.barge_ins:10}{silent.p50_ms:7.0f}{silent.p95_ms:7.0f}"
+        f"{silent.max_ms:7.0f} |{soon.p50_ms:14.0f}{soon.p95_ms:7.0f} |{last.p50_ms:9.0f}"
+        f"{last.p95_ms:7.0f} |{figures.missed:7}{row.stale_chunks:13}"
     )
-
-
-def _compared(sessions: int, ours: Delays, others: Sequence[Elsewhere]) -> Iterator[str]:
-    for theirs in (other for other in others if other.sessions == sessions):
-        yield (
-            f"{sessions:8}  {theirs.what:<12}"
-            f"p50 {theirs.p50_ms:5.0f} ({ours.p50_ms / theirs.p50_ms:.2f})   "
-            f"p95 {theirs.p95_ms:5.0f} ({ours.p95_ms / theirs.p95_ms:.2f})"
-        )

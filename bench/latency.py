@@ -1,7 +1,10 @@
-"""`make bench-latency`: how soon the whole server answers, and how soon it falls silent.
+"""`make bench-latency`: how soon the whole server answers, whom it speaks over, and how soon it
+falls silent.
 
 The server is the one that `echo-serve run` starts, with the packaged transcriber; LLM and voice
-are local servers with fixed delays. The users play recordings in real time.
+are local servers with fixed delays. The users play recordings in real time. Some of their turns
+have a pause inside: two consecutive parts of one recording with 0.36 to 0.75 s of silence between
+them, or a recording of somebody who pauses for as long.
 """
 
 import argparse
@@ -10,106 +13,64 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 
 from bench import providers
 from bench.figures import Figures, summary, table
 from bench.machine import machine
-from bench.user import BargeIn, Turn, User
-from serve_app.client.session import converse
+from bench.phrases import CLIPS, PAUSES_S
+from bench.visits import Heard, Plan, all_exchanges, interrupted, talked
 from serve_app.protocol.formats import parse_format
 from tests.serve.conftest import config_with, free_port, running
-from tests.speech import TRANSCRIPTS
 
-T = TypeVar("T")
-
-CLIPS = tuple(TRANSCRIPTS)
-BARGE_IN_CLIPS = ("librivox_0880", "librivox_0890", "librivox_0930", "go_forward", "cards_005")
-"""The clips of 2 to 5 s."""
-_STAGGER_S = 0.8
-"""Between the starts of two sessions: an eighth of a turn, so that eight do not speak at once."""
 _FORMAT = parse_format("pcm_44100")
 
 
 def main() -> int:
     arguments = _parser().parse_args()
     print(*_header(), sep="\n", flush=True)
-    rows = _measure(arguments.sessions, arguments.turns, arguments.barge_ins)
+    plan = Plan(arguments.turns, arguments.paused, arguments.barge_ins)
+    rows = _measure(arguments.sessions, plan)
     print(*table(rows), sep="\n")
     print(json.dumps({"machine": machine(), "figures": [asdict(row) for row in rows]}))
     return int(any(row.has_failures for row in rows))
 
 
-def _measure(session_counts: Sequence[int], turns: int, barge_ins: int) -> list[Figures]:
+def _measure(session_counts: Sequence[int], plan: Plan) -> list[Figures]:
     """Starts the providers and the server, and stops both."""
     port = free_port()
-    with tempfile.TemporaryDirectory() as folder, providers.provided() as environment:
+    with tempfile.TemporaryDirectory() as folder, providers.providing() as provided:
         config = config_with(Path(folder), port)
         command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-        with running(command, port, "Ctrl-C stops the server", environment) as server:
+        with running(command, port, "Ctrl-C stops the server", provided.environment) as server:
             rows = []
             for count in session_counts:
-                rows.append(asyncio.run(_figures(server.url, count, turns, barge_ins)))
+                heard = asyncio.run(_heard(server.url, count, plan, provided))
+                rows.append(summary(count, heard))
                 server.wait_until_idle()
             return rows
 
 
-async def _figures(url: str, sessions: int, turns: int, barge_ins: int) -> Figures:
-    async def talk(number: int) -> tuple[list[Turn], int]:
-        return await _talk(url, number, turns)
-
-    async def interrupt(number: int) -> tuple[list[BargeIn | None], int]:
-        return await _interrupt(url, number, barge_ins)
-
-    talked, stale_in_turns = await _at_once(sessions, talk)
-    interrupted, stale_in_barge_ins = await _at_once(sessions, interrupt)
-    return summary(sessions, talked, interrupted, stale_in_turns + stale_in_barge_ins)
-
-
-async def _at_once(
-    sessions: int, visit: Callable[[int], Awaitable[tuple[list[T], int]]]
-) -> tuple[list[T], int]:
-    """The measurements of all sessions, and the sum of their stale chunks."""
-
-    async def staggered(number: int) -> tuple[list[T], int]:
-        await asyncio.sleep(number * _STAGGER_S)
-        return await visit(number)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(staggered(number)) for number in range(sessions)]
-    measured = [task.result() for task in tasks]
-    return list(chain(*(results for results, _ in measured))), sum(stale for _, stale in measured)
-
-
-async def _talk(url: str, number: int, turns: int) -> tuple[list[Turn], int]:
-    """One session with short answers. Each session begins with a different clip."""
-    async with converse(url, _FORMAT) as session:
-        user = User(session)
-        await user.open(providers.PROMPT)
-        await user.hear_greeting()
-        clips = [CLIPS[(number + i) % len(CLIPS)] for i in range(turns)]
-        return [await user.turn(name) for name in clips], session.playback.stale_chunks
-
-
-async def _interrupt(url: str, number: int, times: int) -> tuple[list[BargeIn | None], int]:
-    """One session with long replies, none of which is heard to its end."""
-    async with converse(url, _FORMAT) as session:
-        user = User(session)
-        await user.open(providers.STORY_PROMPT)
-        clips = [BARGE_IN_CLIPS[(number + i) % len(BARGE_IN_CLIPS)] for i in range(times)]
-        return [await user.barge_in(name) for name in clips], session.playback.stale_chunks
+async def _heard(url: str, sessions: int, plan: Plan, provided: providers.Providers) -> Heard:
+    calls, stale = await talked(url, _FORMAT, str(sessions), sessions, plan)
+    barge_ins, stale_too = await interrupted(url, _FORMAT, sessions, plan)
+    return Heard(all_exchanges(calls, provided.asked()), barge_ins, stale + stale_too)
 
 
 def _header() -> Iterator[str]:
     yield f"machine   {machine()}, {psutil.cpu_percent(interval=1.0):.0f} % busy with other work"
     yield f"command   python -m bench.latency {shlex.join(sys.argv[1:])}".rstrip()
     yield "server    configs/serve.yaml behind HAProxy, packaged transcriber, on this machine too"
+    yield from stand_ins()
+    yield ""
+
+
+def stand_ins() -> Iterator[str]:
+    """What the lines about LLM, voice and users say."""
     yield (
         f"LLM       stands in: first token {providers.FIRST_TOKEN_S * 1000:.0f} ms after the"
         f" request, then one each {providers.NEXT_TOKEN_S * 1000:.0f} ms"
@@ -121,18 +82,27 @@ def _header() -> Iterator[str]:
     )
     yield (
         f"user      {len(CLIPS)} recordings (LibriVox, CMU), spoken in real time into an open"
-        " microphone"
+        " microphone;"
     )
-    yield ""
+    yield (
+        f"          paused: two parts of one recording, {PAUSES_S[0]} to {PAUSES_S[1]} s apart, and"
+        " speakers who pause (MFA)"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
+    add_plan(parser)
+    return parser
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """The options that say how much is measured."""
     add = parser.add_argument
     add("--sessions", type=int, nargs="+", default=[1, 8], help="concurrent sessions, in turn")
-    add("--turns", type=int, default=12, help="a session (default 12)")
-    add("--barge-ins", type=int, default=10, help="a session (default 10)")
-    return parser
+    add("--turns", type=int, default=10, help="phrases without a pause, a session (default 10)")
+    add("--paused", type=int, default=6, help="phrases with a pause inside (default 6)")
+    add("--barge-ins", type=int, default=6, help="a session (default 6)")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 
 from bench import providers
-from bench.latency import BARGE_IN_CLIPS, CLIPS
+from bench.phrases import BARGE_IN_CLIPS, CLIPS, whole
 from bench.user import User
 from serve_app.client.session import EchoSession, converse
 from serve_app.protocol.formats import parse_format
@@ -102,7 +102,8 @@ class Client:
         self._tally.turns[what] += 1
         match what:
             case "speak":
-                turn = await user.turn(CLIPS[next(self._clips) % len(CLIPS)], pause_s=0.0)
+                name = CLIPS[next(self._clips) % len(CLIPS)]
+                turn = await user.turn(whole(name), pause_s=0.0)
                 self._tally.unanswered += turn.first_audio_ms is None
             case "type":
                 await self._type(session)

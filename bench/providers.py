@@ -1,14 +1,18 @@
 """The benchmarks' providers: an LLM and a voice with fixed delays, in their own process.
 
-`python -m bench.providers` prints its two addresses and ends when its standard input does.
+`python -m bench.providers` prints its two addresses, then for each line of its standard input what
+the LLM was asked so far, and ends when its input does.
 """
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import IO
 
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
@@ -31,9 +35,55 @@ STORY = "Then they went down to the sea, and there they found another ship. " * 
 """More than a minute of speech, which takes the voice more than 20 s to deliver."""
 
 
+def call_prompt(call: str) -> str:
+    """The prompt of one call. It is answered as `PROMPT` is, and tells the call's requests from
+    others."""
+    return f"{PROMPT} This is call {call}."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request to the LLM."""
+
+    prompt: str
+    at_s: float
+    """time.monotonic(), which all processes share."""
+    users: tuple[str, ...]
+    """The user's messages in it, oldest first."""
+
+
+class Providers:
+    """The process, seen from outside."""
+
+    def __init__(self, answers: IO[str], asks: IO[str]) -> None:
+        self._answers = answers
+        self._asks = asks
+        self.llm_url, self.voice_url = (answers.readline().strip() for _ in range(2))
+        if not self.voice_url:
+            raise RuntimeError("the providers did not start")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """It makes a server use them."""
+        return environment(self.llm_url, self.voice_url)
+
+    def asked(self) -> list[Asked]:
+        """What the LLM was asked since they started."""
+        print("asked", file=self._asks, flush=True)
+        found = json.loads(self._answers.readline())
+        return [Asked(each["prompt"], each["at_s"], tuple(each["users"])) for each in found]
+
+
 @contextmanager
 def provided() -> Iterator[dict[str, str]]:
     """Runs the providers. Yields the environment that makes a server use them."""
+    with providing() as running:
+        yield running.environment
+
+
+@contextmanager
+def providing() -> Iterator[Providers]:
+    """Runs the providers."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.providers"],
         text=True,
@@ -43,11 +93,8 @@ def provided() -> Iterator[dict[str, str]]:
         start_new_session=True,
     )
     with process:  # closes standard input and waits
-        assert process.stdout is not None
-        llm_url, voice_url = (process.stdout.readline().strip() for _ in range(2))
-        if not voice_url:
-            raise RuntimeError("the providers did not start")
-        yield environment(llm_url, voice_url)
+        assert process.stdin is not None and process.stdout is not None
+        yield Providers(process.stdout, process.stdin)
     if process.returncode:
         raise RuntimeError(f"the providers ended with {process.returncode}")
 
@@ -84,7 +131,15 @@ async def serve() -> None:
         elevenlabs_server.FakeElevenLabs(voice) as elevenlabs,
     ):
         print(openai.url, elevenlabs.url, sep="\n", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        while await asyncio.to_thread(sys.stdin.readline):
+            found = [asdict(_asked(request)) for request in openai.requests]
+            print(json.dumps(found), flush=True)
+
+
+def _asked(request: openai_server.Request) -> Asked:
+    messages = request.body["messages"]
+    users = tuple(str(m["content"]) for m in messages if m["role"] == "user")
+    return Asked(str(messages[0]["content"]), request.arrived_at_s, users)
 
 
 def _tokens(text: str) -> list[str]:

@@ -1,42 +1,14 @@
 """Policies for ending a turn, as `bench/turns.py` compares them."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from serve_app.conversation.patience import Patience
-from serve_app.conversation.settings import TurnSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """A silence after speech."""
-
-    start: int
-    """Its first frame."""
-    length_ms: int
-    """Until speech goes on, or the recording ends."""
-    complete: Mapping[int, float]
-    """By the silence heard when the model was asked, in ms: its probability, 0 to 1, that the
-    turn is complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A recorded turn."""
-
-    name: str
-    pauses: tuple[Silence, ...]
-    """The silences after which the speaker went on."""
-    end: Silence | None
-    """The silence after the turn; None if the speaker had not finished."""
-    end_lag_ms: float
-    """From the end of speech by its level to the end by voice activity; may be negative."""
-
-    @property
-    def silences(self) -> tuple[Silence, ...]:
-        """The pauses, and the end if there is one."""
-        return self.pauses if self.end is None else (*self.pauses, self.end)
+from bench.turn_rows import ASKED_MS, Silence, Turn
+from serve_app.conversation.endings import is_unfinished
+from serve_app.conversation.patience import Evidence, Patience
+from serve_app.conversation.settings import FRAME_MS, TurnSettings
 
 
 class Policy(Protocol):
@@ -62,11 +34,11 @@ class SilenceOnly:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model chooses between two lengths of silence."""
+    """The end-of-turn model, asked once, chooses between two lengths of silence."""
 
-    judge_silence_ms: int
+    ask_ms: int
     threshold: float
-    end_silence_ms: int
+    end_ms: int
     timeout_ms: int
 
     def waits_ms(self, turn: Turn) -> list[float]:
@@ -74,13 +46,76 @@ class Model:
 
     def _wait_ms(self, silence: Silence) -> float:
         # A silence that ended before the model was asked is shorter than either length.
-        complete = silence.complete.get(self.judge_silence_ms, 0.0)
-        return self.end_silence_ms if complete >= self.threshold else self.timeout_ms
+        complete = silence.complete.get(self.ask_ms, 0.0)
+        return max(self.ask_ms, self.end_ms) if complete >= self.threshold else self.timeout_ms
 
     def __str__(self) -> str:
         return (
-            f"ask {self.judge_silence_ms}, complete from {self.threshold:g}: {self.end_silence_ms},"
+            f"ask {self.ask_ms}, complete from {self.threshold:g}: {self.end_ms},"
             f" else {self.timeout_ms}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """The model is asked again and again as the silence grows; the first yes ends the turn."""
+
+    first_ms: int
+    threshold: float
+    timeout_ms: int
+
+    def waits_ms(self, turn: Turn) -> list[float]:
+        return [self._wait_ms(silence) for silence in turn.silences]
+
+    def _wait_ms(self, silence: Silence) -> float:
+        return _first(silence.complete, self.first_ms, self.threshold, self.timeout_ms)
+
+    def __str__(self) -> str:
+        return (
+            f"ask from {self.first_ms} on, complete from {self.threshold:g}, else {self.timeout_ms}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TextEnding:
+    """A transcript that ends as a sentence does is given less silence."""
+
+    end_ms: int
+    timeout_ms: int
+
+    def waits_ms(self, turn: Turn) -> list[float]:
+        return [
+            self.timeout_ms if is_unfinished(silence.text) else self.end_ms
+            for silence in turn.silences
+        ]
+
+    def __str__(self) -> str:
+        return f"sentence: {self.end_ms}, else {self.timeout_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The model is asked again and again. A sentence that it calls complete ends the turn first,
+    then what is only one of the two, and last what is neither."""
+
+    clear_ms: int
+    doubtful_ms: int
+    threshold: float
+    timeout_ms: int
+
+    def waits_ms(self, turn: Turn) -> list[float]:
+        return [self._wait_ms(silence) for silence in turn.silences]
+
+    def _wait_ms(self, silence: Silence) -> float:
+        said, limit_ms = silence.complete, self.timeout_ms
+        if not is_unfinished(silence.text):
+            return _first(said, self.clear_ms, self.threshold, min(self.doubtful_ms, limit_ms))
+        return _first(said, self.doubtful_ms, self.threshold, limit_ms)
+
+    def __str__(self) -> str:
+        return (
+            f"sentence and complete from {self.threshold:g}: {self.clear_ms} on, one of both:"
+            f" {self.doubtful_ms} on, neither: {self.timeout_ms}"
         )
 
 
@@ -89,20 +124,77 @@ class Server:
     """The server's own policy. Each turn begins with a speaker whom it does not know yet."""
 
     settings: TurnSettings
+    name: str = "the server"
 
     def waits_ms(self, turn: Turn) -> list[float]:
-        patience, waits = Patience(self.settings), []
-        for silence in turn.silences:
-            waits.append(
-                patience.silence_ms(silence.complete.get(self.settings.judge_silence_ms, 0.0))
-            )
-            patience.note(silence.length_ms)
-        return waits
+        return [self._wait_ms(silence) for silence in turn.silences]
+
+    def _wait_ms(self, silence: Silence) -> float:
+        """The only place that knows how the server decides (`serve_app/conversation/listener.py`).
+        A judgement counts one frame after it was asked for."""
+        patience = Patience(self.settings)
+        for pause_ms in silence.earlier_ms:
+            patience.note(pause_ms)
+        is_open = is_unfinished(silence.text)
+        waited_ms = self.settings.end_silence_ms
+        while waited_ms < patience.silence_ms(Evidence(self._newest(silence, waited_ms), is_open)):
+            waited_ms += FRAME_MS
+        return waited_ms
+
+    def _newest(self, silence: Silence, waited_ms: int) -> float:
+        """The model's answer so far."""
+        settings = self.settings
+        later_ms = settings.likely_silence_ms - settings.end_silence_ms
+        asked_ms = [settings.judge_silence_ms, settings.judge_silence_ms + later_ms]
+        asked = [ms for ms in asked_ms if ms < waited_ms] or asked_ms[:1]
+        known = [p for ms, p in silence.complete.items() if ms <= asked[-1]]
+        return known[-1] if known else 0.0
 
     def __str__(self) -> str:
-        settings = self.settings
-        return (
-            f"ask {settings.judge_silence_ms}, complete from {settings.complete_threshold:g}:"
-            f" {settings.end_silence_ms}, else by the speaker's pauses up to"
-            f" {settings.max_silence_ms}"
-        )
+        return self.name
+
+
+def _first(
+    complete: Mapping[int, float], first_ms: int, threshold: float, timeout_ms: int
+) -> float:
+    """When the model first says yes."""
+    yes = (
+        asked_ms
+        for asked_ms, probability in complete.items()
+        if first_ms <= asked_ms < timeout_ms and probability >= threshold
+    )
+    return next(yes, timeout_ms)
+
+
+_THRESHOLDS = (0.3, 0.5, 0.7, 0.85, 0.95)
+_TIMEOUTS_MS = (800, 1000, 1300, 1600, 2000, 2500, 3000)
+
+
+def families() -> Iterator[tuple[str, list[Policy]]]:
+    """What is compared: each way to end a turn, with all its settings that are tried."""
+    yield "silence", [SilenceOnly(ms) for ms in range(200, 2001, 100)]
+    ends = (256, 320, 400, 512, 640, 800)
+    yield (
+        "text",
+        [TextEnding(end, timeout) for end, timeout in itertools.product(ends, _TIMEOUTS_MS)],
+    )
+    yield (
+        "model",
+        [
+            Model(*knobs)
+            for knobs in itertools.product((128, 192, 256), _THRESHOLDS, ends, _TIMEOUTS_MS)
+        ],
+    )
+    first = tuple(ms for ms in ASKED_MS if ms >= 192)
+    yield (
+        "model, asked again",
+        [AskedAgain(*knobs) for knobs in itertools.product(first, _THRESHOLDS, _TIMEOUTS_MS)],
+    )
+    yield (
+        "together",
+        [
+            Together(*knobs)
+            for knobs in itertools.product(first, first, _THRESHOLDS, _TIMEOUTS_MS)
+            if knobs[0] < knobs[1]
+        ],
+    )

@@ -1,24 +1,25 @@
 """The user of a benchmark: plays recordings, listens, and notes what arrived when."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bench.phrases import Phrase, whole
 from serve_app.client.playback import Received
 from serve_app.client.session import EchoSession
-from serve_app.client.speech import trim
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
-from serve_app.protocol.messages import EVENTS
-from tests.speech import clip, transcript, word_error_rate
+from serve_app.protocol.messages import EVENTS, TOKEN_BYTES, Samples
+from tests.speech import word_error_rate
 
 _PAUSE_S = 0.3
 """The user's pause between the end of a reply and the next words."""
-_AGENT_TALKS_S = 0.7
-"""From the first audio of a reply to the barge-in."""
+_AGENT_TALKS_S = 1.6
+"""From the first audio of a reply to the barge-in: a user who speaks within a second of that goes
+on with the turn, which stops the agent sooner."""
 _ANSWER_WITHIN_S = 20.0
 _SAID_WITHIN_S = 10.0
 """On top of the clip's own length; after that the connection counts as lost."""
-_KINDS = ("audio", "error", "metrics", "state", "transcript")
+_KINDS = ("audio", "error", "interrupt", "metrics", "state", "transcript")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,22 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What followed one clip."""
+    """What followed one phrase."""
 
     first_audio_ms: float | None
-    """End of the clip to the first audio after it, by the client's clock; None without audio."""
+    """End of the phrase to the first audio of its answer, by the client's clock; None without
+    audio after it."""
     parts: Parts | None
-    is_cut_off: bool
-    """Whether audio came before the end of the clip."""
-    is_split: bool
-    """Whether the words were taken for more than one message of the user."""
+    is_spoken_over: bool
+    """Whether audio came before the end of the phrase."""
+    is_stopped: bool
+    """Whether an `interrupt` followed that audio."""
     error_rate: float
-    """Word errors per word of the clip."""
+    """Word errors per word of the phrase; 0 if what is said in it is not known."""
     errors: int
     """`error` messages."""
+    began_s: float = 0.0
+    """When its first sample was spoken (time.monotonic())."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class BargeIn:
     interrupt_ms: float
     last_chunk_ms: float
     """To the last audio of the reply that was interrupted."""
+    silent_ms: float
+    """To the end of what the loudspeaker plays of it."""
 
 
 class User:
@@ -75,30 +81,45 @@ class User:
         """Waits until the greeting has been played."""
         await self._messages_until_waiting()
 
-    async def turn(self, name: str, pause_s: float = _PAUSE_S) -> Turn:
-        """Says a clip after a pause, and hears the answer to its end."""
-        await asyncio.sleep(pause_s)
-        await self._say(name)
+    async def turn(self, phrase: Phrase, pause_s: float = _PAUSE_S) -> Turn:
+        """Says a phrase after a pause, and hears the answer to its end."""
+        await self._pause(pause_s)
+        start_s = await self._say(phrase.samples)
         messages = await self._messages_until_waiting()
-        return _turn(name, self._silent_since_s, messages)
+        return turn_of(phrase, start_s, self._silent_since_s, messages)
 
     async def barge_in(self, name: str) -> BargeIn | None:
         """Says a clip while the agent talks; None if the agent is not interrupted."""
         await self._hear_agent()
         await asyncio.sleep(_AGENT_TALKS_S)
         token = self._session.playback.token
-        start_s = await self._say(name)
+        start_s = await self._say(whole(name).samples)
         heard = [message for message in self._session.received if message.at_s >= start_s]
         interrupts = [message for message in heard if message.kind == "interrupt"]
         if not interrupts:
             return None
         chunks = [m.at_s for m in heard if m.kind == "audio" and m.token == token]
         last_s = max(chunks, default=start_s)
-        return BargeIn((interrupts[0].at_s - start_s) * 1000, (last_s - start_s) * 1000)
+        reply = [m for m in self._session.received if m.kind == "audio" and m.token == token]
+        silent_s = silent_at_s(reply, interrupts[0].at_s, self._session.playback.format.seconds)
+        return BargeIn(
+            interrupt_ms=(interrupts[0].at_s - start_s) * 1000,
+            last_chunk_ms=(last_s - start_s) * 1000,
+            silent_ms=(silent_s - start_s) * 1000,
+        )
 
-    async def _say(self, name: str) -> float:
+    async def _pause(self, seconds: float) -> None:
+        """Waits until the agent has been silent for so long. It may have sent everything before
+        everything is played, or may begin another reply."""
+        while True:
+            before = len(self._session.received)
+            await asyncio.sleep(max(0.0, self._session.playback.left_s()) + seconds)
+            if not any(message.kind == "audio" for message in self._session.received[before:]):
+                return
+            await self._messages_until_waiting()
+
+    async def _say(self, samples: Samples) -> float:
         """Returns when the first sample was spoken (time.monotonic())."""
-        samples = trim(clip(name))
         async with asyncio.timeout(len(samples) / SAMPLE_RATE_HZ + _SAID_WITHIN_S):
             start_s, self._silent_since_s = await self._session.say(samples)
         return start_s
@@ -126,20 +147,43 @@ class User:
                 return
 
 
-def _turn(name: str, end_s: float, messages: Sequence[Received]) -> Turn:
-    audio_s = [message.at_s for message in messages if message.kind == "audio"]
-    answers_s = [at_s for at_s in audio_s if at_s > end_s]
-    metrics = [message.fields for message in messages if message.kind == "metrics"]
-    said = [message.fields for message in messages if message.kind == "transcript"]
+def silent_at_s(
+    reply: Sequence[Received], interrupt_s: float, seconds: Callable[[int], float]
+) -> float:
+    """When the loudspeaker falls silent: at the interrupt, or before it when its queue ran dry.
+
+    `reply`: all audio of the reply. `seconds`: how long so many bytes play.
+    """
+    ends_s = 0.0
+    for message in reply:
+        if message.at_s < interrupt_s:
+            ends_s = max(ends_s, message.at_s) + seconds(len(message.fields["audio"]) - TOKEN_BYTES)
+    return min(ends_s, interrupt_s)
+
+
+def turn_of(phrase: Phrase, start_s: float, end_s: float, messages: Sequence[Received]) -> Turn:
+    """What followed a phrase that was spoken from `start_s` to `end_s` (time.monotonic())."""
+    audio = [m for m in messages if m.kind == "audio" and m.at_s >= start_s]
+    early = [m for m in audio if m.at_s <= end_s]
+    interrupts_s = [m.at_s for m in messages if m.kind == "interrupt"]
+    metrics = [m.fields for m in messages if m.kind == "metrics" and "endpoint_ms" in m.fields]
+    said = [m.fields for m in messages if m.kind == "transcript"]
     texts = [fields["text"] for fields in said if fields["role"] == "user"]
     return Turn(
-        first_audio_ms=(answers_s[0] - end_s) * 1000 if answers_s else None,
+        first_audio_ms=_first_audio_ms(audio[len(early) :], {m.token for m in early}, end_s),
         parts=_parts(metrics[-1]) if metrics else None,
-        is_cut_off=len(answers_s) < len(audio_s),
-        is_split=len(texts) > 1,
-        error_rate=word_error_rate(transcript(name), " ".join(texts)),
-        errors=sum(message.kind == "error" for message in messages),
+        is_spoken_over=bool(early),
+        is_stopped=bool(early) and any(at_s >= early[0].at_s for at_s in interrupts_s),
+        error_rate=word_error_rate(phrase.text, " ".join(texts)) if phrase.text else 0.0,
+        errors=sum(m.kind == "error" for m in messages),
+        began_s=start_s,
     )
+
+
+def _first_audio_ms(late: Sequence[Received], early: set[str], end_s: float) -> float | None:
+    """Of the answer, which is not what began under an early token and was stopped."""
+    answer = [m for m in late if m.token not in early] or late
+    return (answer[0].at_s - end_s) * 1000 if answer else None
 
 
 def _parts(fields: dict[str, float]) -> Parts:

@@ -59,6 +59,7 @@ ARROWS: Arrows = {
         "errors": "a wrong setting is a ConfigError",
         "protocol": "audio formats, and what a client asks for in `open`",
         "conversation.settings": "turn settings are a part of the file",
+        "conversation.presets": "so are their presets",
     },
     "devices": {},
     "models": {"errors": "a model that cannot be had is a ConfigError"},

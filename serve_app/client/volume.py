@@ -36,4 +36,4 @@ class Volume:
         else:
             gains = np.minimum(self._gain + steps * self._up, self._target)
         self._gain = float(gains[-1])
-        return (samples * gains).astype("<i2").tobytes()
+        return bytes((samples * gains).astype("<i2").tobytes())

@@ -78,7 +78,7 @@ def _may_interrupt(floor: Floor) -> bool:
 
 def _interrupt_if_long(floor: Floor) -> State:
     settings, speech_ms = floor.settings, floor.user.speech_ms
-    patience = 3 if floor.reply.is_stopped_easily else 1
+    patience = 2 if floor.reply.is_stopped_easily else 1
     is_long = speech_ms >= patience * settings.interrupt_speech_ms
     if is_long and settings.interrupt_words == 1:
         return _interrupt(floor)
@@ -171,9 +171,10 @@ def _dismiss_overlap(floor: Floor) -> None:
 def _interrupt(floor: Floor) -> State:
     if floor.reply.is_withdrawn:
         floor.user.went_on()
-    reply = _stop_reply(floor)
+    said, reply = floor.said_lately, _stop_reply(floor)
     unheard = tuple(reply.unheard(floor.now_s))
-    floor.turn.displaced = Interrupted(unheard, is_all=reply.is_written or reply.is_scripted)
+    is_all = reply.is_written or reply.is_scripted
+    floor.turn.displaced = Interrupted(unheard, said, is_all)
     return floor.listen_on()
 
 

@@ -23,7 +23,7 @@ from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.conversation.states import ECHO_NAMES, Mode, State
-from serve_app.conversation.turn import Turn
+from serve_app.conversation.turn import Interrupted, Turn
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.languages import AUTO
 from serve_app.protocol.messages import Duck, ErrorNotice, ServerMessage, StateChanged, Transcript
@@ -148,12 +148,15 @@ class Floor:
 
     def is_own_voice(self, turn: Turn) -> bool:
         """Whether the microphone heard the loudspeaker, as far as the turn is transcribed."""
-        return turn.is_over_agent and is_own_voice(turn.text, self._said_lately())
+        over = turn.displaced
+        said = over.said if isinstance(over, Interrupted) else self.said_lately
+        return turn.is_over_agent and is_own_voice(turn.text, said)
 
-    def _said_lately(self) -> str:
-        last = self.history.chat[-1]
-        said = last.content if last.role == "assistant" else ""
-        return f"{said} {self.agent.reply.heard_by_now(self.now_s)}" if self.agent.reply else said
+    @property
+    def said_lately(self) -> str:
+        """The agent's last words."""
+        said, reply = self.history.last_words, self.agent.reply
+        return f"{said} {reply.heard_by_now(self.now_s)}" if reply else said
 
     def take_failure(self, event: ev.TranscriptionFailed) -> None:
         """A segment that could not be transcribed says nothing."""

@@ -130,6 +130,12 @@ class History:
         return (*self._messages[:-1], replace(last, content=joined))
 
     @property
+    def last_words(self) -> str:
+        """What the agent said last, if nobody has spoken since."""
+        last = self._messages[-1]
+        return last.content if last.role == "assistant" else ""
+
+    @property
     def awaits_reply(self) -> bool:
         """Whether the user spoke last, which is so again after a reply that nobody heard."""
         return self._messages[-1].role == "user"

@@ -16,7 +16,8 @@ from serve_app.conversation.effects import (
     Transcribe,
     TranscribePart,
 )
-from serve_app.conversation.patience import Patience
+from serve_app.conversation.endings import is_answer, is_unfinished
+from serve_app.conversation.patience import Evidence, Patience
 from serve_app.conversation.settings import (
     SAMPLE_RATE_HZ,
     SMART_TURN_WINDOW_S,
@@ -163,19 +164,28 @@ class Listener:
         return turn.speech_ms >= self._settings.min_speech_ms
 
     def judge(self, turn: Turn) -> None:
-        """Asks the end-of-turn model, once for each soft end."""
-        is_due = self._voice.silence_ms >= self._settings.judge_silence_ms
-        if turn.is_soft_ended and not turn.is_judged and is_due:
-            turn.is_judged = True
+        """Asks the end-of-turn model: before the turn can end at the earliest, and once more before
+        it can end if the model is not sure."""
+        if turn.is_soft_ended and self._voice.silence_ms >= self._judgement_due_ms(turn):
+            turn.judgements += 1
             end = self._voice.judged_at
             heard_from = end - SMART_TURN_WINDOW_S * SAMPLE_RATE_HZ
             audio = self._audio.cut(max(turn.start, heard_from), end)
             self._do(JudgeTurn(turn.generation, turn.segment, audio))
 
-    def is_at_end(self, turn: Turn) -> bool:
-        """Whether the silence is long enough to end the turn."""
-        wanted_ms = self._patience.silence_ms(turn.complete)
-        return turn.is_soft_ended and self._voice.silence_ms >= wanted_ms
+    def _judgement_due_ms(self, turn: Turn) -> float:
+        settings = self._settings
+        later_ms = max(0, settings.likely_silence_ms - settings.end_silence_ms)
+        due_ms = [settings.judge_silence_ms, settings.judge_silence_ms + later_ms]
+        return due_ms[turn.judgements] if turn.judgements < len(due_ms) else float("inf")
+
+    def is_at_end(self, turn: Turn, question: str) -> bool:
+        """Whether the silence is long enough to end the turn; `question` is what the agent said
+        last."""
+        if not turn.is_soft_ended or self._voice.silence_ms < self._settings.end_silence_ms:
+            return False
+        evidence = Evidence(turn.complete, is_unfinished(turn.text), is_answer(turn.text, question))
+        return self._voice.silence_ms >= self._patience.silence_ms(evidence)
 
     def reopen(self, turn: Turn) -> None:
         """Speech goes on after a soft end: the transcript that was asked for is not all of it."""

@@ -61,7 +61,8 @@ def voice_while_listening(floor: Floor, event: ev.VoiceActivity) -> State:
         floor.agent.drop(floor.generation)
     user.ask_for_part(turn)
     user.judge(turn)
-    return end_turn(floor) if user.is_at_end(turn) else State.LISTENING
+    is_over = user.is_at_end(turn, floor.history.last_words)
+    return end_turn(floor) if is_over else State.LISTENING
 
 
 def audio_may_have_stalled(floor: Floor, event: ev.Expired) -> State:
@@ -74,7 +75,7 @@ def audio_may_have_stalled(floor: Floor, event: ev.Expired) -> State:
 
 def turn_judged(floor: Floor, event: ev.TurnJudged) -> None:
     turn = floor.turn
-    if event.segment == turn.segment and turn.is_judged:
+    if event.segment == turn.segment and turn.judgements:
         turn.complete = event.complete
 
 

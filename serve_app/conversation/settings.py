@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from serve_app.conversation.presets import with_preset
+
 SAMPLE_RATE_HZ = 16_000
 """Rate of everything the client sends (fixed by the Echo protocol)."""
 FRAME_SAMPLES = 512
@@ -51,16 +53,24 @@ class TurnSettings:
     soft_end_ms: int = 64
     """Silence after which an utterance is transcribed on the guess that it is over: the transcript
     is ready if that is so, and is thrown away if speech goes on."""
-    judge_silence_ms: int = 192
-    """Silence after which the end-of-turn model is asked whether the turn is complete."""
-    complete_threshold: float = 0.5
-    """The model's answer (0 to 1) from which a turn counts as complete."""
-    end_silence_ms: int = 512
-    """Silence that ends a turn which the model calls complete. Without an answer of the model, the
-    silence has to be as long as the speaker's usual pause, but not shorter than this."""
+    judge_silence_ms: int = 320
+    """Silence after which the end-of-turn model is asked whether the turn is complete. It is asked
+    again before `likely_silence_ms`: what it hears is clearer by then."""
+    end_silence_ms: int = 416
+    """Silence that ends a turn of which the model is sure; no turn ends sooner. LLM and voice
+    begin at `soft_end_ms`, so a shorter wait would hardly be heard."""
+    likely_silence_ms: int = 800
+    """Silence that ends a turn which the model calls complete without being sure."""
     max_silence_ms: int = 1600
     """Silence that ends any turn. A turn that the model calls incomplete is given twice the
-    speaker's usual pause, up to this."""
+    speaker's usual pause, up to this; without an answer of the model, the usual pause."""
+    complete_threshold: float = 0.5
+    """The model's answer (0 to 1) from which a turn counts as complete."""
+    sure_threshold: float = 0.9
+    """The answer from which the model is sure."""
+    unfinished_threshold: float = 0.9
+    """The answer that is needed where the words say that more is to come: "and", "uh", a list of
+    numbers, no full stop. 1 is never."""
     max_utterance_ms: int = WHISPER_WINDOW_S * 1000
     """Whisper's window: a longer utterance is cut here and goes on as the next part."""
 
@@ -79,7 +89,7 @@ class TurnSettings:
     silence_speech_ms: int = 160
     """Speech of this length silences the agent. What its client has not played is taken back, and
     said again if the user turns out to want nothing."""
-    interrupt_speech_ms: int = 416
+    interrupt_speech_ms: int = 640
     """Speech of this length interrupts the agent for good, whatever is said. It should be longer
     than a backchannel."""
     interrupt_words: int = 1
@@ -146,7 +156,10 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "pre_roll_ms": (0, 2000),
     "soft_end_ms": (32, 10_000),
     "judge_silence_ms": (32, 10_000),
+    "likely_silence_ms": (32, 10_000),
     "complete_threshold": (0, 1),
+    "sure_threshold": (0, 1),
+    "unfinished_threshold": (0, 1),
     "end_silence_ms": (32, 10_000),
     "max_silence_ms": (32, 30_000),
     "max_utterance_ms": (1000, WHISPER_WINDOW_S * 1000),
@@ -165,6 +178,9 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
 CLIENT_SETTINGS: Final = frozenset(
     {
         "complete_threshold",
+        "sure_threshold",
+        "unfinished_threshold",
+        "likely_silence_ms",
         "end_silence_ms",
         "max_silence_ms",
         "interruptions",
@@ -194,8 +210,8 @@ LONGEST_BACKCHANNEL: Final = 40
 def with_client_settings(settings: TurnSettings, changes: Mapping[str, Any]) -> TurnSettings:
     """`settings` with what a client asked for in `open.turn`. Raises ValueError with the name."""
     kinds = {field.name: type(getattr(settings, field.name)) for field in fields(settings)}
-    values = {}
-    for name, value in changes.items():
+    values = with_preset({"preset": changes.get("preset")})
+    for name, value in ((n, v) for n, v in changes.items() if n != "preset"):
         if name not in CLIENT_SETTINGS:
             raise ValueError(f"{ascii(name)[:40]} is not a setting that a client can change")
         values[name] = _as(kinds[name], name, value)

@@ -91,7 +91,7 @@ def _answer_nothing(floor: Floor, displaced: Interrupted | Withdrew | None) -> S
     if floor.mode is Mode.DETACHED:
         return floor.leave()
     match displaced:
-        case Interrupted(unheard, is_all) if unheard or not is_all:
+        case Interrupted(unheard, _, is_all) if unheard or not is_all:
             floor.agent.repeat(unheard, is_all, floor.now_s)
             if not is_all:
                 floor.ask_for_the_rest()

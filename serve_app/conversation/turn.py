@@ -15,6 +15,8 @@ class Interrupted:
 
     unheard: tuple[Piece, ...]
     """The rest of that reply, which is said after all when the turn turns out to be noise."""
+    said: str
+    """What the agent had said last."""
     is_all: bool
     """Whether the reply was complete. If not, the agent is asked for what comes after that."""
 
@@ -42,8 +44,8 @@ class Turn:
         """Whether it began while the agent was heard."""
         self.is_soft_ended = False
         """Whether the last segment was sent to be transcribed on the guess that it is over."""
-        self.is_judged = False
-        """Whether the end-of-turn model was asked about the last segment."""
+        self.judgements = 0
+        """How often the end-of-turn model was asked about the last segment."""
         self.complete: float | None = None
         """Its answer, if there is one: the probability that the turn is complete."""
         self.language = ""
@@ -87,7 +89,8 @@ class Turn:
 
     def reopen_segment(self) -> int:
         """The last segment goes on after all: its number is dead, and returned."""
-        self.is_soft_ended = self.is_judged = False
+        self.is_soft_ended = False
+        self.judgements = 0
         self.complete = None
         self._untranscribed.pop(self.segment, None)
         self.partial.heard = self._texts.pop(self.segment) or self.partial.heard

@@ -95,8 +95,12 @@ async def _obey(
     socket: ServerConnection,
     connection: Connection,
 ) -> None:
-    id, text = message["context_id"], message.get("text", "")
+    id, text = message.get("context_id"), message.get("text", "")
+    if id is None:
+        return  # keeps the connection alive, whatever its contexts do
     voice = voices.get(id)
+    if voice is not None and voice.context.closed.is_set() and text == "":
+        return  # kept alive too late
     if voice is None or voice.context.closed.is_set():
         if text != " ":  # it would open a context whose settings can no longer be sent
             return await _refuse(socket, "the first message of a context is one space")

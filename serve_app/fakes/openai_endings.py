@@ -56,7 +56,9 @@ Delta = Mapping[str, Any]
 
 _THOUGHT = ("The user said hello.", " I should greet.")
 _PAGE = b"<!doctype html><html><body>Sign in to continue</body></html>"
-_USAGE = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
+_USAGE = (
+    b'data: {"choices":[],"usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3}}\n\n'
+)
 _DONE = b"data: [DONE]\n\n"
 _ODD: tuple[Any, ...] = (
     {"choices": []},

@@ -2,10 +2,12 @@
 
 Secrets come from the environment only and are never stored here."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from serve_app.conversation.presets import with_preset
 from serve_app.conversation.settings import TurnSettings
 from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAGES, known_language
 from serve_app.settings.agent import AgentSettings
@@ -141,3 +143,8 @@ class AppConfig(Settings):
     vad: VadSettings = VadSettings()
     stt: SttSettings = SttSettings()
     agent: AgentSettings = AgentSettings()
+
+    @field_validator("turn", mode="before")
+    @classmethod
+    def _with_preset(cls, turn: Any) -> Any:
+        return with_preset(turn) if isinstance(turn, Mapping) else turn

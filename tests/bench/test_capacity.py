@@ -107,7 +107,7 @@ def test_the_objective(other: Step, missed: str) -> None:
 def test_what_a_talk_was_like() -> None:
     alone_ms = endpoints_alone([call(turn(), turn(endpoint_ms=514.0), turn(endpoint_ms=900.0))])
     assert alone_ms == {"a": 514.0}
-    answered = (turn(), turn(endpoint_ms=700.0), turn(700.0, is_cut_off=True))
+    answered = (turn(), turn(endpoint_ms=700.0), turn(700.0, is_spoken_over=True))
     talk = talk_of([call(*answered, turn(None, errors=1))], alone_ms)
     assert (talk.turns, talk.unanswered, talk.errors, talk.late_endpoints) == (4, 1, 1, 1)
     assert talk.first_audio.max_ms == 600.0, "audio before the end of the clip answers nothing"

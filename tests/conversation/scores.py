@@ -7,8 +7,10 @@ SETTINGS = TurnSettings(
     soft_end_ms=64,
     judge_silence_ms=192,
     end_silence_ms=400,
+    likely_silence_ms=400,
     max_silence_ms=1600,
     silence_speech_ms=416,
+    interrupt_speech_ms=416,
 )
 STORY = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen."
 QUESTION = Says(1.0, 2.0, "Tell me a story.")

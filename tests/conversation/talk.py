@@ -27,6 +27,7 @@ SETTINGS = TurnSettings(
     soft_end_ms=192,
     judge_silence_ms=256,
     end_silence_ms=400,
+    likely_silence_ms=400,
     max_silence_ms=1600,
     max_drafts=0,
     silence_speech_ms=416,

@@ -80,7 +80,9 @@ KNOWN: dict[str, How] = {
     "make clean": _make("clean", "rm -rf"),
     "make long-call": _make("long-call", "-m bench.long_call"),
     "make bench-turns": _make("bench-turns", "-m bench.turns"),
+    "make bench-barge-in": _make("bench-barge-in", "-m bench.barge_in"),
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
+    "make bench-peers": _make("bench-peers", "-m bench.peers"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),
     "make bench-llm": _make("bench-llm", "-m bench.llm"),
     "python -m bench.capacity --busy --silent 100 --talking 1": Run(

@@ -129,7 +129,8 @@ def _sources(folder: Path) -> Iterator[Path]:
 def settings_exist(at: Page) -> list[str]:
     """`stt.max_replicas` and `args.turn.hold_ms` are fields of AppConfig."""
     named = [match[1] for span in at.code if (match := _SETTING.fullmatch(span))]
-    return [name for name in named if not _is_setting(AppConfig, name.split("."))]
+    unknown = [name for name in named if not _is_setting(AppConfig, name.split("."))]
+    return [name for name in unknown if name.removeprefix("args.") != "turn.preset"]
 
 
 def _is_setting(settings: Any, names: list[str]) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from serve_app.agent.factory import eleven_labs_format
 from serve_app.errors import ConfigError
 from serve_app.protocol.formats import ELEVEN_LABS_FORMATS
+from serve_app.settings.environment import load
 from serve_app.settings.plan import stages
 from serve_app.settings.resolve import client_format
 from tests.settings.resolved import FALLBACKS, plan
@@ -258,3 +259,13 @@ def test_settings_that_the_local_model_does_not_have_are_refused(
 def test_settings_of_requests_are_checked(setting: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plan(args={"agent": {"llm": setting}}, OPENAI_API_KEY="k")
+
+
+def test_a_preset_of_turn_taking_can_be_named_and_changed() -> None:
+    config = load({"turn": {"preset": "patient", "max_silence_ms": 1800}}, {})
+    assert (config.turn.end_silence_ms, config.turn.max_silence_ms) == (512, 1800)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="preset must be quick, balanced, patient, not 'hasty'"):
+        load({"turn": {"preset": "hasty"}}, {})

@@ -28,8 +28,12 @@ export interface Options {
 }
 
 export interface TurnOptions {
+  preset?: "quick" | "balanced" | "patient";
   complete_threshold?: number;
+  sure_threshold?: number;
+  unfinished_threshold?: number;
   end_silence_ms?: number;
+  likely_silence_ms?: number;
   max_silence_ms?: number;
   interruptions?: boolean;
   interruptible_greeting?: boolean;
