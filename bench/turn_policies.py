@@ -6,15 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.turn_rows import ASKED_MS, Silence, Turn
-from serve_app.conversation.patience import Patience
-from serve_app.conversation.settings import TurnSettings
-
-_UNFINISHED = frozenset(
-    {"a", "about", "an", "and", "as", "at", "because", "but", "by", "er", "for", "from", "if", "in",
-     "is", "like", "my", "of", "on", "or", "so", "some", "that", "the", "their", "then", "this",
-     "to", "uh", "um", "was", "when", "where", "which", "who", "with", "your"}
-)  # fmt: skip
-"""Hardly any English sentence ends with one of these words."""
+from serve_app.conversation.endings import is_unfinished
+from serve_app.conversation.patience import Evidence, Patience
+from serve_app.conversation.settings import FRAME_MS, TurnSettings
 
 
 class Policy(Protocol):
@@ -91,7 +85,7 @@ class TextEnding:
 
     def waits_ms(self, turn: Turn) -> list[float]:
         return [
-            self.end_ms if is_sentence(silence.text) else self.timeout_ms
+            self.timeout_ms if is_unfinished(silence.text) else self.end_ms
             for silence in turn.silences
         ]
 
@@ -114,7 +108,7 @@ class Together:
 
     def _wait_ms(self, silence: Silence) -> float:
         said, limit_ms = silence.complete, self.timeout_ms
-        if is_sentence(silence.text):
+        if not is_unfinished(silence.text):
             return _first(said, self.clear_ms, self.threshold, min(self.doubtful_ms, limit_ms))
         return _first(said, self.doubtful_ms, self.threshold, limit_ms)
 
@@ -130,19 +124,34 @@ class Server:
     """The server's own policy. Each turn begins with a speaker whom it does not know yet."""
 
     settings: TurnSettings
+    name: str = "the server"
 
     def waits_ms(self, turn: Turn) -> list[float]:
         return [self._wait_ms(silence) for silence in turn.silences]
 
     def _wait_ms(self, silence: Silence) -> float:
-        """The only place that knows how the server decides."""
+        """The only place that knows how the server decides (`serve_app/conversation/listener.py`).
+        A judgement counts one frame after it was asked for."""
         patience = Patience(self.settings)
         for pause_ms in silence.earlier_ms:
             patience.note(pause_ms)
-        return patience.silence_ms(silence.complete.get(self.settings.judge_silence_ms, 0.0))
+        is_open = is_unfinished(silence.text)
+        waited_ms = self.settings.end_silence_ms
+        while waited_ms < patience.silence_ms(Evidence(self._newest(silence, waited_ms), is_open)):
+            waited_ms += FRAME_MS
+        return waited_ms
+
+    def _newest(self, silence: Silence, waited_ms: int) -> float:
+        """The model's answer so far."""
+        settings = self.settings
+        later_ms = settings.likely_silence_ms - settings.end_silence_ms
+        asked_ms = [settings.judge_silence_ms, settings.judge_silence_ms + later_ms]
+        asked = [ms for ms in asked_ms if ms < waited_ms] or asked_ms[:1]
+        known = [p for ms, p in silence.complete.items() if ms <= asked[-1]]
+        return known[-1] if known else 0.0
 
     def __str__(self) -> str:
-        return "the server"
+        return self.name
 
 
 def _first(
@@ -155,16 +164,6 @@ def _first(
         if first_ms <= asked_ms < timeout_ms and probability >= threshold
     )
     return next(yes, timeout_ms)
-
-
-def is_sentence(text: str) -> bool:
-    """Whether a transcript ends as a sentence does: with its mark, and not in the middle of what
-    was going to be said."""
-    spoken = text.strip()
-    if not spoken.endswith((".", "?", "!")) or spoken.endswith("..."):
-        return False
-    last = spoken.rstrip(".?!").rpartition(" ")[2].casefold()
-    return last not in _UNFINISHED
 
 
 _THRESHOLDS = (0.3, 0.5, 0.7, 0.85, 0.95)

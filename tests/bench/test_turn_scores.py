@@ -5,7 +5,6 @@ import pytest
 
 from bench.curves import Panel, draw
 from bench.turn_policies import AskedAgain, Model, Server, SilenceOnly, TextEnding, Together
-from bench.turn_policies import is_sentence as is_a_sentence
 from bench.turn_recordings import DEV, HELD_OUT
 from bench.turn_rows import Silence, Turn, from_rows, room_tone, speech_end, to_rows
 from bench.turn_scores import Score, frontier, operating_points, score, wilson
@@ -79,19 +78,16 @@ def test_text_and_model_together() -> None:
     assert Together(192, 512, 0.95, 400).waits_ms(TURN) == [400, 400, 400]
 
 
-@pytest.mark.parametrize(
-    ("text", "is_one"),
-    [
-        ("It is late.", True),
-        ("Is it late? ", True),
-        ("It is late", False),
-        ("It is late...", False),
-        ("I am late because.", False),
-        ("", False),
-    ],
-)
-def test_a_sentence_ends_with_its_mark(text: str, is_one: bool) -> None:
-    assert is_a_sentence(text) is is_one
+def test_the_server_asks_twice() -> None:
+    server = Server(TurnSettings())
+    settings = server.settings
+    later_ms = settings.judge_silence_ms + settings.likely_silence_ms - settings.end_silence_ms
+    sure = silence(4000, {settings.judge_silence_ms: 0.95}, "It is late.")
+    later = silence(4000, {settings.judge_silence_ms: 0.1, later_ms: 0.6}, "It is late.")
+    unfinished = silence(4000, {settings.judge_silence_ms: 0.6}, "It is late, and")
+    sooner, likely, longest = server.waits_ms(Turn("dev", "", "", (sure, later, unfinished), None))
+    assert (sooner, likely) == (settings.end_silence_ms, settings.likely_silence_ms)
+    assert longest > likely
 
 
 def test_the_server_learns_from_earlier_pauses() -> None:
