@@ -78,7 +78,7 @@ def _may_interrupt(floor: Floor) -> bool:
 
 def _interrupt_if_long(floor: Floor) -> State:
     settings, speech_ms = floor.settings, floor.user.speech_ms
-    patience = 3 if floor.reply.is_stopped_easily else 1
+    patience = 2 if floor.reply.is_stopped_easily else 1
     is_long = speech_ms >= patience * settings.interrupt_speech_ms
     if is_long and settings.interrupt_words == 1:
         return _interrupt(floor)

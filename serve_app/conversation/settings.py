@@ -89,7 +89,7 @@ class TurnSettings:
     silence_speech_ms: int = 160
     """Speech of this length silences the agent. What its client has not played is taken back, and
     said again if the user turns out to want nothing."""
-    interrupt_speech_ms: int = 416
+    interrupt_speech_ms: int = 640
     """Speech of this length interrupts the agent for good, whatever is said. It should be longer
     than a backchannel."""
     interrupt_words: int = 1

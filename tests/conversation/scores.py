@@ -10,6 +10,7 @@ SETTINGS = TurnSettings(
     likely_silence_ms=400,
     max_silence_ms=1600,
     silence_speech_ms=416,
+    interrupt_speech_ms=416,
 )
 STORY = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen."
 QUESTION = Says(1.0, 2.0, "Tell me a story.")

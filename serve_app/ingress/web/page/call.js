@@ -5,7 +5,7 @@ import { Speaker, VOICE_RATE_HZ, rms } from "../audio/speaker.js";
 import { SpeechGate } from "../audio/speech_gate.js";
 import { connect } from "../client/echo-serve.js";
 
-/** Of 32 ms each. The server decides after 13 of them whether it is an interruption. */
+/** Of 32 ms each. The server says a little later to drop what was not played. */
 const HOLD_AFTER_CHUNKS = 4;
 /** As long as the server holds its own output. */
 const HOLD_MS = 1500;
