@@ -101,6 +101,8 @@ async def test_a_yeah_does_not_cost_a_word(tmp_path: Path) -> None:
         await tab.until(f"{PHASE} === 'listening'", timeout_s=60)
         assert await tab.evaluate("document.querySelectorAll('#transcript del').length") == 0
         ears = await heard(tab)
+        said = await tab.evaluate("document.querySelector('#transcript .agent p').innerText")
+        assert said == STORY.strip(), "one reply, each word once"
         assert ears.seconds_loud() == pytest.approx(len(STORY) / 15, abs=0.5)
 
 

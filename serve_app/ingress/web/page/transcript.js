@@ -4,6 +4,8 @@ export class Transcript {
   #list;
   #user = null;
   #agent = null;
+  /** The last reply that was cut, which goes on if its turn does. */
+  #stopped = null;
 
   /** @param {HTMLOListElement} list */
   constructor(list) {
@@ -18,16 +20,16 @@ export class Transcript {
 
   clear() {
     this.#list.replaceChildren();
-    this.#user = this.#agent = null;
+    this.#user = this.#agent = this.#stopped = null;
   }
 
   take(event) {
     if (event.type === "partial") this.#partial(event.text);
-    else if (event.type === "caption") this.#caption(event.text);
+    else if (event.type === "caption") this.#caption(event);
     else if (event.type === "audio") this.#agent?.voiced(event.token, event.samples.length);
     else if (event.type === "playback") this.#agent?.played(event.token, event.samples);
     else if (event.type === "transcript") this.#said(event);
-    else if (event.type === "interrupt" || event.type === "lost") this.#agent?.cut();
+    else if (event.type === "interrupt" || event.type === "lost") this.#cut();
     else if (event.type === "closed") this.#close();
   }
 
@@ -36,18 +38,29 @@ export class Transcript {
     this.#user.write(text, "unsure");
   }
 
-  #caption(text) {
-    if (!this.#agent || this.#agent.isCut) this.#agent = new Reply(this.#add("agent"));
+  #caption({ turn, text }) {
+    if (this.#stopped?.turn === turn) {
+      this.#agent = this.#stopped;
+      this.#agent.goOn();
+      this.#stopped = null;
+    } else if (!this.#agent || this.#agent.isCut) {
+      this.#agent = new Reply(this.#add("agent"), turn);
+    }
     this.#agent.caption(text);
     this.#scroll();
   }
 
-  #said({ role, text }) {
+  #cut() {
+    this.#agent?.cut();
+    this.#stopped = this.#agent;
+  }
+
+  #said({ role, text, turn }) {
     if (role === "user") {
       (this.#user ?? this.#add("user")).write(text, "");
       this.#user = null;
     } else {
-      (this.#agent ?? new Reply(this.#add("agent"))).heard(text);
+      (this.#agent ?? new Reply(this.#add("agent"), turn)).heard(text);
       this.#agent = null;
     }
     this.#scroll();
@@ -97,11 +110,22 @@ class Reply {
   #token = "";
   #voiced = 0;
   #heardChars = 0;
-  /** Nothing more of it will be heard. */
+  /** What was heard of it before it was stopped, and went on. */
+  #before = "";
+  /** Nothing more of it will be heard, unless it goes on. */
   isCut = false;
 
-  constructor(entry) {
+  constructor(entry, turn) {
     this.#entry = entry;
+    this.turn = turn;
+  }
+
+  /** It was stopped for nothing: what was not heard is said again. */
+  goOn() {
+    this.#captions = [];
+    this.#token = "";
+    this.#voiced = this.#heardChars = 0;
+    this.isCut = false;
   }
 
   get #text() {
@@ -136,7 +160,8 @@ class Reply {
   heard(text) {
     const all = this.#text.trim();
     if (all.startsWith(text)) this.#show(text.length, "cut", all);
-    else this.#entry.write(text, "");
+    else this.#entry.write(this.#before + text, "");
+    this.#before += `${text} `;
   }
 
   cut() {
@@ -150,7 +175,8 @@ class Reply {
     const tail = document.createElement(isCut ? "del" : "span");
     tail.className = rest;
     tail.textContent = text.slice(chars);
-    this.#entry.words.replaceChildren(text.slice(0, chars), ...(tail.textContent ? [tail] : []));
+    const heard = this.#before + text.slice(0, chars);
+    this.#entry.words.replaceChildren(heard, ...(tail.textContent ? [tail] : []));
   }
 }
 
