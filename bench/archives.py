@@ -35,6 +35,8 @@ class Package(Protocol):
         """One file. Downloads the package the first time; raises SystemExit if that fails."""
         ...
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Archive:

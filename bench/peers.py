@@ -32,8 +32,8 @@ from tests.serve.conftest import config_with, free_port, running
 
 ROOT = Path(__file__).parents[1]
 DEVIATIONS = (
-    "Whisper is tiny.en (default: distil-medium.en), in int8 as here, one thread a core; it is"
-    " loaded once and not by each session",
+    "Whisper is tiny.en (default: distil-medium.en), in int8 and greedy as here, one thread a core;"
+    " it is loaded once and not by each session",
     "its serializer speaks Echo's messages, with an `interrupt` where its Twilio serializer sends"
     " `clear`",
     "OpenAILLMService and ElevenLabsTTSService have the addresses of the stand-ins",

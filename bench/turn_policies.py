@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.turn_rows import ASKED_MS, Silence, Turn
-from serve_app.conversation.endings import is_unfinished
+from serve_app.conversation.endings import is_sentence, is_unfinished
 from serve_app.conversation.patience import Evidence, Patience
 from serve_app.conversation.settings import FRAME_MS, TurnSettings
 
@@ -135,9 +135,9 @@ class Server:
         patience = Patience(self.settings)
         for pause_ms in silence.earlier_ms:
             patience.note(pause_ms)
-        is_open = is_unfinished(silence.text)
+        words = is_unfinished(silence.text), is_sentence(silence.text)
         waited_ms = self.settings.end_silence_ms
-        while waited_ms < patience.silence_ms(Evidence(self._newest(silence, waited_ms), is_open)):
+        while waited_ms < patience.silence_ms(Evidence(self._newest(silence, waited_ms), *words)):
             waited_ms += FRAME_MS
         return waited_ms
 

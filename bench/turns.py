@@ -19,7 +19,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.curves import Panel, draw
@@ -28,11 +28,11 @@ from bench.turn_policies import Policy, Server, families
 from bench.turn_recordings import recorded, recorded_in
 from bench.turn_rows import Ears, Turn, load, save
 from bench.turn_scores import COLUMNS, frontier, operating_points, score
-from serve_app.conversation.presets import PRESETS
+from serve_app.conversation.presets import PRESETS, with_preset
 from serve_app.conversation.settings import TurnSettings
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "turns.svg"
-SERVERS = {name: replace(TurnSettings(), **preset) for name, preset in PRESETS.items()}
+SERVERS = {name: TurnSettings(**with_preset({"preset": name})) for name in PRESETS}
 """The server's own policy is scored with each preset; `balanced` is the default."""
 TITLES = {"dev": "dev: chosen on", "held_out": "held out: judged on"}
 

@@ -40,6 +40,11 @@ def is_unfinished(text: str) -> bool:
     return breaks_off or words(text)[-1] in _UNFINISHED or is_dictated(said)
 
 
+def is_sentence(text: str) -> bool:
+    """Whether the text is over where it ends."""
+    return bool(words(text)) and not is_unfinished(text)
+
+
 def is_dictated(text: str) -> bool:
     """Whether it ends with two numbers or single letters: a telephone number, a list, a name that
     is spelled."""

@@ -16,7 +16,7 @@ from serve_app.conversation.effects import (
     Transcribe,
     TranscribePart,
 )
-from serve_app.conversation.endings import is_answer, is_unfinished
+from serve_app.conversation.endings import is_answer, is_sentence, is_unfinished
 from serve_app.conversation.patience import Evidence, Patience
 from serve_app.conversation.settings import (
     SAMPLE_RATE_HZ,
@@ -184,7 +184,10 @@ class Listener:
         last."""
         if not turn.is_soft_ended or self._voice.silence_ms < self._settings.end_silence_ms:
             return False
-        evidence = Evidence(turn.complete, is_unfinished(turn.text), is_answer(turn.text, question))
+        text = turn.text
+        evidence = Evidence(
+            turn.complete, is_unfinished(text), is_sentence(text), is_answer(text, question)
+        )
         return self._voice.silence_ms >= self._patience.silence_ms(evidence)
 
     def reopen(self, turn: Turn) -> None:

@@ -24,6 +24,8 @@ class Evidence:
     """The end-of-turn model's probability that it is; None is no answer."""
     is_unfinished: bool = False
     """Its words say that more is to come."""
+    is_sentence: bool = False
+    """They say that it is over."""
     is_answer: bool = False
     """It is a short answer to the agent's question."""
 
@@ -58,6 +60,8 @@ class Patience:
             return settings.end_silence_ms
         if complete >= settings.complete_threshold:
             return settings.likely_silence_ms
+        if evidence.is_sentence:
+            return min(self._longer_than_usual_ms, settings.sentence_silence_ms)
         return self._longer_than_usual_ms
 
     @property

@@ -61,6 +61,8 @@ class TurnSettings:
     begin at `soft_end_ms`, so a shorter wait would hardly be heard."""
     likely_silence_ms: int = 800
     """Silence that ends a turn which the model calls complete without being sure."""
+    sentence_silence_ms: int = 896
+    """Silence that ends a turn whose words are a whole sentence, whatever the model says."""
     max_silence_ms: int = 1600
     """Silence that ends any turn. A turn that the model calls incomplete is given twice the
     speaker's usual pause, up to this; without an answer of the model, the usual pause."""
@@ -157,6 +159,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "soft_end_ms": (32, 10_000),
     "judge_silence_ms": (32, 10_000),
     "likely_silence_ms": (32, 10_000),
+    "sentence_silence_ms": (32, 10_000),
     "complete_threshold": (0, 1),
     "sure_threshold": (0, 1),
     "unfinished_threshold": (0, 1),
@@ -181,6 +184,7 @@ CLIENT_SETTINGS: Final = frozenset(
         "sure_threshold",
         "unfinished_threshold",
         "likely_silence_ms",
+        "sentence_silence_ms",
         "end_silence_ms",
         "max_silence_ms",
         "interruptions",

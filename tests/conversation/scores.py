@@ -8,6 +8,7 @@ SETTINGS = TurnSettings(
     judge_silence_ms=192,
     end_silence_ms=400,
     likely_silence_ms=400,
+    sentence_silence_ms=1600,
     max_silence_ms=1600,
     silence_speech_ms=416,
     interrupt_speech_ms=416,

@@ -28,6 +28,7 @@ SETTINGS = TurnSettings(
     judge_silence_ms=256,
     end_silence_ms=400,
     likely_silence_ms=400,
+    sentence_silence_ms=1600,
     max_silence_ms=1600,
     max_drafts=0,
     silence_speech_ms=416,

@@ -309,6 +309,17 @@ def test_words_that_sound_unfinished_need_a_sure_model() -> None:
     assert wait_ms(never, 0.99, is_unfinished=True) == long_ms
 
 
+def test_a_whole_sentence_is_not_waited_for_as_long_as_half_of_one() -> None:
+    settings = TurnSettings()
+    patience = Patience(settings)
+    assert wait_ms(patience, 0.1, is_sentence=True) == settings.sentence_silence_ms
+    assert wait_ms(patience, 0.1) > settings.sentence_silence_ms
+    assert wait_ms(patience, 0.95, is_sentence=True) == settings.end_silence_ms
+    for _ in range(20):
+        patience.note(200)
+    assert wait_ms(patience, 0.1, is_sentence=True) == settings.likely_silence_ms
+
+
 def test_a_short_answer_to_a_question_needs_no_model() -> None:
     patience = Patience(TurnSettings())
     assert wait_ms(patience, 0.1, is_answer=True) == TurnSettings().end_silence_ms

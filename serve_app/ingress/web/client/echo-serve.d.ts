@@ -34,6 +34,7 @@ export interface TurnOptions {
   unfinished_threshold?: number;
   end_silence_ms?: number;
   likely_silence_ms?: number;
+  sentence_silence_ms?: number;
   max_silence_ms?: number;
   interruptions?: boolean;
   interruptible_greeting?: boolean;
