@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from serve_app.client.volume import Volume
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.errors import ConfigError
 from serve_app.protocol.messages import Samples
@@ -38,12 +39,13 @@ def sounddevice() -> Any:
 
 
 class Speakers:
-    """A `Loudspeaker`: the default output device."""
+    """A `SoftLoudspeaker`: the default output device."""
 
     def __init__(self, rate_hz: int) -> None:
         """Raises ConfigError if there is no such device."""
         self._lock = threading.Lock()
         self._waiting = bytearray()
+        self._volume = Volume(rate_hz)
         library = sounddevice()
         try:
             self._stream = library.RawOutputStream(
@@ -60,6 +62,11 @@ class Speakers:
     def stop(self) -> None:
         with self._lock:
             self._waiting.clear()
+            self._volume.reset()
+
+    def duck(self, on: bool) -> None:
+        with self._lock:
+            self._volume.duck(on)
 
     def close(self) -> None:
         self._stream.close()
@@ -69,6 +76,7 @@ class Speakers:
         with self._lock:
             audio = bytes(self._waiting[: 2 * frames])
             del self._waiting[: 2 * frames]
+            audio = self._volume.apply(audio)
         output[:] = audio.ljust(2 * frames, b"\0")
 
 

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from serve_app.protocol.formats import AudioFormat
 from serve_app.protocol.messages import TOKEN_BYTES
@@ -26,7 +26,7 @@ class Received:
 
 
 class Loudspeaker(Protocol):
-    """A real one."""
+    """A real one. One that can play softer has the method `duck`, too."""
 
     def play(self, audio: bytes) -> None:
         """Puts audio behind what is being played. Returns at once."""
@@ -34,6 +34,15 @@ class Loudspeaker(Protocol):
 
     def stop(self) -> None:
         """Falls silent at once, and forgets what was to be played."""
+        ...
+
+
+@runtime_checkable
+class SoftLoudspeaker(Loudspeaker, Protocol):
+    """One that lowers the agent's voice while the user may be interrupting."""
+
+    def duck(self, on: bool) -> None:
+        """Plays softer from now on, or as loud as before. `stop` ends it, too. Returns at once."""
         ...
 
 
@@ -62,6 +71,8 @@ class Playback:
             self._drop_unplayed(message.at_s)
         elif message.kind == "audio":
             self._play(message)
+        elif message.kind == "duck" and isinstance(self.loudspeaker, SoftLoudspeaker):
+            self.loudspeaker.duck(message.fields["on"])
 
     def _play(self, message: Received) -> None:
         if message.token != self.token:

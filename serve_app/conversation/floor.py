@@ -26,7 +26,7 @@ from serve_app.conversation.states import ECHO_NAMES, Mode, State
 from serve_app.conversation.turn import Interrupted, Turn
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.languages import AUTO
-from serve_app.protocol.messages import ErrorNotice, ServerMessage, StateChanged, Transcript
+from serve_app.protocol.messages import Duck, ErrorNotice, ServerMessage, StateChanged, Transcript
 
 _SURE_OF_LANGUAGE_MS = 1000
 """Of a shorter utterance, such as "okay", the language is a guess: Whisper base took 0.6 s of
@@ -321,8 +321,13 @@ class Floor:
             )
         )
 
-    def tell_state(self, state: State) -> None:
-        self.notify(StateChanged(ECHO_NAMES[state]), "state")
+    def tell_state(self, before: State, now: State) -> None:
+        """The state has changed: as the client knows it, or by a hold, during which the client
+        lowers the agent's voice."""
+        if ECHO_NAMES[now] != ECHO_NAMES[before]:
+            self.notify(StateChanged(ECHO_NAMES[now]), "state")
+        if State.HELD in (before, now) and now is not before:
+            self.notify(Duck(now is State.HELD), "duck")
 
     def tell_error(self, stage: str, message: str) -> None:
         self.notify(ErrorNotice(self.generation, stage, message), "error")

@@ -28,7 +28,7 @@ from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Effect
 from serve_app.conversation.floor import Floor
 from serve_app.conversation.settings import TurnSettings
-from serve_app.conversation.states import ECHO_NAMES, State
+from serve_app.conversation.states import State
 
 
 class Conversation:
@@ -58,8 +58,8 @@ class Conversation:
         after = step.handle(floor, event) or before
         assert after in step.targets, f"{key}: {before} to {after}"
         floor.state = after
-        if after is not State.ENDED and ECHO_NAMES[after] != ECHO_NAMES[before]:
-            floor.tell_state(after)
+        if after is not State.ENDED:
+            floor.tell_state(before, after)
         return floor.take_effects()
 
     def _is_dead(self, event: ev.Event) -> bool:

@@ -18,8 +18,9 @@ import numpy as np
 from serve_app.conversation.settings import FRAME_SAMPLES
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.ingress.load import Load, Shed
+from serve_app.ingress.vad_memory import VadMemory
 from serve_app.protocol.messages import Samples
-from serve_app.vad.jobs import VadAnswer, VadJob, new_row
+from serve_app.vad.jobs import VadAnswer, VadJob
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class VoiceStream:
         self.fail = fail
         self.waiting: deque[Samples] = deque()
         self._came_at_s: deque[float] = deque()
-        self._row = new_row()
+        self._memory = VadMemory()
 
     def push(self, frames: Samples, now_s: float) -> None:
         """`frames`: shape (n, 512)."""
@@ -66,11 +67,11 @@ class VoiceStream:
     def job(self, most: int) -> VadJob:
         """At most `most` of the waiting frames, of which there must be one. They go on waiting
         until `take` has their answer."""
-        return VadJob(self._row, np.stack(list(islice(self.waiting, most))))
+        return VadJob(self._memory.row, np.stack(list(islice(self.waiting, most))))
 
     def take(self, answer: VadAnswer) -> None:
         """The answer to the last job."""
-        self._row = answer.row
+        self._memory.take(answer)
         for _ in answer.probabilities:
             self.waiting.popleft()
             self._came_at_s.popleft()

@@ -22,7 +22,9 @@ TOKEN_BYTES = 8
 SAMPLE_RATES_HZ = (8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """What a client can ask for in `open.sample_rate_hz`."""
 
-EVENTS = frozenset({"transcript", "partial", "caption", "state", "metrics", "error", "goaway"})
+EVENTS = frozenset(
+    {"transcript", "partial", "caption", "state", "duck", "metrics", "error", "goaway"}
+)
 """The extensions that a client can ask for in `open.events`."""
 
 
@@ -169,6 +171,15 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Duck:
+    """Extension `duck`: the user makes a sound while the agent is heard, and it is not clear yet
+    whether that is an interruption. An `interrupt` and the end of the socket end it, too."""
+
+    on: bool
+    """Whether the agent's voice is to be softer from now on, or as loud as before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Extension `metrics`: where the time from the end of speech to the first audio went."""
 
@@ -234,6 +245,7 @@ ServerMessage = (
     | Partial
     | Caption
     | StateChanged
+    | Duck
     | Metrics
     | ErrorNotice
     | SessionNotice

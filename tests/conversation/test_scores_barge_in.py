@@ -7,7 +7,7 @@ import pytest
 from serve_app.conversation import effects as ef
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.states import State
-from serve_app.protocol.messages import AgentAudio, Interrupt
+from serve_app.protocol.messages import AgentAudio, Duck, Interrupt
 from tests.conversation.score import Models, Noise, Says, Score
 from tests.conversation.scores import SETTINGS, STORY, story
 
@@ -18,6 +18,23 @@ def test_output_is_held_within_a_frame() -> None:
     score = story(Says(4.0, 6.0, "No, I wanted another one."))
     interrupted_s = score.sent(Interrupt)[0][0]
     assert score.audio_between(4.0 + 0.032 + 0.005 + 0.032, interrupted_s) == 0
+
+
+@pytest.mark.parametrize("sound", [Says(4.0, 4.3, "Uh-huh."), Noise(4.0, 4.05)])
+def test_the_voice_is_lowered_at_once_and_raised_again(sound: Says | Noise) -> None:
+    (down_s, down), (up_s, up) = story(sound).sent(Duck)
+    assert (down.on, up.on) == (True, False)
+    assert down_s - 4.0 <= 0.1 and 4.1 <= up_s <= 5.0
+
+
+def test_the_voice_is_as_loud_as_before_after_an_interrupt() -> None:
+    score = story(Says(4.0, 6.0, "No, I wanted another one."))
+    assert [duck.on for _, duck in score.sent(Duck)] == [True, False]
+    assert score.audio_between(4.1, score.sent(Duck)[1][0]) == 0
+
+
+def test_the_voice_is_not_lowered_while_nothing_is_heard_of_it() -> None:
+    assert not story(Says(2.2, 2.25, "Hm.")).sent(Duck)
 
 
 def test_a_long_interruption_stops_the_agent_and_becomes_a_turn() -> None:

@@ -14,6 +14,7 @@ from serve_app.protocol.codec import encode
 from serve_app.protocol.messages import (
     AgentAudio,
     Caption,
+    Duck,
     ErrorNotice,
     GoAway,
     Interrupt,
@@ -43,6 +44,8 @@ FROM_SERVER: list[ServerMessage] = [
     SessionNotice("id.secret", 60.0, 5_000_000),
     GoAway(8000),
     Transcript(4, "user", "Guten Tag.", "de"),
+    Duck(True),
+    Duck(False),
 ]
 FROM_CLIENT: list[dict[str, Any]] = [
     {"type": "open", "prompt": "Be kind."},

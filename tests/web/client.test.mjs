@@ -262,6 +262,16 @@ test("events can be iterated over, and end with the conversation", async () => {
   assert.deepEqual(types.slice(-3), ["state", "partial", "closed"]);
 });
 
+test("the server is asked for duck, which is an event of its own", async () => {
+  const [talk, socket] = await conversation();
+  assert.ok(socket.sent[0].events.includes("duck"));
+  const heard = [];
+  talk.on("duck", ({ on }) => heard.push(on));
+  socket.says({ type: "duck", on: true }, { type: "duck", on: false });
+  await settled();
+  assert.deepEqual(heard, [true, false]);
+});
+
 test("next finds an event, and fails when there will be none", async () => {
   const [talk, socket] = await conversation();
   const agent = talk.next("transcript", ({ role }) => role === "agent");

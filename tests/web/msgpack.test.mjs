@@ -17,7 +17,7 @@ function fields(entry) {
 
 test("messages from the server are read", () => {
   const entries = golden.filter((entry) => entry.from === "server");
-  assert.equal(entries.length, 14);
+  assert.equal(entries.length, 16);
   for (const entry of entries) {
     const found = decode(new Uint8Array(Buffer.from(entry.frame, "hex")));
     if (found.audio) found.audio = new Uint8Array(found.audio);

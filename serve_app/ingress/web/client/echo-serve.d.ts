@@ -4,7 +4,7 @@
 export const SAMPLE_RATE_HZ: 16000;
 export const EVENTS: readonly EventName[];
 export type EventName =
-  "caption" | "error" | "goaway" | "metrics" | "partial" | "state" | "transcript";
+  "caption" | "duck" | "error" | "goaway" | "metrics" | "partial" | "state" | "transcript";
 
 export interface Options {
   /** System prompt of the agent. */
@@ -56,6 +56,9 @@ export interface Partial { type: "partial"; turn: number; text: string }
 export interface StateChanged {
   type: "state"; state: "waiting" | "listening" | "transcribing" | "replying" | "closed";
 }
+/** The user makes a sound while the agent is heard: play the agent softer, or, with `false`, as
+ * before. An `interrupt` and a lost connection end it, too. */
+export interface Duck { type: "duck"; on: boolean }
 export interface Metrics {
   type: "metrics"; turn: number;
   endpoint_ms: number; stt_ms: number; llm_ms: number; tts_ms: number;
@@ -83,7 +86,7 @@ export interface Resumed { type: "resumed"; count: number }
 export interface Closed { type: "closed"; code: number; reason: string }
 
 export type Event =
-  | Caption | Transcript | Partial | StateChanged | Metrics | ErrorNotice | GoAway
+  | Caption | Transcript | Partial | StateChanged | Duck | Metrics | ErrorNotice | GoAway
   | Token | Interrupt | AgentAudio | Lost | Resumed | Closed;
 export type EventOf<T extends Event["type"] | "*"> =
   T extends "*" ? Event : Extract<Event, { type: T }>;

@@ -7,7 +7,9 @@ import { Backoff, mayComeBack, RecentAudio } from "./resumption.js";
 
 export { mayComeBack, SAMPLE_RATE_HZ } from "./resumption.js";
 
-export const EVENTS = ["caption", "error", "goaway", "metrics", "partial", "state", "transcript"];
+export const EVENTS = [
+  "caption", "duck", "error", "goaway", "metrics", "partial", "state", "transcript",
+];
 
 const CONNECT_MS = 10_000;
 const CLOSE_MS = 2_000;

@@ -20,6 +20,8 @@ export class Call {
   #speaker = null;
   #gate = new SpeechGate();
   #heldAt = null;
+  /** By the server, whose ears are better than the gate. */
+  #isDucked = false;
   #isInterruptible;
   #listener;
   #serverState = "waiting";
@@ -131,14 +133,29 @@ export class Call {
   #take(event) {
     if (event.type === "audio") this.#speaker?.push(event.token, event.samples);
     else if (event.type === "interrupt" || event.type === "lost") this.#stop();
+    else if (event.type === "duck") this.#duck(event.on);
     else if (event.type === "state") this.#serverState = event.state;
     else if (event.type === "closed") this.#finish();
     this.#tell(event);
     this.#tell({ type: "phase", phase: this.phase });
   }
 
+  /** Meanwhile the gate may hold the agent, too: what is silent is not made louder. */
+  #duck(isDucked) {
+    this.#isDucked = isDucked;
+    if (this.#heldAt !== null) return;
+    this.#playOn();
+  }
+
+  /** Softer or at full volume, as the server wants it. */
+  #playOn() {
+    this.#speaker?.release();
+    if (this.#isDucked) this.#speaker?.duck();
+  }
+
   #stop() {
     this.#heldAt = null;
+    this.#isDucked = false;
     this.#speaker?.stop();
   }
 
@@ -181,7 +198,7 @@ export class Call {
     if (this.#heldAt !== null) this.#goOn(voiced);
     else if (voiced >= HOLD_AFTER_CHUNKS) this.#hold();
     else if (voiced === 1) this.#speaker.duck();
-    else if (voiced === 0) this.#speaker.release();
+    else if (voiced === 0) this.#playOn();
   }
 
   #hold() {
@@ -193,7 +210,7 @@ export class Call {
   #goOn(voiced) {
     if (voiced && performance.now() - this.#heldAt < HOLD_MS) return;
     this.#heldAt = null;
-    this.#speaker.release();
+    this.#playOn();
     this.#tell({ type: "phase", phase: this.phase });
   }
 
