@@ -35,10 +35,9 @@ _SETTLED_S = 2.0
 _ECHO_S = 60.0
 _ECHOES_DB = (-20.0, -30.0)
 SWEEP = (
-    ("silence_speech_ms", (96, 128, 160, 192, 256, 320, 416)),
-    ("interrupt_speech_ms", (256, 320, 512, 640)),
+    ("silence_speech_ms", (96, 128, 160, 224, 320)),
+    ("interrupt_speech_ms", (320, 416, 640)),
     ("interrupt_words", (2,)),
-    ("hold_ms", (500,)),
 )
 """One knob at a time; the others are the defaults."""
 
