@@ -6,11 +6,12 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from serve_app.ingress.vad_memory import VadMemory
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine
-from serve_app.vad.jobs import VadJob, VadRow, new_row
+from serve_app.vad.jobs import VadAnswer, VadJob, VadRow
 from serve_app.vad.silero import SileroVad
 from serve_app.vad.smart_turn import SmartTurn
 
@@ -25,19 +26,18 @@ class Ears:
         self._smart_turn = SmartTurn()
         self._whisper = WhisperEngine(SttSettings(device="cpu", threads=1))
         self._whisper.warm_up()
-        self._heard: dict[_Key, tuple[VadRow, float]] = {}
+        self._heard: dict[_Key, VadAnswer] = {}
         self._texts: dict[_Key, str] = {}
         self._complete: dict[_Key, float] = {}
 
-    def detect(self, before: bytes, row: VadRow, frame: Samples) -> tuple[bytes, VadRow, float]:
-        """The probability of speech in a frame, 0 to 1. `before` names all that the session has
-        heard until now; returned is the name with this frame."""
+    def detect(self, before: bytes, row: VadRow, frame: Samples) -> tuple[bytes, VadAnswer]:
+        """The voice activity in a frame. `before` names all that the session has heard until now;
+        returned is the name with this frame."""
         name = hashlib.blake2b(before + frame.tobytes(), digest_size=16).digest()
         key = (name,)
         if key not in self._heard:
-            (answer,) = self._vad.detect([VadJob(row, frame[np.newaxis])])
-            self._heard[key] = answer.row, float(answer.probabilities[0])
-        return name, *self._heard[key]
+            (self._heard[key],) = self._vad.detect([VadJob(row, frame[np.newaxis])])
+        return name, self._heard[key]
 
     def transcribe(self, speech: Samples, hint: str) -> str:
         """The text of at most 30 s; empty where nothing was said."""
@@ -62,12 +62,13 @@ class Session:
     def __init__(self, ears: Ears) -> None:
         self._ears = ears
         self._name = b""
-        self._row = new_row()
+        self._memory = VadMemory()
 
     def detect(self, frame: Samples) -> float:
         """The probability of speech in the next 512 samples, 0 to 1."""
-        self._name, self._row, probability = self._ears.detect(self._name, self._row, frame)
-        return probability
+        self._name, answer = self._ears.detect(self._name, self._memory.row, frame)
+        self._memory.take(answer)
+        return float(answer.probabilities[0])
 
 
 def _digest(samples: Samples) -> bytes:

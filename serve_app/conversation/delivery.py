@@ -18,7 +18,7 @@ from serve_app.protocol.messages import AgentAudio, Caption, Interrupt, ServerMe
 _SLACK_S = 0.5
 """A client's `waiting` counts as the end of a reply when no more than this is left to play. A
 client that says nothing is given this much time beyond the end of the reply."""
-_TURN_END_S = 1.0
+TURN_END_S = 1.0
 """Whatever the user says this shortly before the agent has finished is an answer to it."""
 
 
@@ -143,7 +143,7 @@ class Delivery:
     def is_ending(self, now_s: float) -> bool:
         """Whether the agent is saying its last words."""
         reply = self.reply
-        return reply is not None and reply.is_written and reply.unplayed_s(now_s) <= _TURN_END_S
+        return reply is not None and reply.is_written and reply.unplayed_s(now_s) <= TURN_END_S
 
     def record(self, now_s: float) -> OpenReply | None:
         """What is known of the reply that the user may be hearing."""

@@ -1,12 +1,13 @@
 """The end of the user's turn: it is over, its text may still be missing; then it is answered."""
 
 from serve_app.conversation import events as ev
+from serve_app.conversation.delivery import TURN_END_S
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
 from serve_app.conversation.metrics import TurnTimes
 from serve_app.conversation.states import Mode, State
-from serve_app.conversation.turn import Interrupted, Withdrew
-from serve_app.conversation.words import same_words
+from serve_app.conversation.turn import Interrupted, Turn, Withdrew
+from serve_app.conversation.words import floor_words, same_words
 
 _TRANSCRIPT_S = 45.0
 """Longer than the deadline of the call itself, which should have failed by then."""
@@ -70,10 +71,19 @@ def _answer_when_transcribed(floor: Floor) -> State:
     is_own_voice = floor.is_own_voice(turn)
     if turn.is_over_agent and turn.text:
         floor.own_voice.note(is_own_voice)
-    if turn.text and not is_own_voice:
+    if turn.text and not is_own_voice and not _is_backchannel(floor, turn):
         floor.commit_turn(turn.text, turn.language)
         return _answer(floor, turn.text)
     return _answer_nothing(floor, turn.displaced)
+
+
+def _is_backchannel(floor: Floor, turn: Turn) -> bool:
+    """What interrupted the agent turns out to ask for nothing. Over its last words it is an answer
+    to them."""
+    over = turn.displaced
+    if not isinstance(over, Interrupted) or not over.leaves(TURN_END_S):
+        return False
+    return not floor_words(turn.text, floor.settings.backchannels)
 
 
 def _answer(floor: Floor, text: str) -> State:

@@ -20,6 +20,10 @@ class Interrupted:
     is_all: bool
     """Whether the reply was complete. If not, the agent is asked for what comes after that."""
 
+    def leaves(self, seconds: float) -> bool:
+        """Whether more than this is left to say of the reply."""
+        return not self.is_all or sum(piece.duration_s for piece in self.unheard) > seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrew:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 _ANNOTATION = re.compile(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*")
 """Whisper writes what it hears that is not speech as [BLANK_AUDIO], (coughing) or *sighs*."""
 _APOSTROPHES = re.compile("['\u2018\u2019]")
+_LAUGHTER = re.compile("(?:h[aeo]){2,}h?|h*m+|uh+m*|a+h+")
 _NO_WORD = re.compile(r"[\W_]+")
 
 
@@ -41,9 +42,9 @@ def is_longer(text: str, start: str) -> bool:
 
 
 def floor_words(text: str, backchannels: Iterable[str]) -> list[str]:
-    """The words without the backchannels: if there are any, the user wants the floor."""
+    """The words without laughter and backchannels: if there are any, the user wants the floor."""
     rest = f" {' '.join(words(text))} "
     for phrase in sorted((" ".join(words(b)) for b in backchannels), key=len, reverse=True):
         # Twice, since neighbours share the space between them.
         rest = rest.replace(f" {phrase} ", " ").replace(f" {phrase} ", " ")
-    return rest.split()
+    return [word for word in rest.split() if not _LAUGHTER.fullmatch(word)]

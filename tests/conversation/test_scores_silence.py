@@ -43,6 +43,19 @@ def test_what_was_not_heard_is_said_again(sound: Says | Noise) -> None:
     assert score.machine.state is State.WAITING
 
 
+@pytest.mark.parametrize("text", ["Yeah, yeah, okay, right.", "Hahaha.", "Mmmm."])
+def test_a_long_backchannel_that_has_interrupted_is_taken_back(text: str) -> None:
+    score = story(Says(5.0, 6.2, text), settings=QUICK, until_s=20)
+    assert told(score) == STORY and len(score.sent(Interrupt)) == 1
+    assert [line for line in score.talk if "user" in line] == ["user: Tell me a story."]
+
+
+def test_a_long_yes_over_the_last_words_is_an_answer() -> None:
+    ends_s = story(settings=QUICK).client.ends_at_s
+    score = story(Says(ends_s - 0.8, ends_s + 0.2, "Yes, okay."), settings=QUICK, until_s=20)
+    assert "user: Yes, okay." in score.talk
+
+
 def test_the_agent_goes_on_as_soon_as_the_backchannel_is_known() -> None:
     score = story(YEAH, settings=QUICK, until_s=16)
     ((stopped_s, _),) = score.sent(Interrupt)
