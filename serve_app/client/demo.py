@@ -28,7 +28,8 @@ librivox_0880 pauses in the middle of a sentence, so the server waits."""
 TURNS = ("go_forward", "librivox_0880", "librivox_0930", "librivox_0890", "librivox_0920")
 BARGE_IN = "librivox_0870"
 PROMPT = "You are a helpful voice assistant. Answer briefly."
-_BARGE_IN_AFTER_S = 0.7
+_BARGE_IN_AFTER_S = 1.6
+"""A user who speaks within the first second of a reply goes on with the turn before it."""
 _PAUSE_S = 0.3
 
 

@@ -127,7 +127,8 @@ async def test_what_is_said_while_a_transcript_is_missing_joins_the_turn(server:
             await session.say(trim(clip(SENTENCE)))
             await asyncio.sleep(1.5)
         twice = f"{TRANSCRIPTS[SENTENCE]} {TRANSCRIPTS[SENTENCE]}"
-        assert error_rate(twice, await said(session, "user")) <= 0.1
+        # One of the two would be 0.5. A word or two are misheard now and then ("Amy a bull").
+        assert error_rate(twice, await said(session, "user")) <= 0.4
         assert await finish(session)
 
 
