@@ -5,7 +5,7 @@ from typing import Any, Final
 
 PRESETS: Final[Mapping[str, Mapping[str, float]]] = {
     "quick": {
-        "judge_silence_ms": 256,
+        "judge_silence_ms": 192,
         "end_silence_ms": 352,
         "likely_silence_ms": 800,
         "sentence_silence_ms": 800,
@@ -15,7 +15,7 @@ PRESETS: Final[Mapping[str, Mapping[str, float]]] = {
         "unfinished_threshold": 0.7,
     },
     "balanced": {
-        "judge_silence_ms": 320,
+        "judge_silence_ms": 256,
         "end_silence_ms": 416,
         "likely_silence_ms": 800,
         "sentence_silence_ms": 896,

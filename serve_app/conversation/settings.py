@@ -53,7 +53,7 @@ class TurnSettings:
     soft_end_ms: int = 64
     """Silence after which an utterance is transcribed on the guess that it is over: the transcript
     is ready if that is so, and is thrown away if speech goes on."""
-    judge_silence_ms: int = 320
+    judge_silence_ms: int = 256
     """Silence after which the end-of-turn model is asked whether the turn is complete. It is asked
     again before `likely_silence_ms`: what it hears is clearer by then."""
     end_silence_ms: int = 416
