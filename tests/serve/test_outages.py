@@ -120,15 +120,15 @@ async def test_the_only_transcriber_is_away_when_a_turn_ends(
 
 
 async def test_what_is_said_while_a_transcript_is_missing_joins_the_turn(server: Server) -> None:
-    """The user wonders why nothing comes, and says it again: both are one turn."""
+    """The user wonders why nothing comes, and goes on: both are one turn. SENTENCE twice would be
+    one utterance for Whisper, too, which mishears it in a seventh of all cases ("Amy a bull")."""
     async with greeted(server) as session:
         stop(process(server, "echo:SpeechToText"))
-        for _ in range(2):
-            await session.say(trim(clip(SENTENCE)))
+        for name in ("go_forward", SENTENCE):
+            await session.say(trim(clip(name)))
             await asyncio.sleep(1.5)
-        twice = f"{TRANSCRIPTS[SENTENCE]} {TRANSCRIPTS[SENTENCE]}"
-        # One of the two would be 0.5. A word or two are misheard now and then ("Amy a bull").
-        assert error_rate(twice, await said(session, "user")) <= 0.4
+        both = f"{TRANSCRIPTS['go_forward']} {TRANSCRIPTS[SENTENCE]}"
+        assert error_rate(both, await said(session, "user")) <= 0.1
         assert await finish(session)
 
 

@@ -109,7 +109,7 @@ def inner(server: Terminal) -> psutil.Process:
     [
         pytest.param(send(signal.SIGTERM), id="SIGTERM"),
         pytest.param(ctrl_c, id="ctrl-c", marks=SLOW),
-        pytest.param(close_terminal, id="closed terminal", marks=SLOW),
+        pytest.param(close_terminal, id="closed terminal"),
         pytest.param(send_to_group(signal.SIGTERM), id="SIGTERM to the group", marks=SLOW),
         pytest.param(send_again_and_again, id="again and again", marks=SLOW),
         pytest.param(
