@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.turn_rows import ASKED_MS, Silence, Turn
-from serve_app.conversation.endings import is_sentence, is_unfinished
-from serve_app.conversation.patience import Evidence, Patience
+from serve_app.conversation.endings import Ending, ending
+from serve_app.conversation.patience import Patience
 from serve_app.conversation.settings import FRAME_MS, TurnSettings
 
 
@@ -85,8 +85,7 @@ class TextEnding:
 
     def waits_ms(self, turn: Turn) -> list[float]:
         return [
-            self.timeout_ms if is_unfinished(silence.text) else self.end_ms
-            for silence in turn.silences
+            self.end_ms if _is_sentence(silence) else self.timeout_ms for silence in turn.silences
         ]
 
     def __str__(self) -> str:
@@ -108,7 +107,7 @@ class Together:
 
     def _wait_ms(self, silence: Silence) -> float:
         said, limit_ms = silence.complete, self.timeout_ms
-        if not is_unfinished(silence.text):
+        if _is_sentence(silence):
             return _first(said, self.clear_ms, self.threshold, min(self.doubtful_ms, limit_ms))
         return _first(said, self.doubtful_ms, self.threshold, limit_ms)
 
@@ -135,9 +134,9 @@ class Server:
         patience = Patience(self.settings)
         for pause_ms in silence.earlier_ms:
             patience.note(pause_ms)
-        words = is_unfinished(silence.text), is_sentence(silence.text)
+        words = ending(silence.text, question="")
         waited_ms = self.settings.end_silence_ms
-        while waited_ms < patience.silence_ms(Evidence(self._newest(silence, waited_ms), *words)):
+        while waited_ms < patience.silence_ms(self._newest(silence, waited_ms), words):
             waited_ms += FRAME_MS
         return waited_ms
 
@@ -152,6 +151,10 @@ class Server:
 
     def __str__(self) -> str:
         return self.name
+
+
+def _is_sentence(silence: Silence) -> bool:
+    return ending(silence.text, question="") is Ending.SENTENCE
 
 
 def _first(

@@ -52,9 +52,9 @@ def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:
     if not _may_interrupt(floor) or (user.turn is None and not user.is_voiced):
         user.forget()
         return State.SPEAKING
-    turn = user.turn or user.open(floor.generation)
-    turn.is_over_agent = True
-    user.follow_overlap(turn)
+    if user.turn is None:
+        user.open(floor.generation).is_over_agent = True
+    user.follow_overlap(floor.turn)
     if user.is_voiced and not floor.own_voice.is_certain:
         floor.agent.hold()
         floor.arm(ev.Timer.HOLD, floor.settings.hold_ms / 1000)
@@ -88,14 +88,13 @@ def _interrupt_if_long(floor: Floor) -> State:
 
 
 def _silent_after_ms(floor: Floor) -> float:
-    settings = floor.settings
-    if floor.reply.is_stopped_easily:
-        return settings.interrupt_speech_ms
-    if _goes_on(floor):
+    settings, is_stopped_easily = floor.settings, floor.reply.is_stopped_easily
+    if _goes_on(floor) and not is_stopped_easily:
         return settings.min_speech_ms
     is_in_vain = floor.agent.is_ending(floor.now_s)  # it is about to be silent anyway
-    is_never = is_in_vain or settings.interrupt_words > 1
-    return float("inf") if is_never else settings.silence_speech_ms
+    if is_in_vain or settings.interrupt_words > 1:
+        return float("inf")
+    return settings.interrupt_speech_ms if is_stopped_easily else settings.silence_speech_ms
 
 
 def _goes_on(floor: Floor) -> bool:

@@ -1,6 +1,7 @@
 """Whether what the user has said so far can be the end of a turn, by its words. English; of other
 languages only the punctuation counts."""
 
+from enum import Enum, auto
 from typing import Final
 
 from serve_app.conversation.words import words
@@ -24,28 +25,49 @@ _SHORT_ANSWERS: Final = frozenset({
     "of", "course", "alright", "fine", "never", "always",
 })  # fmt: skip
 _LONGEST_ANSWER: Final = 3
+"""Words."""
+_TAIL: Final = 200
+"""Characters at the end of a text that are looked at: this is asked with each frame of silence."""
 _QUESTION_MARKS: Final = ("?", "\uff1f", "\u061f")
 _SENTENCE_ENDS: Final = (".", "!", "\u3002", "\uff01", "\u0964", *_QUESTION_MARKS)
 """With those of Chinese, Japanese, Arabic and Hindi."""
 _CLOSING: Final = "\"')\u201d\u2019 "
 
 
-def is_unfinished(text: str) -> bool:
+class Ending(Enum):
+    """What the words of a turn say about its end."""
+
+    UNKNOWN = auto()
+    """There are none."""
+    UNFINISHED = auto()
+    """More is to come."""
+    SENTENCE = auto()
+    """It may be over: a whole sentence."""
+    ANSWER = auto()
+    """It is over: a short answer to what the agent has just asked."""
+
+
+def ending(text: str, question: str) -> Ending:
+    """The ending of a turn that has said `text` so far; `question` is what the agent said last."""
+    tail = text[-_TAIL:]
+    if not words(tail):
+        return Ending.UNKNOWN
+    if len(text) <= _TAIL and _is_answer(tail, question):
+        return Ending.ANSWER
+    return Ending.UNFINISHED if _is_unfinished(tail) else Ending.SENTENCE
+
+
+def _is_unfinished(text: str) -> bool:
     """Whether the text breaks off, or dictates numbers, of which there may be more. Whisper ends
     a phrase that sounds unfinished with a comma, with dots, or with nothing."""
     said = text.rstrip(_CLOSING)
-    if not words(text) or said.endswith(_QUESTION_MARKS):
+    if said.endswith(_QUESTION_MARKS):
         return False
     breaks_off = said.endswith(("...", "\u2026")) or not said.endswith(_SENTENCE_ENDS)
-    return breaks_off or words(text)[-1] in _UNFINISHED or is_dictated(said)
+    return breaks_off or words(text)[-1] in _UNFINISHED or _is_dictated(text)
 
 
-def is_sentence(text: str) -> bool:
-    """Whether the text is over where it ends."""
-    return bool(words(text)) and not is_unfinished(text)
-
-
-def is_dictated(text: str) -> bool:
+def _is_dictated(text: str) -> bool:
     """Whether it ends with two numbers or single letters: a telephone number, a list, a name that
     is spelled."""
     last = words(text)[-2:]
@@ -56,8 +78,8 @@ def _is_item(word: str) -> bool:
     return word.isdigit() or word in _NUMBERS or (len(word) == 1 and word not in {"a", "i"})
 
 
-def is_answer(text: str, question: str) -> bool:
-    """Whether it is a short answer, such as "yes, please", to what the agent has just asked."""
+def _is_answer(text: str, question: str) -> bool:
+    if not question.rstrip().endswith(_QUESTION_MARKS):
+        return False
     said = words(text)
-    is_short = 0 < len(said) <= _LONGEST_ANSWER and all(word in _SHORT_ANSWERS for word in said)
-    return is_short and question.rstrip().endswith(_QUESTION_MARKS)
+    return len(said) <= _LONGEST_ANSWER and all(word in _SHORT_ANSWERS for word in said)

@@ -148,9 +148,11 @@ class Floor:
 
     def is_own_voice(self, turn: Turn) -> bool:
         """Whether the microphone heard the loudspeaker, as far as the turn is transcribed."""
+        if not turn.is_over_agent:
+            return False
         over = turn.displaced
         said = over.said if isinstance(over, Interrupted) else self.said_lately
-        return turn.is_over_agent and is_own_voice(turn.text, said)
+        return is_own_voice(turn.text, said)
 
     @property
     def said_lately(self) -> str:

@@ -16,8 +16,8 @@ from serve_app.conversation.effects import (
     Transcribe,
     TranscribePart,
 )
-from serve_app.conversation.endings import is_answer, is_sentence, is_unfinished
-from serve_app.conversation.patience import Evidence, Patience
+from serve_app.conversation.endings import ending
+from serve_app.conversation.patience import Patience
 from serve_app.conversation.settings import (
     SAMPLE_RATE_HZ,
     SMART_TURN_WINDOW_S,
@@ -184,11 +184,8 @@ class Listener:
         last."""
         if not turn.is_soft_ended or self._voice.silence_ms < self._settings.end_silence_ms:
             return False
-        text = turn.text
-        evidence = Evidence(
-            turn.complete, is_unfinished(text), is_sentence(text), is_answer(text, question)
-        )
-        return self._voice.silence_ms >= self._patience.silence_ms(evidence)
+        wanted_ms = self._patience.silence_ms(turn.complete, ending(turn.text, question))
+        return self._voice.silence_ms >= wanted_ms
 
     def reopen(self, turn: Turn) -> None:
         """Speech goes on after a soft end: the transcript that was asked for is not all of it."""

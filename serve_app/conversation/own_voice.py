@@ -55,7 +55,8 @@ def is_own_voice(heard: str, said: str) -> bool:
 
 def _is_mostly(echo: Sequence[str], before: Sequence[str]) -> bool:
     blocks = SequenceMatcher(None, before, echo, autojunk=False).get_matching_blocks()
-    sure = [b.size for b in blocks if b.size > 1 or len("".join(echo[b.b : b.b + 1])) >= _LONG]
+    *found, _ = blocks  # the last one is empty
+    sure = [b.size for b in found if b.size > 1 or len(echo[b.b]) >= _LONG]
     return sum(sure) >= _SHARE * len(echo)
 
 

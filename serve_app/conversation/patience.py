@@ -1,8 +1,7 @@
 """How long a silence has to be to end a turn: the end-of-turn model, the words and the speaker's
 own pauses decide."""
 
-from dataclasses import dataclass
-
+from serve_app.conversation.endings import Ending
 from serve_app.conversation.settings import TurnSettings
 
 _FIRST_GUESS_MS = 700.0
@@ -14,20 +13,6 @@ _MARGIN = 2.0
 """How many usual pauses a turn is given that is not complete."""
 _SHORTEST_PAUSE_MS = 192
 """Shorter silences are within words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of a turn that may be over."""
-
-    complete: float | None = None
-    """The end-of-turn model's probability that it is; None is no answer."""
-    is_unfinished: bool = False
-    """Its words say that more is to come."""
-    is_sentence: bool = False
-    """They say that it is over."""
-    is_answer: bool = False
-    """It is a short answer to the agent's question."""
 
 
 class Patience:
@@ -43,24 +28,26 @@ class Patience:
             bounded = min(pause_ms, self._settings.max_silence_ms)
             self._pause_ms += _WEIGHT * (bounded - self._pause_ms)
 
-    def silence_ms(self, evidence: Evidence) -> float:
-        """Silence that ends the turn."""
+    def silence_ms(self, complete: float | None, ending: Ending) -> float:
+        """Silence that ends a turn. `complete` is the model's probability that it is complete, if
+        there is an answer."""
         settings = self._settings
-        return min(max(self._wanted_ms(evidence), settings.end_silence_ms), settings.max_silence_ms)
+        wanted_ms = self._wanted_ms(complete, ending)
+        return min(max(wanted_ms, settings.end_silence_ms), settings.max_silence_ms)
 
-    def _wanted_ms(self, evidence: Evidence) -> float:
-        settings, complete = self._settings, evidence.complete
-        if evidence.is_answer:
+    def _wanted_ms(self, complete: float | None, ending: Ending) -> float:
+        settings = self._settings
+        if ending is Ending.ANSWER:
             return settings.end_silence_ms
         if complete is None:
             return self._pause_ms
-        if evidence.is_unfinished and complete < settings.unfinished_threshold:
+        if ending is Ending.UNFINISHED and complete < settings.unfinished_threshold:
             return self._longer_than_usual_ms
         if complete >= settings.sure_threshold:
             return settings.end_silence_ms
         if complete >= settings.complete_threshold:
             return settings.likely_silence_ms
-        if evidence.is_sentence:
+        if ending is Ending.SENTENCE:
             return min(self._longer_than_usual_ms, settings.sentence_silence_ms)
         return self._longer_than_usual_ms
 

@@ -1,6 +1,5 @@
 """The small pure parts of a conversation."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.conversation.audio import AudioBuffer
-from serve_app.conversation.endings import is_answer, is_unfinished
 from serve_app.conversation.history import History
 from serve_app.conversation.ledger import HeardLedger
-from serve_app.conversation.patience import Evidence, Patience
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
-from serve_app.conversation.presets import PRESETS
 from serve_app.conversation.settings import (
     BACKCHANNELS,
     CLIENT_SETTINGS,
@@ -271,124 +267,6 @@ def test_a_turn_that_does_not_end_keeps_its_end() -> None:
     assert len(turn.text) <= LONGEST_MESSAGE
     assert turn.text.endswith("99 spoken 99 " + "x" * 10_000)
     assert turn.reopen_segment() == turn.segment, "the last segment may go on"
-
-
-# --- patience ---
-
-
-def wait_ms(patience: Patience, complete: float | None, **words: bool) -> float:
-    return patience.silence_ms(Evidence(complete, **words))
-
-
-def test_a_turn_that_is_complete_ends_at_once_and_others_by_the_speakers_own_pauses() -> None:
-    settings = TurnSettings(end_silence_ms=400, likely_silence_ms=600, max_silence_ms=2000)
-    patience = Patience(settings)
-    before = wait_ms(patience, None), wait_ms(patience, 0.1)
-    for _ in range(10):
-        patience.note(900)
-    assert wait_ms(patience, 0.95) == 400
-    assert wait_ms(patience, 0.6) == 600
-    assert before[0] < wait_ms(patience, None) <= 900
-    assert before[1] < wait_ms(patience, 0.1) <= 1800
-    for _ in range(20):
-        patience.note(9000)
-    assert wait_ms(patience, 0.1) == 2000
-    assert wait_ms(patience, None) == pytest.approx(2000, rel=0.01)
-    for _ in range(40):
-        patience.note(200)
-    assert wait_ms(patience, None) == 400
-    assert wait_ms(patience, 0.1) == 600, "no sooner than a turn that may be complete"
-
-
-def test_words_that_sound_unfinished_need_a_sure_model() -> None:
-    patience = Patience(TurnSettings(unfinished_threshold=0.95))
-    long_ms = wait_ms(patience, 0.1)
-    assert wait_ms(patience, 0.93, is_unfinished=True) == long_ms
-    assert wait_ms(patience, 0.97, is_unfinished=True) == TurnSettings().end_silence_ms
-    never = Patience(TurnSettings(unfinished_threshold=1.0))
-    assert wait_ms(never, 0.99, is_unfinished=True) == long_ms
-
-
-def test_a_whole_sentence_is_not_waited_for_as_long_as_half_of_one() -> None:
-    settings = TurnSettings()
-    patience = Patience(settings)
-    assert wait_ms(patience, 0.1, is_sentence=True) == settings.sentence_silence_ms
-    assert wait_ms(patience, 0.1) > settings.sentence_silence_ms
-    assert wait_ms(patience, 0.95, is_sentence=True) == settings.end_silence_ms
-    for _ in range(20):
-        patience.note(200)
-    assert wait_ms(patience, 0.1, is_sentence=True) == settings.likely_silence_ms
-
-
-def test_a_short_answer_to_a_question_needs_no_model() -> None:
-    patience = Patience(TurnSettings())
-    assert wait_ms(patience, 0.1, is_answer=True) == TurnSettings().end_silence_ms
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("What is this?", False),
-        ("I would like a cup of tea.", False),
-        ("I would like a cup of", True),
-        ("I would like a cup of tea,", True),
-        ("I'm not sure, but...", True),
-        ("I took the train because.", True),
-        ("Uh.", True),
-        ("My number is five five one.", True),
-        ("0 4 9, 3 0.", True),
-        ("Give me five.", False),
-        ("It is spelled M U.", True),
-        ("\u5b8c\u4e86\u3002", False),
-        ("", False),
-        ("(noise)", False),
-    ],
-)
-def test_words_after_which_more_is_to_come(text: str, expected: bool) -> None:
-    assert is_unfinished(text) is expected
-
-
-@pytest.mark.parametrize(
-    ("text", "question", "expected"),
-    [
-        ("Yes, please.", "Shall I book it?", True),
-        ("No.", "Is that all?", True),
-        ("No.", "That is all.", False),
-        ("Yes, but I would like another one.", "Is that all?", False),
-        ("The blue one.", "Which one?", False),
-        ("", "Is that all?", False),
-    ],
-)
-def test_a_short_answer(text: str, question: str, expected: bool) -> None:
-    assert is_answer(text, question) is expected
-
-
-# --- presets ---
-
-
-def test_balanced_is_the_default() -> None:
-    assert TurnSettings(**PRESETS["balanced"]) == TurnSettings()  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_client_can_name_a_preset_and_change_it(name: str) -> None:
-    chosen = with_client_settings(TurnSettings(), {"preset": name, "max_silence_ms": 1200})
-    assert chosen == replace(TurnSettings(), **{**PRESETS[name], "max_silence_ms": 1200})
-
-
-@pytest.mark.parametrize("name", ["hasty", 3, ["quick"]])
-def test_an_unknown_preset_is_refused(name: Any) -> None:
-    with pytest.raises(ValueError, match="preset must be quick, balanced, patient, not"):
-        with_client_settings(TurnSettings(), {"preset": name})
-
-
-def test_each_preset_waits_for_longer_than_the_one_before() -> None:
-    for complete in (0.1, 0.6, 0.8, 0.95, 0.99):
-        waits = [
-            wait_ms(Patience(replace(TurnSettings(), **preset)), complete)
-            for preset in PRESETS.values()
-        ]
-        assert waits == sorted(waits)
 
 
 # --- settings ---

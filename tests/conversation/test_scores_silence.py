@@ -78,6 +78,28 @@ def test_the_record_of_a_silenced_reply_has_what_was_not_heard() -> None:
     assert f"{heard} {told(rest)}" == STORY
 
 
+def test_a_reply_that_is_not_written_yet_goes_on_elsewhere() -> None:
+    slow = Models(seconds_per_second=2.5)
+    score = story(YEAH, settings=QUICK, models=slow, is_resumable=True, until_s=5.3)
+    record = score.last_record
+    assert record.reply is not None and not record.reply.is_written
+    rest = Score(record=record, settings=QUICK, is_resumable=True).play(16)
+    assert len(rest.asked(ef.Reply)) == 1
+
+
+def test_an_agent_that_dies_while_it_is_silenced_is_replaced() -> None:
+    talk = Talk(QUICK)
+    talk.greet()
+    talk.ask()
+    talk.says("Once upon a time there was a server. " * 4, 8.0)
+    talk.silence(1536)
+    talk.speech(256)
+    assert talk.sent(Interrupt), "the agent is silent"
+    asked = len(talk.all(ef.Reply))
+    talk.do(ev.ReplyFailed(*talk.reply, "agent", "its process is gone"))
+    assert len(talk.all(ef.Reply)) == asked + 1
+
+
 def test_a_client_that_says_it_has_nothing_to_play_does_not_end_a_silenced_reply() -> None:
     cues = [(5.25, ev.PlaybackWaiting())]
     score = story(YEAH, settings=QUICK, cues=cues, until_s=16)
@@ -102,6 +124,13 @@ def test_the_last_second_of_a_reply_is_not_taken_back() -> None:
 def test_clients_that_want_several_words_are_not_silenced_by_one() -> None:
     careful = replace(QUICK, interrupt_words=3)
     assert not story(Says(5.0, 5.4, "No."), settings=careful).sent(Interrupt)
+
+
+def test_nor_are_they_after_the_agent_was_stopped_for_nothing() -> None:
+    careful = replace(QUICK, interrupt_words=3)
+    start_s = answer_starts_s() + 0.3
+    sounds = [Noise(start_s, start_s + 0.3), Says(5.0, 5.8, "No.")]
+    assert len(story(*sounds, settings=careful, until_s=16).sent(Interrupt)) == 1
 
 
 # --- the user had not finished ---
