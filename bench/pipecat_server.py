@@ -133,45 +133,73 @@ async def converse(client: WebSocket, arguments: argparse.Namespace) -> None:
         ),
     )
     context = LLMContext()
-    strategies = {
-        "smart": None,  # the default
-        "silence": UserTurnStrategies(stop=[SpeechTimeoutUserTurnStopStrategy()]),
-    }
-    user, assistant = LLMContextAggregatorPair(
-        context,
-        user_params=LLMUserAggregatorParams(
-            vad_analyzer=SileroVADAnalyzer(), user_turn_strategies=strategies[arguments.stop]
-        ),
-    )
-    pipeline = Pipeline(
-        [
-            transport.input(),
-            SharedWhisper(settings=SharedWhisper.Settings(model="tiny.en")),
-            user,
-            OpenAILLMService(
-                api_key="sk-bench",
-                base_url=arguments.llm,
-                settings=OpenAILLMService.Settings(system_instruction=opening["prompt"]),
-            ),
-            ElevenLabsTTSService(
-                api_key="el-bench",
-                url=arguments.voice,
-                settings=ElevenLabsTTSService.Settings(voice="bench"),
-            ),
-            TellsWhenDone(),
-            transport.output(),
-            assistant,
-        ]
-    )
+    turns = _turns(context, arguments.stop)
+    pipeline = _pipeline(transport, turns, opening["prompt"], arguments)
     params = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
     worker = PipelineWorker(pipeline, params=params)
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
+    _tell_transcripts(turns, worker)
+    _follow_client(transport, context, worker, runner)
+    await runner.run()
+
+
+def _turns(context: LLMContext, stop: str) -> LLMContextAggregatorPair:
+    """Both sides of the conversation, with what ends a user's turn."""
+    strategies = {
+        "smart": None,  # the default
+        "silence": UserTurnStrategies(stop=[SpeechTimeoutUserTurnStopStrategy()]),
+    }
+    return LLMContextAggregatorPair(
+        context,
+        user_params=LLMUserAggregatorParams(
+            vad_analyzer=SileroVADAnalyzer(), user_turn_strategies=strategies[stop]
+        ),
+    )
+
+
+def _pipeline(
+    transport: FastAPIWebsocketTransport,
+    turns: LLMContextAggregatorPair,
+    prompt: str,
+    arguments: argparse.Namespace,
+) -> Pipeline:
+    """As the template for a cascade has it."""
+    user, assistant = turns
+    llm = OpenAILLMService(
+        api_key="sk-bench",
+        base_url=arguments.llm,
+        settings=OpenAILLMService.Settings(system_instruction=prompt),
+    )
+    voice = ElevenLabsTTSService(
+        api_key="el-bench",
+        url=arguments.voice,
+        settings=ElevenLabsTTSService.Settings(voice="bench"),
+    )
+    whisper = SharedWhisper(settings=SharedWhisper.Settings(model="tiny.en"))
+    done = TellsWhenDone()
+    return Pipeline(
+        [transport.input(), whisper, user, llm, voice, done, transport.output(), assistant]
+    )
+
+
+def _tell_transcripts(turns: LLMContextAggregatorPair, worker: PipelineWorker) -> None:
+    """The client is told what the user has said."""
+    user, _ = turns
 
     @user.event_handler("on_user_turn_message_added")
     async def on_message(_aggregator: object, message: object) -> None:
         said = {"type": "transcript", "role": "user", "text": message.content}
         await worker.queue_frame(OutputTransportMessageUrgentFrame(said))
+
+
+def _follow_client(
+    transport: FastAPIWebsocketTransport,
+    context: LLMContext,
+    worker: PipelineWorker,
+    runner: WorkerRunner,
+) -> None:
+    """The agent greets when the client is there, and ends when it is gone."""
 
     @transport.event_handler("on_client_connected")
     async def on_connected(*_: object) -> None:
@@ -181,8 +209,6 @@ async def converse(client: WebSocket, arguments: argparse.Namespace) -> None:
     @transport.event_handler("on_client_disconnected")
     async def on_disconnected(*_: object) -> None:
         await runner.cancel()
-
-    await runner.run()
 
 
 def _packed(**fields: object) -> bytes:
