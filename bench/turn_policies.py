@@ -5,10 +5,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from bench.turn_rows import ASKED_MS, Silence, Turn
+from serve_app.conversation.end_of_turn import EndOfTurn
 from serve_app.conversation.endings import Ending, ending
-from serve_app.conversation.patience import Patience
 from serve_app.conversation.settings import FRAME_MS, TurnSettings
+from serve_app.conversation.turn import Turn as Heard
+
+_NO_SAMPLES = np.zeros(0, dtype=np.float32)
+_TRANSCRIBED_MS = 192
+"""Silence after which the transcript is there: it is asked for after 64 ms, and takes 130 for an
+utterance of 4 s."""
 
 
 class Policy(Protocol):
@@ -119,38 +127,57 @@ class Together:
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """What the server does in a silence."""
+
+    end_ms: int
+    """How long it has to be to end the turn."""
+    drafted_ms: int
+    """After so much of it a reply is begun; `end_ms` at the latest."""
+    asked_ms: tuple[int, ...]
+    """After how much of it the end-of-turn model is asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """The server's own policy. Each turn begins with a speaker whom it does not know yet."""
+    """The server's own policy, by its own code. Each turn begins with a speaker whom it does not
+    know yet. The model's answer comes a frame after the question, the transcript after 192 ms."""
 
     settings: TurnSettings
     name: str = "the server"
 
     def waits_ms(self, turn: Turn) -> list[float]:
-        return [self._wait_ms(silence) for silence in turn.silences]
+        return [self.course(silence).end_ms for silence in turn.silences]
 
-    def _wait_ms(self, silence: Silence) -> float:
-        """The only place that knows how the server decides (`serve_app/conversation/listener.py`).
-        A judgement counts one frame after it was asked for."""
-        patience = Patience(self.settings)
+    def course(self, silence: Silence) -> Course:
+        """What is done in this silence, if it lasts."""
+        rules, heard = EndOfTurn(self.settings), Heard(0, 0)
         for pause_ms in silence.earlier_ms:
-            patience.note(pause_ms)
-        words = ending(silence.text, question="")
-        waited_ms = self.settings.end_silence_ms
-        while waited_ms < patience.silence_ms(self._newest(silence, waited_ms), words):
+            rules.went_on_after(pause_ms)
+        segment = heard.add_segment(_NO_SAMPLES)
+        heard.take_transcript(segment, silence.text)
+        waited_ms = drafted_ms = 0
+        asked_ms: list[int] = []
+        while not rules.is_over(heard, waited_ms, question=""):
+            if heard.asked_ms and not waited_ms - heard.asked_ms - FRAME_MS:
+                heard.is_judged, heard.complete = True, _answer(silence, heard.asked_ms)
+            if rules.is_judgement_due(heard, waited_ms):
+                heard.asked_ms = waited_ms
+                asked_ms.append(waited_ms)
+            is_transcribed = waited_ms >= _TRANSCRIBED_MS
+            if not drafted_ms and is_transcribed and rules.is_draft_due(heard, waited_ms, ""):
+                drafted_ms = waited_ms
             waited_ms += FRAME_MS
-        return waited_ms
-
-    def _newest(self, silence: Silence, waited_ms: int) -> float:
-        """The model's answer so far."""
-        settings = self.settings
-        later_ms = settings.likely_silence_ms - settings.end_silence_ms
-        asked_ms = [settings.judge_silence_ms, settings.judge_silence_ms + later_ms]
-        asked = [ms for ms in asked_ms if ms < waited_ms] or asked_ms[:1]
-        known = [p for ms, p in silence.complete.items() if ms <= asked[-1]]
-        return known[-1] if known else 0.0
+        return Course(waited_ms, drafted_ms or waited_ms, tuple(asked_ms))
 
     def __str__(self) -> str:
         return self.name
+
+
+def _answer(silence: Silence, asked_ms: int) -> float:
+    """What the model says; 0 in a silence that is over before it was asked for the first time."""
+    known = [p for ms, p in silence.complete.items() if ms <= asked_ms]
+    return known[-1] if known else 0.0
 
 
 def _is_sentence(silence: Silence) -> bool:

@@ -56,6 +56,9 @@ def main() -> None:
     for panel in panels:
         for name, point in panel.points.items():
             print(f"{name:17} {point}: {panel.title}")
+    for name, settings in SERVERS.items():
+        for those in sets:
+            print(_requests(name, Server(settings), those, sets[those]))
     if arguments.picture:
         PICTURE.write_text(draw(panels))
     print(json.dumps({panel.title: _summary(panel) for panel in panels}))
@@ -111,6 +114,20 @@ def _material(name: str, turns: Sequence[Turn]) -> str:
     return (
         f"{name}: {len(turns)} recorded turns of {len(speakers)} speakers, {_counts(turns)};"
         f" half of the pauses last {statistics.median(pauses):.0f} ms or more"
+    )
+
+
+def _requests(name: str, server: Server, title: str, turns: Sequence[Turn]) -> str:
+    """What the pauses cost: questions to the end-of-turn model, and replies begun for nothing."""
+    pauses = [pause for turn in turns for pause in turn.pauses]
+    courses = [server.course(pause) for pause in pauses]
+    drafted = sum(c.drafted_ms <= p.length_ms for c, p in zip(courses, pauses, strict=True))
+    asked = sum(
+        ms <= p.length_ms for c, p in zip(courses, pauses, strict=True) for ms in c.asked_ms
+    )
+    return (
+        f"{name}, {title}: a reply is begun in {drafted / len(pauses):.0%} of the pauses,"
+        f" and the model asked {asked / len(pauses):.2f} times in each"
     )
 
 

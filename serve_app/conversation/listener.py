@@ -1,9 +1,4 @@
-"""The user's side of a conversation: from audio to turns.
-
-    speech ........ soft end ... judge ........ end of turn
-____|██████████████|____________________________|
-                    transcribe   complete?       silence long enough
-"""
+"""The user's side of a conversation: from audio to turns."""
 
 from collections.abc import Callable
 
@@ -16,8 +11,7 @@ from serve_app.conversation.effects import (
     Transcribe,
     TranscribePart,
 )
-from serve_app.conversation.endings import ending
-from serve_app.conversation.patience import Patience
+from serve_app.conversation.end_of_turn import EndOfTurn
 from serve_app.conversation.settings import (
     SAMPLE_RATE_HZ,
     SMART_TURN_WINDOW_S,
@@ -45,7 +39,7 @@ class Listener:
         self._do = do
         self._audio = AudioBuffer()
         self._voice = VoiceTracker(settings)
-        self._patience = Patience(settings)
+        self._end_of_turn = EndOfTurn(settings)
         self._spoke_until = 0
         self._cut_off_at = 0
         """No later turn begins before this sample: a turn that was cut off has what is before."""
@@ -126,7 +120,8 @@ class Listener:
     def went_on(self) -> None:
         """The user goes on with what was taken for a complete turn: learns from that pause."""
         if self._voice.onset_at is not None:
-            self._patience.note((self._voice.onset_at - self._spoke_until) / SAMPLE_RATE_HZ * 1000)
+            pause_ms = (self._voice.onset_at - self._spoke_until) / SAMPLE_RATE_HZ * 1000
+            self._end_of_turn.went_on_after(pause_ms)
 
     def forget(self) -> None:
         """Frees the audio that is too old for a turn to begin with. No turn is open."""
@@ -164,33 +159,30 @@ class Listener:
         return turn.speech_ms >= self._settings.min_speech_ms
 
     def judge(self, turn: Turn) -> None:
-        """Asks the end-of-turn model: before the turn can end at the earliest, and once more before
-        it can end if the model is not sure."""
-        if turn.is_soft_ended and self._voice.silence_ms >= self._judgement_due_ms(turn):
-            turn.judgements += 1
+        """Asks the end-of-turn model, when it is time to."""
+        silence_ms = self._voice.silence_ms
+        if turn.is_soft_ended and self._end_of_turn.is_judgement_due(turn, silence_ms):
+            turn.asked_ms = silence_ms
             end = self._voice.judged_at
             heard_from = end - SMART_TURN_WINDOW_S * SAMPLE_RATE_HZ
             audio = self._audio.cut(max(turn.start, heard_from), end)
             self._do(JudgeTurn(turn.generation, turn.segment, audio))
 
-    def _judgement_due_ms(self, turn: Turn) -> float:
-        settings = self._settings
-        later_ms = max(0, settings.likely_silence_ms - settings.end_silence_ms)
-        due_ms = [settings.judge_silence_ms, settings.judge_silence_ms + later_ms]
-        return due_ms[turn.judgements] if turn.judgements < len(due_ms) else float("inf")
-
     def is_at_end(self, turn: Turn, question: str) -> bool:
         """Whether the silence is long enough to end the turn; `question` is what the agent said
         last."""
-        if not turn.is_soft_ended or self._voice.silence_ms < self._settings.end_silence_ms:
-            return False
-        wanted_ms = self._patience.silence_ms(turn.complete, ending(turn.text, question))
-        return self._voice.silence_ms >= wanted_ms
+        silence_ms = self._voice.silence_ms
+        return turn.is_soft_ended and self._end_of_turn.is_over(turn, silence_ms, question)
+
+    def is_draft_due(self, turn: Turn, question: str) -> bool:
+        """Whether a reply should be begun, in case the turn is over."""
+        silence_ms = self._voice.silence_ms
+        return turn.is_soft_ended and self._end_of_turn.is_draft_due(turn, silence_ms, question)
 
     def reopen(self, turn: Turn) -> None:
         """Speech goes on after a soft end: the transcript that was asked for is not all of it."""
         if turn.is_soft_ended:
-            self._patience.note(self._voice.pause_ms)
+            self._end_of_turn.went_on_after(self._voice.pause_ms)
             self._do(CancelSegment(turn.generation, turn.reopen_segment()))
 
     def renumber(self, turn: Turn, generation: int) -> None:

@@ -5,6 +5,7 @@ from serve_app.conversation.floor import Floor
 from serve_app.conversation.metrics import TurnTimes
 from serve_app.conversation.states import State
 from serve_app.conversation.transcribing import end_turn
+from serve_app.conversation.turn import Turn
 from serve_app.conversation.words import same_words
 from serve_app.protocol.messages import Partial
 
@@ -61,8 +62,10 @@ def voice_while_listening(floor: Floor, event: ev.VoiceActivity) -> State:
         floor.agent.drop(floor.generation)
     user.ask_for_part(turn)
     user.judge(turn)
-    is_over = user.is_at_end(turn, floor.history.last_words)
-    return end_turn(floor) if is_over else State.LISTENING
+    if user.is_at_end(turn, floor.history.last_words):
+        return end_turn(floor)
+    _draft(floor)
+    return State.LISTENING
 
 
 def audio_may_have_stalled(floor: Floor, event: ev.Expired) -> State:
@@ -75,8 +78,10 @@ def audio_may_have_stalled(floor: Floor, event: ev.Expired) -> State:
 
 def turn_judged(floor: Floor, event: ev.TurnJudged) -> None:
     turn = floor.turn
-    if event.segment == turn.segment and turn.judgements:
+    if event.segment == turn.segment and turn.asked_ms:
+        turn.is_judged = True
         turn.complete = event.complete
+        _draft(floor)
 
 
 def part_transcribed(floor: Floor, event: ev.PartTranscribed) -> None:
@@ -103,16 +108,25 @@ def type_along(floor: Floor, event: ev.TextReceived) -> None:
 
 
 def _draft(floor: Floor) -> None:
-    """Begins a reply before the turn is over. It is kept back until the turn ends, and dropped if
-    the turn goes on."""
+    """Begins a reply before the turn is over, when that is due. It is kept back until the turn
+    ends, and dropped if the turn goes on."""
     turn, reply = floor.turn, floor.agent.reply
-    if not (turn.is_soft_ended and turn.is_transcribed and turn.text) or floor.is_own_voice(turn):
+    if not _may_draft(floor, turn):
         return
+    turn.drafted_segment = turn.segment
     is_known = reply is not None and same_words(reply.answers, turn.text)
-    if not is_known and turn.drafts < floor.settings.max_drafts:
+    if not is_known and not floor.is_own_voice(turn):
         turn.drafts += 1
         chat = floor.history.with_user(turn.text)
         floor.agent.draft(floor.generation, chat, turn.text)
+
+
+def _may_draft(floor: Floor, turn: Turn) -> bool:
+    """Asked with each frame of silence, and true once in each."""
+    if turn.drafted_segment == turn.segment or turn.drafts >= floor.settings.max_drafts:
+        return False
+    is_known = turn.is_transcribed and bool(turn.text)
+    return is_known and floor.user.is_draft_due(turn, floor.history.last_words)
 
 
 def draft_is_off(floor: Floor, event: ev.ReplyFailed | ev.DraftDeclined) -> None:

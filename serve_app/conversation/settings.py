@@ -82,6 +82,10 @@ class TurnSettings:
     the transcriber, which checks the final text against it. 0 is never."""
     max_drafts: int = 3
     """How many replies may be drafted for a turn before it has ended; 0 is none."""
+    draft_ahead_ms: int = 400
+    """How long before the expected end of a turn its reply is drafted, as long as LLM and voice
+    take; a turn that the end-of-turn model calls complete has its reply drafted at once. From
+    `max_silence_ms` on, that is so in each pause."""
 
     # --- barge-in ---
     interruptions: bool = True
@@ -168,6 +172,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "max_utterance_ms": (1000, WHISPER_WINDOW_S * 1000),
     "partial_ms": (0, 30_000),
     "max_drafts": (0, 10),
+    "draft_ahead_ms": (0, 30_000),
     "silence_speech_ms": (32, 10_000),
     "interrupt_speech_ms": (32, 10_000),
     "interrupt_words": (1, 20),

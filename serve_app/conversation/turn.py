@@ -48,14 +48,18 @@ class Turn:
         """Whether it began while the agent was heard."""
         self.is_soft_ended = False
         """Whether the last segment was sent to be transcribed on the guess that it is over."""
-        self.judgements = 0
-        """How often the end-of-turn model was asked about the last segment."""
+        self.asked_ms = 0
+        """The silence after which the end-of-turn model was last asked about the last segment."""
+        self.is_judged = False
+        """Whether it has answered, or said that it does not."""
         self.complete: float | None = None
         """Its answer, if there is one: the probability that the turn is complete."""
         self.language = ""
         """The code of the language of the last words, as far as it is known."""
         self.drafts = 0
         """Number of replies drafted before the turn was over."""
+        self.drafted_segment = 0
+        """The segment after which a reply was drafted last, or could have been."""
         self.segment = 0
         """Number of the last segment."""
         self.partial = PartialText(start)
@@ -94,7 +98,8 @@ class Turn:
     def reopen_segment(self) -> int:
         """The last segment goes on after all: its number is dead, and returned."""
         self.is_soft_ended = False
-        self.judgements = 0
+        self.asked_ms = 0
+        self.is_judged = False
         self.complete = None
         self._untranscribed.pop(self.segment, None)
         self.partial.heard = self._texts.pop(self.segment) or self.partial.heard

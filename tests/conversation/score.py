@@ -44,7 +44,8 @@ _BYTES_PER_CHAR = 2 * SAMPLE_RATE_HZ // 20
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """The user speaks. Words that end in `...` are no complete turn."""
+    """The user speaks. To the end-of-turn model, a last word with `...` is no end; to those who
+    read the words, `...?` is one."""
 
     start_s: float
     end_s: float
@@ -324,7 +325,7 @@ class Score:
 
     def _judge(self, effect: ef.JudgeTurn) -> None:
         last = self._words_in(effect.samples)[-1:]
-        complete = 0.1 if last and last[0].endswith("...") else 0.9
+        complete = 0.1 if last and "..." in last[0] else 0.9
         if not self.models.judge_is_mute:
             answer = complete if self.models.has_judge else None
             judged = ev.TurnJudged(effect.generation, effect.segment, answer)

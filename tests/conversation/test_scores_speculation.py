@@ -21,11 +21,35 @@ def test_a_draft_is_ready_when_the_turn_ends() -> None:
 def test_a_draft_is_kept_back_until_the_turn_has_ended() -> None:
     """agents-js#2059: a superseded reply must not play."""
     fast = Models(stt_s=0.02, llm_s=0.02, tts_s=0.02)
-    score = Score([Says(1, 2, "I would like..."), Says(3, 4, "some tea.")], SETTINGS, fast)
+    settings = replace(SETTINGS, draft_ahead_ms=SETTINGS.max_silence_ms)
+    score = Score([Says(1, 2, "I would like..."), Says(3, 4, "some tea.")], settings, fast)
     score.play(8)
     assert score.audio_between(0, 4.3) == 0
     assert score.asked(ef.Reply)[0] < 2.2
     assert score.talk == ["user: I would like... some tea.", "agent: It is a test."]
+
+
+def test_nothing_is_drafted_in_a_pause_that_the_model_calls_open() -> None:
+    """Each pause cost a request to the LLM: 1.8 for a turn with one pause."""
+    score = Score([Says(1, 2, "I would like..."), Says(2.9, 4, "some tea.")], SETTINGS).play(8)
+    assert len(score.asked(ef.Reply)) == 1
+    assert score.talk == ["user: I would like... some tea.", "agent: It is a test."]
+
+
+def test_the_reply_to_a_turn_in_doubt_is_ready_when_it_ends() -> None:
+    """It is drafted as long before as it takes."""
+    settings = replace(SETTINGS, sentence_silence_ms=1000)
+    score = Score([Says(1, 2, "Is it late...?")], settings).play(8)
+    (drafted_s,) = score.asked(ef.Reply)
+    assert drafted_s - 2.0 == pytest.approx(1.0 - settings.draft_ahead_ms / 1000, abs=0.05)
+    assert score.first_audio_after(2.0) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("models", [Models(has_judge=False), Models(judge_is_mute=True)])
+def test_without_the_models_answer_each_pause_is_drafted(models: Models) -> None:
+    score = Score([Says(1, 2, "I would like"), Says(2.5, 4, "some tea.")], SETTINGS, models)
+    drafted_s, *_ = score.play(8).asked(ef.Reply)
+    assert drafted_s < 2.3
 
 
 def test_a_draft_is_used_only_for_the_same_words() -> None:
