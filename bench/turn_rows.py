@@ -30,7 +30,7 @@ from serve_app.vad.smart_turn import SmartTurn
 
 SHORTEST_PAUSE_MS = 200
 LONGEST_WAIT_MS = 3000
-ASKED_MS = (128, 192, 256, 320, 384, 448, 512, 640, 800, 1024)
+ASKED_MS = (96, 128, 192, 256, 320, 384, 448, 512, 640, 800, 1024)
 """After so much silence the end-of-turn model is asked."""
 _LEVEL_BEFORE_MS, _LEVEL_AFTER_MS = 2000, 256
 

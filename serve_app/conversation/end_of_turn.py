@@ -11,12 +11,12 @@ from serve_app.conversation.patience import Patience
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.turn import Turn
 
-_FIRST_LOOK_MS = 128
+_FIRST_LOOK_MS = 96
 """Silence after which the model is asked for the first time. Its answer comes about when the
 transcript does, so a draft that waits for it is hardly later."""
 _CLEARLY_OPEN, _CLEARLY_OVER = 0.1, 0.97
 """After a first answer outside of these, the model is not asked again before the turn can end.
-Chosen on the `dev` recordings of `make bench-turns`, where that changes no decision."""
+Chosen on the `dev` recordings of `make bench-turns`, where that changes no cut-off."""
 
 
 class EndOfTurn:

@@ -82,9 +82,9 @@ def test_the_server_asks_again_while_it_is_not_sure() -> None:
     server = Server(TurnSettings())
     settings = server.settings
     later_ms = settings.judge_silence_ms + settings.likely_silence_ms - settings.end_silence_ms
-    sure = silence(4000, {128: 0.5, settings.judge_silence_ms: 0.95}, "It is late.")
-    later = silence(4000, {128: 0.1, later_ms: 0.6}, "It is late.")
-    unfinished = silence(4000, {128: 0.6}, "It is late, and")
+    sure = silence(4000, {96: 0.5, settings.judge_silence_ms: 0.95}, "It is late.")
+    later = silence(4000, {96: 0.1, later_ms: 0.6}, "It is late.")
+    unfinished = silence(4000, {96: 0.6}, "It is late, and")
     sooner, likely, longest = (server.course(s) for s in (sure, later, unfinished))
     assert (sooner.end_ms, likely.end_ms) == (settings.end_silence_ms, settings.likely_silence_ms)
     assert longest.end_ms > likely.end_ms
@@ -93,15 +93,15 @@ def test_the_server_asks_again_while_it_is_not_sure() -> None:
 
 def test_a_first_answer_that_is_clear_is_enough_until_the_turn_can_end() -> None:
     server = Server(TurnSettings())
-    over, open_ = (silence(4000, {128: p}, "It is late.") for p in (0.98, 0.05))
-    assert [server.course(s).asked_ms for s in (over, open_)] == [(128,), (128, 640)]
+    over, open_ = (silence(4000, {96: p}, "It is late.") for p in (0.98, 0.05))
+    assert [server.course(s).asked_ms for s in (over, open_)] == [(96,), (96, 640)]
 
 
 def test_the_server_drafts_what_may_be_over_and_leaves_what_is_not() -> None:
     server = Server(TurnSettings())
-    over = server.course(silence(4000, {128: 0.98}, "It is late."))
-    doubtful = server.course(silence(4000, {128: 0.05}, "It is late."))
-    unfinished = server.course(silence(4000, {128: 0.6}, "It is late, and"))
+    over = server.course(silence(4000, {96: 0.98}, "It is late."))
+    doubtful = server.course(silence(4000, {96: 0.05}, "It is late."))
+    unfinished = server.course(silence(4000, {96: 0.6}, "It is late, and"))
     ahead_ms = server.settings.draft_ahead_ms
     assert over.drafted_ms == 192, "as soon as the transcript is there"
     assert doubtful.end_ms == server.settings.sentence_silence_ms
