@@ -62,6 +62,7 @@ ARROWS: Arrows = {
         "conversation.presets": "so are their presets",
     },
     "devices": {},
+    "outline": {},
     "models": {"errors": "a model that cannot be had is a ConfigError"},
     "vad": {
         "protocol": "samples",
@@ -76,6 +77,7 @@ ARROWS: Arrows = {
         "settings": "its own",
         "models": "fetches Whisper",
         "devices": "where torch runs",
+        "outline": "what of an error may be logged",
     },
     "agent": {
         "errors": "a provider fails",
@@ -84,6 +86,7 @@ ARROWS: Arrows = {
         "settings": "its own",
         "models": "fetches the local chat model and voice",
         "devices": "where torch runs",
+        "outline": "what of an error may be logged",
     },
     "sessions": {
         "errors": "a session cannot be found",
@@ -100,6 +103,7 @@ ARROWS: Arrows = {
         "vad.jobs": "what it asks of voice activity",
         "stt.job": "what it asks of the transcribers",
         "agent.parts": "what a reply is streamed in",
+        "outline": "what of an error may be logged",
     },
     "deployments.scaling": {},
     "deployments.engine_metrics": {"agent.chain": "it watches the chains of engines"},
