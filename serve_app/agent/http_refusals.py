@@ -6,12 +6,12 @@ import ssl
 from serve_app.errors import EngineError, EngineRefused, EngineUnavailable
 
 _CODE = re.compile(r"[a-z]+(?:[_.-][a-z]+)+|(?:[A-Z][a-z]+){2,}|\d{1,4}")
-"""The shapes of codes: insufficient_quota, DeploymentNotFound, 3051. No word that is said has one of
-them, and no key."""
-_PLAIN_CODES = frozenset(
-    "cancelled error failed internal length max_tokens messages model prompt recitation safety stop"
-    " temperature timeout tools unauthorized voice".split()
-)
+"""The shapes of codes: insufficient_quota, DeploymentNotFound, 3051. No word that is said has one
+of them, and no key."""
+_PLAIN_CODES = frozenset({
+    "cancelled", "error", "failed", "internal", "length", "messages", "model", "prompt",
+    "recitation", "safety", "stop", "temperature", "timeout", "tools", "unauthorized", "voice",
+})  # fmt: skip
 """Codes, reasons and names of parameters that are one plain word."""
 _LONGEST_CODE = 64
 
@@ -49,6 +49,6 @@ def unreachable(stage: str, error: BaseException) -> EngineError:
 
 
 def shown_code(code: str) -> str:
-    """`code` if it looks like one; empty otherwise, as it may then quote what was said, or a key."""
+    """`code` if it looks like one; else empty: it may then quote what was said, or a key."""
     is_code = code.lower() in _PLAIN_CODES or _CODE.fullmatch(code)
     return code if is_code and len(code) <= _LONGEST_CODE else ""

@@ -6,7 +6,6 @@ everything goes wrong that can. Then everything that the server shows or leaves 
 
 import asyncio
 import json
-import os
 import re
 import secrets
 import shutil

@@ -3,23 +3,28 @@
 import asyncio
 import json
 import logging
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from httpx2 import AsyncClient, Timeout
-from mcp import Client, StdioServerParameters
+from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
 
 from serve_app.agent.llm.tool_calls import ToolSpec
 from serve_app.agent.tools.base import ToolSource
 from serve_app.errors import ToolFailed
+from serve_app.outline import shows_texts
 from serve_app.settings.agent import McpServerSettings
 from serve_app.settings.tool_schema import checked_schema
 
 log = logging.getLogger(__name__)
+_MCPS_LOGGERS = ("mcp", "client")
+"""Of mcp 2's client. They log messages that are not understood, and so what tools are asked."""
 
 _ANSWER_S = 30.0
 """A server that has just started may take long to load. Calls have their own deadline."""
@@ -42,6 +47,8 @@ class McpServer(ToolSource):
 
     def __init__(self, settings: McpServerSettings, env: Mapping[str, str]) -> None:
         """Connects in its own task, so it needs a running event loop."""
+        for name in () if shows_texts() else _MCPS_LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._settings = settings
         self._env = env
         self._client: Client | None = None
@@ -98,7 +105,9 @@ class McpServer(ToolSource):
             program, *arguments = settings.command
             variables = {name: self._env[name] for name in settings.environment}
             server = StdioServerParameters(command=program, args=arguments, env=variables)
-            client = Client(server, read_timeout_seconds=_ANSWER_S)
+            # What it writes there would be in Ray's logs, and it may quote what it was asked.
+            stderr = sys.stderr if shows_texts() else stack.enter_context(open(os.devnull, "w"))
+            client = Client(stdio_client(server, stderr), read_timeout_seconds=_ANSWER_S)
         else:
             key = self._env.get(settings.api_key_variable, "")
             http = AsyncClient(

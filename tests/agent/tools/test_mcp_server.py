@@ -137,3 +137,14 @@ def _recording(app: ASGIApp, seen: list[Mapping[bytes, bytes]]) -> ASGIApp:
         await app(scope, receive, send)
 
     return recording
+
+
+async def test_what_a_tool_is_asked_is_in_no_log(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A server that quotes it on stderr, between the messages, and in messages that are wrong."""
+    command = (sys.executable, "-m", "tests.agent.tools.mcp_chatty")
+    async with connected({"name": "chatty", "command": command}) as (tools, _):
+        call = ToolCall("1", "gossip", '{"secret": "rosebud"}')
+        assert await tools.call_all([call]) == ("I told nobody about rosebud.",)
+    assert "rosebud" not in caplog.text + "".join(capfd.readouterr())
