@@ -7,8 +7,9 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from typing import Any
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import Any, TextIO
 
 from httpx2 import AsyncClient, Timeout
 from mcp import Client, StdioServerParameters, stdio_client
@@ -105,9 +106,8 @@ class McpServer(ToolSource):
             program, *arguments = settings.command
             variables = {name: self._env[name] for name in settings.environment}
             server = StdioServerParameters(command=program, args=arguments, env=variables)
-            # What it writes there would be in Ray's logs, and it may quote what it was asked.
-            stderr = sys.stderr if shows_texts() else stack.enter_context(open(os.devnull, "w"))
-            client = Client(stdio_client(server, stderr), read_timeout_seconds=_ANSWER_S)
+            transport = stdio_client(server, stack.enter_context(_stderr()))
+            client = Client(transport, read_timeout_seconds=_ANSWER_S)
         else:
             key = self._env.get(settings.api_key_variable, "")
             http = AsyncClient(
@@ -155,6 +155,12 @@ class McpServer(ToolSource):
         self._client = None
         self.specs = ()
         self.is_listed.clear()
+
+
+def _stderr() -> AbstractContextManager[TextIO]:
+    """Of a server that is started here. It would be in Ray's logs, and may quote what it was
+    asked."""
+    return nullcontext(sys.stderr) if shows_texts() else Path(os.devnull).open("w")
 
 
 async def _listed(client: Client) -> list[Tool]:
