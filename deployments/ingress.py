@@ -36,6 +36,8 @@ from serve_app.settings.plan import stages
 from serve_app.settings.schema import AppConfig, SessionSettings
 
 log = logging.getLogger(__name__)
+serve_log = logging.getLogger("ray.serve")
+"""What is said here is in the replica's log, which Serve keeps from this level on."""
 
 _SOCKETS = ("/conversation", "/conversation/websocket")
 
@@ -120,6 +122,7 @@ class Ingress:
     def _driver(self, socket: WebSocket) -> Driver:
         self._start_loops()
         session = uuid.uuid4().hex
+        serve_log.info("session %s, or one that is resumed, begins at a new socket", session)
         settings = self._config.turn
         return Driver(session, socket, self._services, settings, self._event_log(session))
 
@@ -151,7 +154,6 @@ class Ingress:
             return None
         path = Path(settings.event_log_dir) / f"{session}.jsonl"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             return EventLog(path, self._config.turn, settings.event_log_audio)
         except OSError as error:
             log.warning("session %s is not logged: %s", session, error)

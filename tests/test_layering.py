@@ -148,6 +148,8 @@ ARROWS: Arrows = {
         "agent.factory": "the doctor asks each provider for a word",
         "conversation.history": "what it asks them",
         "models": "fetches them first",
+        "sessions": "`forget` asks who keeps sessions",
+        "ingress.event_log": "and removes their logs",
     },
     "client": {
         CODES: "may it come back?",

@@ -272,6 +272,9 @@ class Driver:
     def _keep_with(self, lease: Lease) -> None:
         log.info("session %s at socket %s", lease.session, self._session)
         self._lease = lease
+        if self._event_log is not None and lease.session != self._session:
+            with suppress(OSError):  # then it keeps its name
+                self._event_log.belongs_to(lease.session)
         self._tokens.epoch = lease.entry.epoch
         lease.start(self.fail)
         self._services.leases.add(lease)

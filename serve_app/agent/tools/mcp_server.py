@@ -54,6 +54,7 @@ class McpServer(ToolSource):
         self._env = env
         self._client: Client | None = None
         self._tools: dict[str, str] = {}
+        self._said: tuple[str, ...] = ()
         self.specs: Sequence[ToolSpec] = ()
         self.is_listed = asyncio.Event()
         """Set while the server is connected and its tools are known."""
@@ -149,7 +150,18 @@ class McpServer(ToolSource):
                 continue
             self._tools[name] = tool.name
             specs[name] = ToolSpec(name, tool.description or "", schema)
+        self._say_what_is_offered(tuple(specs))
         self.specs = tuple(specs.values())
+
+    def _say_what_is_offered(self, names: tuple[str, ...]) -> None:
+        """A server may have more tools tomorrow. Without a list of those that are wanted, its owner
+        is told what the LLM may call, whenever that changes."""
+        if names != self._said and not self._settings.tools:
+            all_of_them = (
+                "MCP server %s: the LLM may call all of its tools (%s): `tools` limits them"
+            )
+            log.warning(all_of_them, self._settings.name, ", ".join(names))
+        self._said = names
 
     def _withdraw(self) -> None:
         self._client = None

@@ -106,6 +106,15 @@ async def test_a_long_result_is_cut() -> None:
     assert result == "x" * 100 + " (cut off here)"
 
 
+async def test_a_result_is_plain_text() -> None:
+    """Nothing that hides words, or turns them round."""
+    hidden = "a\x00b\x1b[2Jc\u202ed\u200be\ufefff\r\n\tg"
+    tools = toolbox(PythonTool(spec("odd", NOTHING), lambda: hidden))
+    (result,) = await tools.call_all([ToolCall("1", "odd", "{}")])
+    await tools.aclose()
+    assert result == "ab[2Jcdef\n\tg"
+
+
 @pytest.fixture
 def release() -> Iterator[threading.Event]:
     """Releases functions that hang, so that their threads end."""
