@@ -91,13 +91,13 @@ def dashboard(address: str, token: str) -> dict[str, bytes]:
     return found
 
 
-def found_in(places: Mapping[str, bytes], canaries: Mapping[str, str]) -> list[str]:
+def found_in(places: Mapping[str, bytes], canaries: Mapping[str, str | bytes]) -> list[str]:
     """Which canary is where, with what is around it; empty is as it should be."""
     hits = []
     for place, content in places.items():
         for what, canary in canaries.items():
-            for match in re.finditer(re.escape(canary.encode()), content, re.IGNORECASE):
+            sought = canary.encode() if isinstance(canary, str) else canary
+            if match := re.search(re.escape(sought), content, re.IGNORECASE):
                 around = content[max(0, match.start() - 200) : match.end() + 60]
                 hits.append(f"{what} in {place}: {around!r}")
-                break
     return hits

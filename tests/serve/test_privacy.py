@@ -24,10 +24,12 @@ from starlette.responses import PlainTextResponse, Response
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from serve_app.client.playback import Received
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
-from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
+from serve_app.fakes.elevenlabs_http import FakeElevenLabsHttp
+from serve_app.fakes.elevenlabs_script import Script as VoiceScript
 from serve_app.ingress.serve_headers import CALLBACK
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
@@ -67,7 +69,7 @@ class Scene:
 
     server: Server
     openai: openai_server.FakeOpenAi
-    elevenlabs: elevenlabs_server.FakeElevenLabs
+    elevenlabs: FakeElevenLabsHttp
     secrets: Secrets
     folder: Path
     dashboard: str
@@ -101,11 +103,12 @@ async def scene(folder: Path, tmp_path: Path) -> AsyncIterator[Scene]:
 
     async with AsyncExitStack() as stack:
         openai = await stack.enter_async_context(openai_server.FakeOpenAi())
-        elevenlabs = await stack.enter_async_context(elevenlabs_server.FakeElevenLabs())
+        elevenlabs = await stack.enter_async_context(FakeElevenLabsHttp())
         endpoint = await stack.enter_async_context(serving(weather))
         haproxy_log = stack.enter_context(everywhere.syslog())
         about = {"description": "d", "parameters": CITY}
         agent = {
+            "tts": {"transport": "http"},  # the script counts for each clause
             "tools": [
                 {"name": "weather", "url": endpoint, "api_key_variable": "TOOL_KEY", **about},
                 {"name": "broken", "python": "tests.agent.tools.local:broken", **about},
@@ -163,7 +166,10 @@ async def _answers(server: Server) -> None:
 async def test_what_is_said_and_the_keys_are_found_nowhere(scene: Scene) -> None:
     token = await _conversation(scene)
     await _refusals(scene)
-    canaries = scene.secrets.words | {
+    spoken = trim(clip("go_forward")).astype("<f4").tobytes()
+    canaries: dict[str, str | bytes] = {
+        **scene.secrets.words,
+        "the audio": spoken[len(spoken) // 2 :][:32],
         "the resume token": token.partition(".")[2],
         "the transcript": "10 meters",
         "the transcript in words": "ten meters",
@@ -208,18 +214,21 @@ async def _conversation(scene: Scene) -> str:
         await session.say(trim(clip("go_forward")))
         await _reply(session)
         await _tools(session, scene)
+        failures = []
         for script in _FAILURES:
             openai.script = script
-            await _typed(session, words)
+            failures.append(await _typed(session, words))
         openai.script = openai_server.Script(pieces=[f"Well, {words['reply']} it is."])
         for voice in _voice_failures(words):
             scene.elevenlabs.script = voice
-            await _typed(session, words)
-        scene.elevenlabs.script = elevenlabs_server.Script()
+            failures.append(await _typed(session, words))
+        scene.elevenlabs.script = VoiceScript()
         await session.lose_connection()
         second: str = (await session.next("session")).fields["resume_token"]
         await _typed(session, words)
     assert first != second
+    stages = [failure.fields["stage"] for failure in failures if failure.kind == "error"]
+    assert stages.count("llm") >= 4 and stages.count("tts") >= 4, stages
     return second
 
 
@@ -234,13 +243,15 @@ _FAILURES = (
 )
 
 
-def _voice_failures(words: Secrets) -> list[elevenlabs_server.Script]:
-    said = {"message": f"cannot say {words['reply']}", "error": words["reply"], "code": 1008}
+def _voice_failures(words: Secrets) -> list[VoiceScript]:
+    """The body of a refusal quotes the clause, or has it as its code."""
     return [
-        elevenlabs_server.Script(fail_after=0, error=said, close_reason=words["reply"]),
-        elevenlabs_server.Script(fail_after=0, error=f"not JSON {words['reply']}"),
-        elevenlabs_server.Script(status=400, detail=f"{words['reply']} is too long"),
-        elevenlabs_server.Script(cut_after=0),
+        VoiceScript(status=400),
+        VoiceScript(status=400, detail={"code": words["reply"], "message": words["reply"]}),
+        VoiceScript(status=422, detail=f"{words['reply']} is too long"),
+        VoiceScript(status=500),
+        VoiceScript(cut_after=0),
+        VoiceScript(status=401),
     ]
 
 
@@ -262,17 +273,17 @@ async def _tools(session: EchoSession, scene: Scene) -> None:
     assert words["toolresult"] in asked and "I told nobody" in asked
 
 
-async def _typed(session: EchoSession, words: Secrets) -> None:
+async def _typed(session: EchoSession, words: Secrets) -> Received:
     await session.send({"type": "text", "text": f"What about {words['typed']}?"})
-    await _reply(session)
+    return await _reply(session)
 
 
-async def _reply(session: EchoSession) -> None:
-    """Until the agent has answered, or could not."""
+async def _reply(session: EchoSession) -> Received:
+    """What the agent has answered, or that it could not."""
     while True:
         message = await session.next("transcript", "error")
         if message.kind == "error" or message.fields["role"] == "agent":
-            return
+            return message
 
 
 async def _refusals(scene: Scene) -> None:
