@@ -28,6 +28,7 @@ from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.outline import outline
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
@@ -107,7 +108,8 @@ class Ingress:
     async def check_health(self) -> None:
         for loop in self._loops:
             if loop.done() and not self._is_draining:
-                cause = "cancelled" if loop.cancelled() else repr(loop.exception())
+                error = None if loop.cancelled() else loop.exception()
+                cause = outline(error) if error else "it was cancelled, or has returned"
                 raise RuntimeError(f"a background loop of the replica has ended: {cause}")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:

@@ -130,6 +130,7 @@ ARROWS: Arrows = {
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",
         CODES: "it refuses sockets",
+        "outline": "why it is not healthy",
         "settings": "its own, and the plan for /healthz",
         "deployments.scaling": "names of what it reports",
         "deployments.load_metrics": "counts what is left out",

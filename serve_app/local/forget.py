@@ -1,6 +1,7 @@
 """`echo-serve forget`: removes what is kept of one session, and says what that was."""
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -65,12 +66,10 @@ def _listed(logs: Mapping[str, None], folder: str) -> str:
 @contextmanager
 def _cluster(address: str) -> Iterator[bool]:
     """Connects to the server's Ray. Whether there is one."""
-    if (Path.home() / ".ray" / "auth_token").exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     try:
-        ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level="error")
+        ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError:
         if address != "auto":
             raise ConfigError(
@@ -90,7 +89,8 @@ def _from_actors(session: str, report: Report) -> bool:
 
     named = ray.util.list_named_actors(all_namespaces=True)
     names = [actor["name"] for actor in named if is_session_actor(actor["name"])]
-    found, away = [], []
+    found: list[str] = []
+    away: list[str] = []
     for name in names:
         try:
             actor = ray.get_actor(name, namespace=NAMESPACE)

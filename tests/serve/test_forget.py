@@ -93,7 +93,9 @@ async def test_a_session_is_forgotten_and_others_are_not(kept: Kept) -> None:
         name, others = (token.partition(".")[0] for token in tokens)
         for places in (kept.in_actors, kept.in_redis, kept.in_logs):
             assert await asyncio.to_thread(places) == {name, others}
-        assert len(list(kept.logs.glob(f"{name}*"))) == 2
+        texts = [log.read_text() for log in kept.logs.glob(f"{name}*")]
+        assert len(texts) == 2 and all("two plus two" in text for text in texts)
+        assert not any(token.partition(".")[2] in text for token in tokens for text in texts)
 
         told = await asyncio.to_thread(kept.forget, tokens[0])
         assert f"session {name}\n" in told and tokens[0] not in told
