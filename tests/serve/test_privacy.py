@@ -179,6 +179,9 @@ async def test_what_is_said_and_the_keys_are_found_nowhere(scene: Scene) -> None
     assert b"Agent" in places["/api/v0/actors?detail=1&limit=10000"]
     assert b"Agent.handle_request" in places["/api/v0/tasks?detail=1&limit=10000"]
     assert b"RUNNING" in places["/api/serve/applications/"]
+    name = token.partition(".")[0].encode()
+    begun = b"session " + name + b", or one that is resumed, begins"
+    assert any(begun in text for text in places.values()), "its owner cannot name the session"
     hits = everywhere.found_in(places, canaries)
     assert not hits, "\n".join(hits)
 
