@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,13 @@ def forget(path: Path, wanted: str, address: str, report: Report) -> bool:
     folder = config.ingress.event_log_dir
     report(f"session {session}")
     with _cluster(address) as is_there:
-        has_asked = not is_there or _from_actors(session, report)
-        if not is_there:
+        has_asked, logs = True, list[str]()
+        if is_there:
+            has_asked, logs = _from_actors(session, report), _on_all_nodes(folder, session)
+        else:
             report("  session actors  no server runs here: nothing is kept in memory")
-        logs = _on_all_nodes(folder, session) if is_there else {}
     has_asked &= asyncio.run(_from_redis(session, config, report))
-    logs |= {f"{log} (here)": None for log in remove_logs(folder, session)}
+    logs += remove_logs(folder, session)
     report(f"  event logs      {_listed(logs, folder)}")
     report("  Ray's logs      have its name, and nothing of what was said")
     return has_asked
@@ -57,7 +58,7 @@ def remove_logs(folder: str, session: str) -> list[str]:
     return [str(log) for log in logs]
 
 
-def _listed(logs: Mapping[str, None], folder: str) -> str:
+def _listed(logs: Sequence[str], folder: str) -> str:
     if not folder:
         return "none are written (args.ingress.event_log_dir)"
     return f"removed {', '.join(logs)}" if logs else f"nothing of it in {folder}"
@@ -96,7 +97,8 @@ def _from_actors(session: str, report: Report) -> bool:
             actor = ray.get_actor(name, namespace=NAMESPACE)
             if ray.get(actor.erase.remote(session), timeout=_ANSWER_S):
                 found.append(name.rpartition("::")[2])
-        except (RayError, ValueError, TimeoutError):
+        except (RayError, ValueError, AttributeError, TimeoutError):
+            # Gone, or of a version that cannot do it: what that one keeps ends with its window.
             away.append(name)
     told = f"removed from {', '.join(found)}" if found else f"nothing of it in {len(names)}"
     report(f"  session actors  {told}" + (f"; {len(away)} did not answer" if away else ""))
@@ -120,7 +122,7 @@ async def _from_redis(session: str, config: AppConfig, report: Report) -> bool:
     return True
 
 
-def _on_all_nodes(folder: str, session: str) -> dict[str, None]:
+def _on_all_nodes(folder: str, session: str) -> list[str]:
     """Removes the logs wherever a replica may have written them. A node that does not answer is
     left out: its disk is gone with it."""
     import ray
@@ -128,13 +130,13 @@ def _on_all_nodes(folder: str, session: str) -> dict[str, None]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
     if not folder:
-        return {}
+        return []
     task: Any = ray.remote(num_cpus=0, max_retries=0)(remove_logs)
-    removed: dict[str, None] = {}
+    removed: list[str] = []
     for node in ray.nodes():
         if node["Alive"]:
             with suppress(RayError, TimeoutError):
                 there = task.options(scheduling_strategy=On(node["NodeID"], soft=False))
                 logs = ray.get(there.remote(folder, session), timeout=_ANSWER_S)
-                removed |= {f"{log} (on {node['NodeManagerAddress']})": None for log in logs}
+                removed += [f"{log} (on {node['NodeManagerAddress']})" for log in logs]
     return removed
