@@ -28,6 +28,7 @@ from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.outline import outline
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
@@ -36,6 +37,8 @@ from serve_app.settings.plan import stages
 from serve_app.settings.schema import AppConfig, SessionSettings
 
 log = logging.getLogger(__name__)
+serve_log = logging.getLogger("ray.serve")
+"""What is said here is in the replica's log, which Serve keeps from this level on."""
 
 _SOCKETS = ("/conversation", "/conversation/websocket")
 
@@ -105,7 +108,8 @@ class Ingress:
     async def check_health(self) -> None:
         for loop in self._loops:
             if loop.done() and not self._is_draining:
-                cause = "cancelled" if loop.cancelled() else repr(loop.exception())
+                error = None if loop.cancelled() else loop.exception()
+                cause = outline(error) if error else "it was cancelled, or has returned"
                 raise RuntimeError(f"a background loop of the replica has ended: {cause}")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -120,6 +124,7 @@ class Ingress:
     def _driver(self, socket: WebSocket) -> Driver:
         self._start_loops()
         session = uuid.uuid4().hex
+        serve_log.info("session %s, or one that is resumed, begins at a new socket", session)
         settings = self._config.turn
         return Driver(session, socket, self._services, settings, self._event_log(session))
 
@@ -151,7 +156,6 @@ class Ingress:
             return None
         path = Path(settings.event_log_dir) / f"{session}.jsonl"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             return EventLog(path, self._config.turn, settings.event_log_audio)
         except OSError as error:
             log.warning("session %s is not logged: %s", session, error)

@@ -34,6 +34,10 @@ class SessionActor:
     async def forget(self, session: str, epoch: int) -> None:
         self._store.forget(session, epoch, time.monotonic())
 
+    async def erase(self, session: str) -> bool:
+        """For `echo-serve forget`. Whether it was kept here."""
+        return self._store.erase(session, time.monotonic())
+
     async def age_s(self) -> float:
         """Seconds since this process started: a young one may not know its sessions yet."""
         return time.monotonic() - self._started_s

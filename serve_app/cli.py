@@ -1,5 +1,5 @@
-"""`echo-serve`: runs the server, has a demonstration conversation, lists and fetches models, or
-replays a session."""
+"""`echo-serve`: runs the server, has a demonstration conversation, lists and fetches models,
+replays a session, or forgets one."""
 
 import argparse
 import os
@@ -105,6 +105,14 @@ def _replay(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _forget(arguments: argparse.Namespace) -> int:
+    if (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported
+    from serve_app.local.forget import forget
+
+    return int(not forget(arguments.config, arguments.session, arguments.address, _say))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="echo-serve", description="Give your agents a voice.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -132,7 +140,11 @@ def _parser() -> argparse.ArgumentParser:
     cluster.set_defaults(command=_cluster)
     cluster.add_argument("--port", type=int, required=True)
     cluster.add_argument("--progress", type=int, required=True)
-    for command in (run, demo, doctor, cluster):
+    forget = commands.add_parser("forget", help="remove what is kept of one session")
+    forget.set_defaults(command=_forget)
+    forget.add_argument("session", metavar="SESSION", help="its name in the logs, or its token")
+    forget.add_argument("--address", default="auto", help="Ray's, as the server says it at start")
+    for command in (run, demo, doctor, cluster, forget):
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="a Serve file")
     models = commands.add_parser("models", help="list the models that can be fetched")
     models.set_defaults(command=_models)

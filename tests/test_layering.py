@@ -62,6 +62,7 @@ ARROWS: Arrows = {
         "conversation.presets": "so are their presets",
     },
     "devices": {},
+    "outline": {},
     "models": {"errors": "a model that cannot be had is a ConfigError"},
     "vad": {
         "protocol": "samples",
@@ -76,6 +77,7 @@ ARROWS: Arrows = {
         "settings": "its own",
         "models": "fetches Whisper",
         "devices": "where torch runs",
+        "outline": "what of an error may be logged",
     },
     "agent": {
         "errors": "a provider fails",
@@ -84,6 +86,7 @@ ARROWS: Arrows = {
         "settings": "its own",
         "models": "fetches the local chat model and voice",
         "devices": "where torch runs",
+        "outline": "what of an error may be logged",
     },
     "sessions": {
         "errors": "a session cannot be found",
@@ -100,6 +103,7 @@ ARROWS: Arrows = {
         "vad.jobs": "what it asks of voice activity",
         "stt.job": "what it asks of the transcribers",
         "agent.parts": "what a reply is streamed in",
+        "outline": "what of an error may be logged",
     },
     "deployments.scaling": {},
     "deployments.engine_metrics": {"agent.chain": "it watches the chains of engines"},
@@ -126,6 +130,7 @@ ARROWS: Arrows = {
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",
         CODES: "it refuses sockets",
+        "outline": "why it is not healthy",
         "settings": "its own, and the plan for /healthz",
         "deployments.scaling": "names of what it reports",
         "deployments.load_metrics": "counts what is left out",
@@ -144,6 +149,8 @@ ARROWS: Arrows = {
         "agent.factory": "the doctor asks each provider for a word",
         "conversation.history": "what it asks them",
         "models": "fetches them first",
+        "sessions": "`forget` asks who keeps sessions",
+        "ingress.event_log": "and removes their logs",
     },
     "client": {
         CODES: "may it come back?",

@@ -5,7 +5,15 @@ import ssl
 
 from serve_app.errors import EngineError, EngineRefused, EngineUnavailable
 
-_SAFE_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_CODE = re.compile(r"[a-z]+(?:[_.-][a-z]+)+|(?:[A-Z][a-z]+){2,}|\d{1,4}")
+"""The shapes of codes: insufficient_quota, DeploymentNotFound, 3051. No word that is said has one
+of them, and no key."""
+_PLAIN_CODES = frozenset({
+    "cancelled", "error", "failed", "internal", "length", "messages", "model", "prompt",
+    "recitation", "safety", "stop", "temperature", "timeout", "tools", "unauthorized", "voice",
+})  # fmt: skip
+"""Codes, reasons and names of parameters that are one plain word."""
+_LONGEST_CODE = 64
 
 
 def refusal(
@@ -41,5 +49,6 @@ def unreachable(stage: str, error: BaseException) -> EngineError:
 
 
 def shown_code(code: str) -> str:
-    """`code` if it is a single word; empty otherwise, as it may then quote what was said."""
-    return code if _SAFE_CODE.fullmatch(code) else ""
+    """`code` if it looks like one; else empty: it may then quote what was said, or a key."""
+    is_code = code.lower() in _PLAIN_CODES or _CODE.fullmatch(code)
+    return code if is_code and len(code) <= _LONGEST_CODE else ""

@@ -6,6 +6,7 @@ are in the audio is known.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
@@ -19,8 +20,11 @@ from serve_app.agent.tts.chain import TtsChain
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
-from serve_app.errors import EngineError
+from serve_app.errors import EngineError, VoiceError
+from serve_app.outline import outline
 from serve_app.protocol.formats import AudioFormat, parse_format
+
+log = logging.getLogger(__name__)
 
 _PIECE_S = 0.5
 """Longest piece of audio that is sent: short enough to be cut off, long enough that a client
@@ -102,9 +106,14 @@ class Speaker:
                 writer.cancel()
                 await asyncio.wait({writer, asyncio.create_task(_close(speeches, first))})
             if text.failure is not None:
-                raise self._excused(text.failure, began_s)
+                raise self._excused(text.failure, began_s) from None
 
     def _excused(self, error: Exception, began_s: float) -> Exception:
+        """What the caller is told. It is logged by Serve, and by Ray in its dashboard: so the text
+        of an error that is not ours, which may quote the chat, ends here."""
+        if not isinstance(error, VoiceError):
+            log.error("a reply failed:\n%s", outline(error))
+            error = EngineError("agent", type(error).__name__)
         return self._stalls.excused(error, began_s) if self._stalls else error
 
 

@@ -29,6 +29,7 @@ from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
 from serve_app.ingress.work import Work
+from serve_app.outline import outline, shows_texts
 from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import Audio, ClientMessage, ErrorNotice, Open
 from serve_app.protocol.microphone import Microphone
@@ -128,20 +129,20 @@ class Driver:
             self._write_down(now_s, event, effects)
             for effect in effects:
                 self._carry_out(effect)
-        except Exception:
+        except Exception as error:
             # The caller may be a loop that serves all sessions, which must not end with this one.
-            self._fail_unexpectedly()
+            self._fail_unexpectedly(error)
 
-    def _fail_unexpectedly(self) -> None:
-        """To be called where an exception is handled. Without this, a session whose reader or
-        writer has ended would be deaf or mute and keep its place."""
-        log.exception("session %s failed", self._session)
+    def _fail_unexpectedly(self, error: Exception) -> None:
+        """Without this, a session whose reader or writer has ended would be deaf or mute and keep
+        its place."""
+        log.error("session %s failed:\n%s", self._session, outline(error))
         self.fail(VoiceError("the server failed: connect again"))
 
     def fail(self, error: VoiceError) -> None:
         """Ends the session with the error's close code."""
         if not self.is_over:
-            log.info("session %s closes with %s: %s", self._session, error.close_code, error)
+            log.info("session %s closes with %s%s", self._session, error.close_code, _why(error))
             self._close(error.close_code, str(error))
 
     def leave(self) -> None:
@@ -164,15 +165,15 @@ class Driver:
             self.leave()
         except VoiceError as error:
             self.fail(error)
-        except Exception:
-            self._fail_unexpectedly()
+        except Exception as error:
+            self._fail_unexpectedly(error)
 
     async def _write(self) -> None:
         try:
             if not await self._socket.write():
                 self.leave()
-        except Exception:
-            self._fail_unexpectedly()
+        except Exception as error:
+            self._fail_unexpectedly(error)
 
     async def _receive(self, message: ClientMessage) -> None:
         """Raises VoiceError."""
@@ -271,12 +272,22 @@ class Driver:
     def _keep_with(self, lease: Lease) -> None:
         log.info("session %s at socket %s", lease.session, self._session)
         self._lease = lease
+        if self._event_log is not None and lease.session != self._session:
+            with suppress(OSError):  # then it keeps its name
+                self._event_log.belongs_to(lease.session)
         self._tokens.epoch = lease.entry.epoch
         lease.start(self.fail)
         self._services.leases.add(lease)
         # Not an effect: the secret must not get into an event log.
         self._socket.send(lease.notice(self._services.window_s))
         self._socket.barrier(lease.was_told)
+
+
+def _why(error: VoiceError) -> str:
+    """For the log. What a client did wrong is told to the client only: it quotes the message, and
+    that may be a key in the wrong place."""
+    is_quoting = isinstance(error, ProtocolViolation) and not shows_texts()
+    return " (the client was told why)" if is_quoting else f": {error}"
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -8,6 +8,7 @@ only its length in samples or bytes, unless the configuration asks for the user'
 import base64
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,14 +22,19 @@ from serve_app.conversation.settings import TurnSettings
 _MAX_BYTES = 256 << 20
 """About six hours of conversation without audio; nothing after that is written."""
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
 
 class EventLog:
     """The log of one session."""
 
     def __init__(self, path: Path, settings: TurnSettings, has_audio: bool) -> None:
-        """Raises OSError when the file cannot be made."""
+        """Makes the file, and its folder if there is none: for their owner only. The name of the
+        file is that of the socket. Raises OSError."""
         self._has_audio = has_audio
-        self._file: TextIO = path.open("w", encoding="utf-8")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
+        self._file: TextIO = os.fdopen(os.open(path, _NEW, mode=0o600), "w", encoding="utf-8")
         self._written = 0
         self._line({"settings": plain(settings)})
 
@@ -40,11 +46,21 @@ class EventLog:
                 fields["samples"] = base64.b64encode(event.samples.tobytes()).decode("ascii")
             self._line({"at_s": at_s, "event": fields, "effects": [plain(e) for e in effects]})
 
+    def belongs_to(self, session: str) -> None:
+        """The socket goes on with a session that began at another one, whose name comes first from
+        now on. Raises OSError."""
+        self._path = self._path.rename(self._path.with_name(f"{session}.{self._path.name}"))
+
     def close(self) -> None:
         self._file.close()
 
     def _line(self, fields: dict[str, Any]) -> None:
         self._written += self._file.write(json.dumps(fields) + "\n")
+
+
+def logs_of(folder: Path, session: str) -> list[Path]:
+    """The logs of all sockets of a session."""
+    return sorted(path for path in folder.glob("*.jsonl") if path.name.split(".")[0] == session)
 
 
 def plain(value: Any) -> Any:

@@ -41,6 +41,8 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
     # The time that a load balancer needs to notice that a replica stops: there is none here.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    # Serve obeys headers that any client can send.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.ingress.serve_headers.middlewares",
     # Ray's default is 15: other work on the machine would leave a worker 3 % of its core.
     "RAY_worker_niceness": "0",
     # Else GCS keeps a record of the last 100,000 calls: 250 MiB (docs/long-calls.md).

@@ -21,7 +21,7 @@ from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
-from serve_app.sessions.store import Entry, bounded
+from serve_app.sessions.store import LAST_EPOCH, Entry, bounded
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,12 @@ class Checkpoints:
 
     async def forget(self, session: str, epoch: int) -> None:
         await self._within(lambda: self._forget(keys=[_PREFIX + session], args=[epoch]))
+
+    async def erase(self, session: str) -> bool | None:
+        """Forgets the session, whoever owns it. Whether it was there; None if Redis does not
+        answer."""
+        done = await self._within(lambda: self._forget(keys=[_PREFIX + session], args=[LAST_EPOCH]))
+        return None if done is None else bool(done)
 
     async def close(self) -> None:
         await self._redis.aclose()

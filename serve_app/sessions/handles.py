@@ -13,12 +13,18 @@ from ray.serve.exceptions import RayServeException
 from serve_app.errors import EngineUnavailable
 
 _TIMEOUT_S = 5.0
-_NAMESPACE = "serve"
+NAMESPACE = "serve"
 _SEPARATOR = "::"
+_NAME = "sessions-"
 
 
 def actor_name(index: int) -> str:
-    return f"sessions-{index}"
+    return f"{_NAME}{index}"
+
+
+def is_session_actor(name: str) -> bool:
+    """By the name that Serve gives an actor: KIND::application::deployment::version::name."""
+    return name.rpartition(_SEPARATOR)[2].startswith(_NAME) and _SEPARATOR in name
 
 
 class ActorHandles:
@@ -52,7 +58,7 @@ class ActorHandles:
 
 def _find(name: str) -> Any:
     is_whole = _SEPARATOR in name
-    return ray.get_actor(name, _NAMESPACE) if is_whole else serve.get_deployment_actor(name)
+    return ray.get_actor(name, NAMESPACE) if is_whole else serve.get_deployment_actor(name)
 
 
 def _others() -> list[str]:

@@ -16,6 +16,9 @@ from serve_app.conversation.history import Record, trimmed
 from serve_app.conversation.versions import travels
 from serve_app.sessions.update import Update, update_since
 
+LAST_EPOCH = 1 << 53
+"""No owner has a later one."""
+
 
 @travels
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,13 @@ class SessionStore:
         if self._epoch(session) <= epoch:
             self._drop(session)
             self._over[session] = (epoch + 1, now_s + self._window_s)
+
+    def erase(self, session: str, now_s: float) -> bool:
+        """Forgets the session, whoever owns it: the owner learns that at its next renewal, and can
+        save nothing any more. Whether it was kept here."""
+        is_kept = session in self._entries
+        self.forget(session, LAST_EPOCH, now_s)
+        return is_kept
 
     def sweep(self, now_s: float) -> None:
         """Drops what has expired."""

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from serve_app.errors import ConfigError
 from serve_app.settings.schema import AppConfig
+from serve_app.settings.shown import shown_value
 
 _PROVIDER_NAMES = {"bumblebee": "local", "transformers": "local"}
 """Echo's name for a model in the server, and that of the library that runs it here."""
@@ -65,4 +66,5 @@ def _one_line(error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> 
     name = origin.get(path, "args." + ".".join(path))
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{name} is not a setting: check its spelling and its place in the file"
-    return f"{name}: {first['msg']} (found {first['input']!r})"
+    value = shown_value(path[-1] if path else "", first["input"])
+    return f"{name}: {first['msg']}" + (f" (found {value})" if value else "")

@@ -12,6 +12,7 @@ from serve_app.settings.base import PACKAGED
 from serve_app.settings.packaged import LLMS, is_gguf
 from serve_app.settings.resolve import client_format, resolve
 from serve_app.settings.schema import WHISPER_BASE, WHISPER_TINY_EN, AppConfig
+from serve_app.settings.shown import shown_url
 
 _Engine = tuple[str, str, str]
 """Engine, model and device, as they are shown."""
@@ -98,7 +99,7 @@ def _chat(llm: LlmSettings) -> _Engine:
         engine = "llama.cpp" if is_gguf(llm.model) else "transformers"
         title = f"{LLMS[llm.model]} (packaged)" if llm.model in LLMS else llm.model
         return engine, title, llm.device
-    return f"openai api, {llm.api_url or 'api.openai.com'}", llm.model, "provider"
+    return f"openai api, {shown_url(llm.api_url) or 'api.openai.com'}", llm.model, "provider"
 
 
 def _speech(tts: TtsSettings) -> _Engine:
@@ -110,7 +111,7 @@ def _speech(tts: TtsSettings) -> _Engine:
             model = f"{tts.model_id} (no WebSocket), voice {tts.voice_id}"
             return "elevenlabs (http)", model, "provider"
         return "elevenlabs", f"{tts.model_id}, voice {tts.voice_id}", "provider"
-    host = tts.api_url or "api.openai.com"
+    host = shown_url(tts.api_url) or "api.openai.com"
     return f"openai api, {host}", f"{tts.model}, voice {tts.voice}", "provider"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from serve_app.errors import EngineError, EngineUnavailable
+from serve_app.outline import outline
 from serve_app.stt.job import Heard, Job, Request, Urgency
 from serve_app.stt.queue import TranscriptionQueue
 from serve_app.stt.utterance import Utterance
@@ -157,7 +158,7 @@ class TranscriptionWorker:
     def _fail(self, jobs: list[Job], error: Exception) -> None:
         """Tries the jobs one by one: a job that cannot be done must not cost the others their
         text, which other users wait for."""
-        log.warning("a batch of %d transcriptions failed: %r", len(jobs), error)
+        log.warning("a batch of %d transcriptions failed:\n%s", len(jobs), outline(error))
         if len(jobs) > 1:
             self._put_aside += [_Batch([job], self._transcribe) for job in reversed(jobs)]
             return

@@ -9,6 +9,7 @@ import pytest
 
 from serve_app.agent.factory import build_llm, build_tts
 from serve_app.agent.http_refusals import refusal
+from serve_app.agent.tts.elevenlabs.refusals import refused, reported
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import EngineError, EngineRefused, EngineUnavailable
 from serve_app.fakes.elevenlabs import FakeElevenLabs
@@ -104,9 +105,22 @@ async def test_a_status_means_the_same_to_each_provider(
     assert error.retryable == (kind is EngineUnavailable)
 
 
-def test_a_code_is_shown_if_it_is_one_word() -> None:
+def test_a_code_is_shown_if_it_looks_like_one() -> None:
     assert refusal("llm", 429, "KEY", "insufficient_quota").message == "HTTP 429 insufficient_quota"
     assert refusal("llm", 401, "KEY", "bad_key").message == "HTTP 401 bad_key: check KEY"
     assert refusal("llm", 400, "KEY", "My secret is 4711.").message == "HTTP 400"
     error = refusal("tts", 404, "KEY")
     assert str(pickle.loads(pickle.dumps(error))) == str(error) == "tts: HTTP 404"
+
+
+@pytest.mark.parametrize("code", ["rosebud", "sk-4711abcd", "sk_0f3ab91c", "Rosebud", "a_b" * 30])
+def test_neither_a_word_that_was_said_nor_a_key_is_a_code(code: str) -> None:
+    """A server that answers with a piece of the request in place of a code."""
+    assert code not in refusal("llm", 400, "KEY", code, code).message
+    assert code not in reported(code, "KEY", "").message
+    assert code not in refused(429, {"detail": {"code": code}}, "KEY").message
+
+
+@pytest.mark.parametrize("code", ["DeploymentNotFound", "3051", "length", "model_not_found"])
+def test_codes_of_real_servers_are_shown(code: str) -> None:
+    assert code in refusal("llm", 400, "KEY", code).message

@@ -1,13 +1,16 @@
 """Replies that fail, and replies that are interrupted."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import traceback
+from collections.abc import AsyncGenerator, Sequence
 from types import CoroutineType
 
 import pytest
 
+from serve_app.agent.engines import LlmEngine
 from serve_app.agent.parts import Began, ReplyPart
 from serve_app.agent.speaker import Speaker
+from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.errors import EngineError
 from serve_app.fakes.elevenlabs import FakeElevenLabs
@@ -187,3 +190,29 @@ async def test_eight_replies_at_once_are_heard_and_interrupted() -> None:
                 for request, context in zip(openai.requests, contexts, strict=True):
                     await request.disconnected.wait()
                     await context.closed.wait()
+
+
+class Surprise(LlmEngine):
+    """Fails in a way that nobody has thought of, and quotes the chat."""
+
+    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
+        raise ValueError(f"cannot read {chat[-1].content}")
+        yield ""
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_an_error_that_is_not_ours_does_not_quote_the_chat(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What leaves this process in an exception, Serve logs and Ray shows in its dashboard."""
+    said = "rose" + "bud"
+    async with speaking(ChatScript()) as (speaker, _, _):
+        speaker._llm = Surprise()
+        with pytest.raises(EngineError) as caught:
+            await anext(speaker.reply([ChatMessage("user", said)]))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert caught.value.message == "ValueError"
+    assert "in stream" in caplog.text
+    assert said not in shown + caplog.text

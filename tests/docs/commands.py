@@ -100,6 +100,9 @@ KNOWN: dict[str, How] = {
     "echo-serve fetch qwen2.5-coder-1.5b-instruct": Covered(
         "tests/models/test_listing.py", 'main(["fetch", "tiny"])'
     ),
+    "echo-serve forget SESSION": Covered(
+        "tests/serve/test_forget.py", '"serve_app.cli", "forget", session]'
+    ),
     "echo-serve replay logs/SESSION.jsonl": Covered(
         "tests/ingress/test_event_log.py", 'main(["replay", str(log)])'
     ),

@@ -125,5 +125,10 @@ def page(root: Path, name: str) -> Page:
 
 def pages(root: Path) -> list[Page]:
     """All that users read."""
-    paths = [root / "README.md", *sorted((root / "docs").glob("*.md")), root / "k8s" / "README.md"]
+    paths = [
+        root / "README.md",
+        root / "SECURITY.md",
+        *sorted((root / "docs").glob("*.md")),
+        root / "k8s" / "README.md",
+    ]
     return [page(root, str(path.relative_to(root))) for path in paths if path.is_file()]

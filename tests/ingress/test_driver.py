@@ -1,6 +1,7 @@
 """How a session ends at its socket, and whether it is kept for its client."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -365,3 +366,26 @@ async def test_a_full_disk_under_the_event_log_ends_the_log_only(replica: Replic
         await client.session
     assert event_log.write.call_count == event_log.close.call_count == 1
     assert replica.kept == [], "the lease ended"
+
+
+async def test_a_log_quotes_neither_the_client_nor_an_error(
+    replica: Replica, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client gets wrong may be its key, and what fails here may quote what was said."""
+    caplog.set_level(logging.DEBUG, "serve_app")
+    async with replica.client("s1") as client:
+        client.send({"type": "rosebud"})
+        assert await client.close_code() == 4400
+    async with replica.client("s2") as client:
+        client.send(OPEN)
+        await client.next()
+
+        def fails(*_: object) -> None:
+            raise ValueError("rosebud")
+
+        monkeypatch.setattr(client.driver._conversation, "handle", fails)
+        client.send(AUDIO)
+        assert await client.close_code() == 1011
+    assert "s1 closes with 4400" in caplog.text
+    assert "s2 failed" in caplog.text and "ValueError" in caplog.text
+    assert "rosebud" not in caplog.text

@@ -1,6 +1,8 @@
 """A logged session, replayed."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
-from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.event_log import EventLog, logs_of
 from serve_app.ingress.replay import replay
 from tests.conversation.score import Noise, Says, Score
 from tests.conversation.slow_score import SlowScore
@@ -128,3 +130,34 @@ def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path, text: str) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="is no event log"):
         replay(tmp_path / "nowhere.jsonl")
+
+
+def test_a_log_is_for_its_owner_only(tmp_path: Path) -> None:
+    """What was said is in it. Whatever the umask says."""
+    before = os.umask(0)
+    try:
+        log = session_file(tmp_path / "logs" / "a.jsonl")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
+
+
+def test_the_logs_of_a_session_are_found_by_its_name(tmp_path: Path) -> None:
+    """It is resumed at other sockets, which have names of their own."""
+    first = session_file(tmp_path / "aa.jsonl")
+    other = session_file(tmp_path / "ab.jsonl")
+    log = EventLog(tmp_path / "bb.jsonl", TurnSettings(), has_audio=False)
+    log.belongs_to("aa")
+    log.write(1.0, ev.PlaybackWaiting(), [])
+    log.close()
+    resumed = tmp_path / "aa.bb.jsonl"
+    assert len(resumed.read_text().splitlines()) == 2
+    assert logs_of(tmp_path, "aa") == [resumed, first]
+    assert logs_of(tmp_path, "ab") == [other]
+    assert logs_of(tmp_path / "nowhere", "aa") == logs_of(tmp_path, "a*") == []
+
+
+def session_file(path: Path) -> Path:
+    EventLog(path, TurnSettings(), has_audio=False).close()
+    return path

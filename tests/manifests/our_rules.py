@@ -4,6 +4,7 @@ call may go on. Each rule returns what is wrong, one line each."""
 import tomllib
 from typing import Any
 
+from serve_app.ingress.serve_headers import CALLBACK
 from serve_app.settings.schema import AppConfig
 from tests.manifests.objects import (
     ROOT,
@@ -167,6 +168,12 @@ def nothing_ends_a_call_by_the_clock(objects: Objects) -> list[str]:
     return found
 
 
+def no_client_steers_serve(objects: Objects) -> list[str]:
+    """Proxies and ingress replicas take Serve's own headers out of what clients send."""
+    variable = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+    return [name_of(g) for g in objects.groups if env(g).get(variable) != CALLBACK]
+
+
 OUR_RULES: list[Rule] = [
     one_image_and_one_ray,
     the_head_holds_no_replicas,
@@ -178,4 +185,5 @@ OUR_RULES: list[Rule] = [
     calls_may_end_before_their_process,
     serve_has_one_environment,
     nothing_ends_a_call_by_the_clock,
+    no_client_steers_serve,
 ]

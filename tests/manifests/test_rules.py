@@ -207,6 +207,10 @@ MISTAKES: list[tuple[Rule, Mistake]] = [
         lambda o: _first(o, "HTTPRoute")["rules"][0].pop("filters"),
     ),
     (
+        ours.no_client_steers_serve,
+        lambda o: _env(_gpu(o), "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", ""),
+    ),
+    (
         wiring.every_secret_is_made_by_somebody,
         lambda o: container(_gpu(o))["env"][-1]["valueFrom"]["secretKeyRef"].update(key="ELEVEN"),
     ),

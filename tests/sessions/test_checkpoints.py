@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
 from serve_app.sessions.checkpoints import Checkpoints, pack, unpack
 from serve_app.sessions.store import Entry, hashed
+from tests.redis_server import redis_server
 from tests.serve.conftest import free_port
 
 ENTRY = Entry(
@@ -42,17 +42,8 @@ ENTRY = Entry(
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    with process.stdout as lines:
-        assert any(b"Ready to accept connections" in line for line in lines)
-        yield process, f"redis://127.0.0.1:{port}/0"
-        process.terminate()
-        process.wait(10)
+    with redis_server() as running:
+        yield running
 
 
 @pytest.fixture
@@ -137,3 +128,10 @@ async def test_a_redis_that_is_gone_is_a_warning(caplog: pytest.LogCaptureFixtur
     assert await checkpoints.load("a") is None
     assert "ConnectionError" in caplog.text and "word" not in caplog.text
     await checkpoints.close()
+
+
+async def test_an_erased_session_is_gone_whoever_owns_it(checkpoints: Checkpoints) -> None:
+    await checkpoints.save("erased", replace(ENTRY, epoch=9))
+    assert await checkpoints.erase("erased") is True
+    assert await checkpoints.erase("erased") is False
+    assert await checkpoints.load("erased") is None

@@ -279,3 +279,17 @@ def test_renewing_looks_at_each_session_but_a_few_times(counted: type[Counted]) 
     renewal = store.renew(dict.fromkeys(sessions, 1), 1.0)
     assert (renewal.taken, renewal.unknown) == ([], [])
     assert counted.times <= 3 * 3000
+
+
+def test_an_erased_session_is_gone_and_its_owner_cannot_bring_it_back(store: SessionStore) -> None:
+    store.save("a", entry("one"), 0.0)
+    assert store.erase("a", 1.0)
+    assert not store.erase("a", 1.0)
+    assert "a" not in store.entries
+    assert not store.save("a", replace(entry("one"), epoch=7), 2.0)
+    assert store.renew({"a": 7}, 2.0).taken == ["a"]
+
+
+def test_a_session_that_was_not_saved_yet_cannot_be_saved_later(store: SessionStore) -> None:
+    assert not store.erase("a", 0.0)
+    assert not store.save("a", entry("one"), 1.0)

@@ -192,3 +192,18 @@ def test_the_load_is_that_since_it_was_asked_for_last(engine: Engine) -> None:
     assert worker.load().longest_wait_s == 2.0, "and what began since then"
     now_s[0] += 2.0
     assert worker.load().longest_wait_s == 0.0
+
+
+def test_a_failure_is_logged_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    """What an engine says about a failure may quote what it has heard."""
+
+    def transcribe(utterances: Sequence[Utterance]) -> Generator[None, None, list[Heard]]:
+        yield
+        raise ValueError("cannot read rosebud")
+
+    worker = TranscriptionWorker(transcribe, TranscriptionQueue(max_waiting=4, max_batch=2))
+    with pytest.raises(EngineError, match="ValueError"):
+        ask(worker, "a").heard.result(WITHIN_S)
+    worker.close()
+    assert "ValueError" in caplog.text and "in transcribe" in caplog.text
+    assert "rosebud" not in caplog.text

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 
-from httpx2 import HTTPError, Response, Timeout
-from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
+from httpx2 import HTTPError, Response
+from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
 from serve_app.agent.llm import chat_completions
 from serve_app.agent.llm.chat_completions import Arguments, Question
@@ -19,6 +19,7 @@ from serve_app.agent.llm.refusals import Refusal, refusal_of
 from serve_app.agent.llm.round import Round
 from serve_app.agent.llm.server_sent_events import events
 from serve_app.agent.llm.tool_calls import ToolCallDelta, ToolLlm, ToolSpec, ToolStep
+from serve_app.agent.openai_client import openai_client
 from serve_app.agent.openai_errors import engine_errors
 from serve_app.conversation.budget import halved
 from serve_app.conversation.history import ChatMessage
@@ -27,8 +28,6 @@ from serve_app.settings.agent import LlmSettings
 
 log = logging.getLogger(__name__)
 
-OPENAI_URL = "https://api.openai.com/v1"
-_CONNECT_TIMEOUT_S = 2.0
 _DONE_TIMEOUT_S = 0.2
 """How long to wait for the end of the body after the end of the reply. With it, the next reply can
 use the socket."""
@@ -50,15 +49,7 @@ class OpenAiChat(ToolLlm):
         self._dialect = dialect_of(settings)
         self._key_variable = settings.api_key_variable or "api_key_variable"
         self._lacks_beginning = False
-        self._client = AsyncOpenAI(
-            # Without a key the SDK would send OPENAI_API_KEY to whatever server this is.
-            api_key=api_key or "none",
-            base_url=settings.api_url or OPENAI_URL,
-            # step() has deadlines of its own, which keep-alive comments do not extend.
-            timeout=Timeout(None, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
-            # Before a retry the SDK sleeps for as long as a 429 says, up to two minutes.
-            max_retries=0,
-        )
+        self._client = openai_client(settings.api_url, api_key)
 
     async def step(
         self,

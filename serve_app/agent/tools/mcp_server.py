@@ -3,23 +3,29 @@
 import asyncio
 import json
 import logging
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from typing import Any
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import Any, TextIO
 
 from httpx2 import AsyncClient, Timeout
-from mcp import Client, StdioServerParameters
+from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
 
 from serve_app.agent.llm.tool_calls import ToolSpec
 from serve_app.agent.tools.base import ToolSource
 from serve_app.errors import ToolFailed
+from serve_app.outline import shows_texts
 from serve_app.settings.agent import McpServerSettings
 from serve_app.settings.tool_schema import checked_schema
 
 log = logging.getLogger(__name__)
+_MCPS_LOGGERS = ("mcp", "client")
+"""Of mcp 2's client. They log messages that are not understood, and so what tools are asked."""
 
 _ANSWER_S = 30.0
 """A server that has just started may take long to load. Calls have their own deadline."""
@@ -42,10 +48,13 @@ class McpServer(ToolSource):
 
     def __init__(self, settings: McpServerSettings, env: Mapping[str, str]) -> None:
         """Connects in its own task, so it needs a running event loop."""
+        for name in () if shows_texts() else _MCPS_LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._settings = settings
         self._env = env
         self._client: Client | None = None
         self._tools: dict[str, str] = {}
+        self._said: tuple[str, ...] = ()
         self.specs: Sequence[ToolSpec] = ()
         self.is_listed = asyncio.Event()
         """Set while the server is connected and its tools are known."""
@@ -98,7 +107,8 @@ class McpServer(ToolSource):
             program, *arguments = settings.command
             variables = {name: self._env[name] for name in settings.environment}
             server = StdioServerParameters(command=program, args=arguments, env=variables)
-            client = Client(server, read_timeout_seconds=_ANSWER_S)
+            transport = stdio_client(server, stack.enter_context(_stderr()))
+            client = Client(transport, read_timeout_seconds=_ANSWER_S)
         else:
             key = self._env.get(settings.api_key_variable, "")
             http = AsyncClient(
@@ -140,12 +150,29 @@ class McpServer(ToolSource):
                 continue
             self._tools[name] = tool.name
             specs[name] = ToolSpec(name, tool.description or "", schema)
+        self._say_what_is_offered(tuple(specs))
         self.specs = tuple(specs.values())
+
+    def _say_what_is_offered(self, names: tuple[str, ...]) -> None:
+        """A server may have more tools tomorrow. Without a list of those that are wanted, its owner
+        is told what the LLM may call, whenever that changes."""
+        if names != self._said and not self._settings.tools:
+            all_of_them = (
+                "MCP server %s: the LLM may call all of its tools (%s): `tools` limits them"
+            )
+            log.warning(all_of_them, self._settings.name, ", ".join(names))
+        self._said = names
 
     def _withdraw(self) -> None:
         self._client = None
         self.specs = ()
         self.is_listed.clear()
+
+
+def _stderr() -> AbstractContextManager[TextIO]:
+    """Of a server that is started here. It would be in Ray's logs, and may quote what it was
+    asked."""
+    return nullcontext(sys.stderr) if shows_texts() else Path(os.devnull).open("w")
 
 
 async def _listed(client: Client) -> list[Tool]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -19,6 +20,11 @@ _MAX_TOOLS = 128
 _MAX_CALLS = 8
 """In one round. They run at the same time."""
 _CLOSE_TIMEOUT_S = 5.0
+_UNREADABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
+"""Control characters, and those that make text look like another: a result is data for the model,
+and what is in it should be what a reader of it sees."""
 
 
 class Toolbox:
@@ -64,6 +70,7 @@ class Toolbox:
             log.warning("tool %s: %s", known, type(error.__cause__ or error).__name__)
             result = f"Error: {error}" if isinstance(error, ToolFailed) else "Error: it failed"
         limit = self._settings.max_result_chars
+        result = _UNREADABLE.sub("", result)
         return result if len(result) <= limit else f"{result[:limit]} (cut off here)"
 
     async def _checked_call(self, call: ToolCall) -> str:

@@ -6,16 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Literal, cast
 
-from httpx2 import Timeout
-from openai import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AsyncAPIResponse,
-    AsyncOpenAI,
-)
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncAPIResponse
 
 from serve_app.agent.engines import Speech, TtsEngine
+from serve_app.agent.openai_client import openai_client
 from serve_app.agent.openai_errors import engine_errors
 from serve_app.agent.tts.answers.reader import AnswerReader
 from serve_app.agent.tts.clause_requests import speak_by_clause
@@ -24,8 +18,6 @@ from serve_app.errors import EngineError, EngineRefused
 from serve_app.protocol.formats import parse_format
 from serve_app.settings.agent import TtsSettings
 
-OPENAI_URL = "https://api.openai.com/v1"
-_CONNECT_TIMEOUT_S = 2.0
 _Format = Literal["pcm", "wav", "mp3", "flac", "opus"]
 _BAD_REQUEST = (400, 415, 422)
 _FORMAT_NAMED = re.compile(r'response_format(?!\\?"\s*:)')
@@ -50,15 +42,7 @@ class OpenAiSpeech(TtsEngine):
         self._asked = cast(_Format, asked)
         self._settings = settings
         self._key_variable = settings.api_key_variable or "api_key_variable"
-        self._client = AsyncOpenAI(
-            # Without a key the SDK would send OPENAI_API_KEY to whatever server this is.
-            api_key=api_key or "none",
-            base_url=settings.api_url or OPENAI_URL,
-            # speak() has deadlines of its own.
-            timeout=Timeout(None, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
-            # Before a retry the SDK sleeps for as long as a 429 says, up to two minutes.
-            max_retries=0,
-        )
+        self._client = openai_client(settings.api_url, api_key)
 
     def speak(
         self, clauses: AsyncIterator[str], sound: Sound = ANY_SOUND

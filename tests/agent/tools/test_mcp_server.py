@@ -137,3 +137,24 @@ def _recording(app: ASGIApp, seen: list[Mapping[bytes, bytes]]) -> ASGIApp:
         await app(scope, receive, send)
 
     return recording
+
+
+async def test_what_a_tool_is_asked_is_in_no_log(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A server that quotes it on stderr, between the messages, and in messages that are wrong."""
+    command = (sys.executable, "-m", "tests.agent.tools.mcp_chatty")
+    async with connected({"name": "chatty", "command": command}) as (tools, _):
+        call = ToolCall("1", "gossip", '{"secret": "rosebud"}')
+        assert await tools.call_all([call]) == ("I told nobody about rosebud.",)
+    assert "rosebud" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(("listed", "is_said"), [([], True), (["forecast"], False)])
+async def test_what_the_llm_may_call_is_said_unless_it_is_listed(
+    listed: list[str], is_said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected({**STDIO, "tools": listed}) as (tools, _):
+        assert {spec.name for spec in tools.specs} >= {"forecast"}
+    told = "the LLM may call all of its tools (forecast, air_quality, storm, climate, quit_at_once)"
+    assert caplog.text.count(told) == is_said

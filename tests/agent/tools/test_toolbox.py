@@ -1,6 +1,7 @@
 """Calls of tools: what fits, what fails, and that all of them end."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -104,6 +105,15 @@ async def test_a_long_result_is_cut() -> None:
     (result,) = await tools.call_all([ToolCall("1", "long", "{}")])
     await tools.aclose()
     assert result == "x" * 100 + " (cut off here)"
+
+
+async def test_a_result_is_plain_text() -> None:
+    """Nothing that hides words, or turns them round."""
+    hidden = "a\x00b\x1b[2Jc\u202ed\u200be\ufefff\r\n\tg"
+    tools = toolbox(PythonTool(spec("odd", NOTHING), lambda: hidden))
+    (result,) = await tools.call_all([ToolCall("1", "odd", "{}")])
+    await tools.aclose()
+    assert result == "ab[2Jcdef\n\tg"
 
 
 @pytest.fixture
@@ -216,3 +226,26 @@ async def test_an_endpoint_that_is_not_there() -> None:
     (result,) = await tools.call_all([rome("weather")])
     await tools.aclose()
     assert result == "Error: the tool cannot be reached (ConnectError)"
+
+
+STEERING = ["../admin", "@elsewhere/", "//elsewhere", "x\r\nhost: elsewhere\r\n", "?a#b", "%2e%2e/"]
+
+
+@pytest.mark.parametrize("city", STEERING)
+async def test_arguments_do_not_choose_where_a_tool_is(city: str) -> None:
+    """They are in the body; address and headers are the owner's."""
+    asked: list[tuple[str, str | None, str | None, object]] = []
+
+    async def record(request: Request) -> Response:
+        told = (request.headers.get("host"), request.headers.get("authorization"))
+        asked.append((str(request.url), *told, await request.json()))
+        return PlainTextResponse("clear")
+
+    routes = [Route("/{path:path}", record, methods=["POST"])]
+    async with serving(Starlette(routes=routes)) as url:
+        tools = toolbox(HttpTool(spec("weather"), f"{url}/weather", "secret", 200))
+        call = ToolCall("1", "weather", json.dumps({"city": city}))
+        assert await tools.call_all([call]) == ("clear",)
+        await tools.aclose()
+    host = url.removeprefix("http://")
+    assert asked == [(f"{url}/weather", host, "Bearer secret", {"city": city})]

@@ -222,6 +222,15 @@ async def test_voice_id_cannot_leave_its_place_in_the_path() -> None:
     assert path.startswith("/v1/text-to-speech/..%2Fv%3Fx%3D1%23/")
 
 
+@pytest.mark.parametrize("voice_id", [".", ".."])
+async def test_a_client_cannot_choose_another_address_as_its_voice(voice_id: str) -> None:
+    """Dots go up, and cannot be written in another way."""
+    async with FakeElevenLabs() as server, voice(server.url) as tts:
+        with pytest.raises(EngineError, match="no such voice"):
+            await collect(tts.speak(say("Hi."), Sound(voice_id)), [])
+    assert not any(".." in connection.path for connection in server.connections)
+
+
 async def test_logs_hold_no_key_and_no_text(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with FakeElevenLabs() as server, voice(server.url) as tts:

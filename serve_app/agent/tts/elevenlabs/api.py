@@ -83,7 +83,8 @@ def websocket_url(
     sound: Sound,
     format: AudioFormat,
 ) -> str:
-    """`sound.voice` is a voice id; empty means the one in the settings. Raises ConfigError."""
+    """`sound.voice` is a voice id; empty means the one in the settings. Raises ConfigError, and
+    EngineError for what is no voice."""
     query = {
         "model_id": settings.model_id,
         "output_format": format.name,
@@ -94,7 +95,7 @@ def websocket_url(
     }
     if language := language_code(settings, sound):
         query["language_code"] = language
-    path = f"/v1/text-to-speech/{quote(sound.voice or settings.voice_id, safe='')}/{endpoint}"
+    path = f"/v1/text-to-speech/{in_path(sound.voice or settings.voice_id)}/{endpoint}"
     scheme, _, rest = (settings.api_url or API_URL).rstrip("/").partition("://")
     url = f"{_WEBSOCKET_SCHEMES.get(scheme, scheme)}://{rest}{path}?{urlencode(query)}"
     try:
@@ -104,6 +105,14 @@ def websocket_url(
             "ELEVEN_LABS_API_URL must look like wss://api.elevenlabs.io or http://localhost:8080"
         ) from None
     return url
+
+
+def in_path(voice: str) -> str:
+    """A voice id, which clients choose, as one segment of a path. Raises EngineError for `.` and
+    `..`, which are none however they are written."""
+    if voice in (".", ".."):
+        raise EngineError("tts", "there is no such voice")
+    return quote(voice, safe="")
 
 
 def language_code(settings: TtsSettings, sound: Sound) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, cast
-from urllib.parse import quote
 
 import httpx
 from elevenlabs.client import AsyncElevenLabs
@@ -12,7 +11,7 @@ from elevenlabs.core.api_error import ApiError
 from serve_app.agent.engines import Speech, TtsEngine
 from serve_app.agent.http_refusals import unreachable
 from serve_app.agent.tts.clause_requests import speak_by_clause
-from serve_app.agent.tts.elevenlabs.api import API_URL, key_variable, language_code
+from serve_app.agent.tts.elevenlabs.api import API_URL, in_path, key_variable, language_code
 from serve_app.agent.tts.elevenlabs.refusals import refused
 from serve_app.conversation.sound import ANY_SOUND, Sound
 from serve_app.errors import EngineTimeout
@@ -71,7 +70,7 @@ class HttpVoice(TtsEngine):
         language = language_code(self._settings, sound)
         told: dict[str, Any] = {"language_code": language} if language else {}
         pieces = self._client.text_to_speech.stream(
-            quote(voice, safe=""),
+            in_path(voice),
             text=text,
             model_id=self._settings.model_id,
             output_format=self.format.name,

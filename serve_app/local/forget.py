@@ -1,0 +1,142 @@
+"""`echo-serve forget`: removes what is kept of one session, and says what that was."""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from serve_app.errors import ConfigError
+from serve_app.ingress.event_log import logs_of
+from serve_app.local.server import read_file
+from serve_app.sessions.checkpoints import Checkpoints
+from serve_app.sessions.handles import NAMESPACE, is_session_actor
+from serve_app.settings.environment import load
+from serve_app.settings.schema import AppConfig
+
+Report = Callable[[str], None]
+
+_SESSION = re.compile(r"[0-9a-f]{32}")
+_OWNER_S = 3.0
+"""Until whoever has the session at a socket has noticed that it is over."""
+_ANSWER_S = 10.0
+
+
+def forget(path: Path, wanted: str, address: str, report: Report) -> bool:
+    """Removes the session from the session actors, Redis and the event logs. `wanted` is its name,
+    or a resume token, which begins with it. A client that is still connected is closed (4409).
+    Whether everything that may have kept it could be asked. Raises ConfigError."""
+    session = wanted.partition(".")[0]
+    if not _SESSION.fullmatch(session):
+        raise ConfigError("a session has 32 hexadecimal digits; a resume token begins with them")
+    config = load(read_file(path).args, os.environ)
+    folder = config.ingress.event_log_dir
+    report(f"session {session}")
+    with _cluster(address) as is_there:
+        has_asked, logs = True, list[str]()
+        if is_there:
+            has_asked, logs = _from_actors(session, report), _on_all_nodes(folder, session)
+        else:
+            report("  session actors  no server runs here: nothing is kept in memory")
+    has_asked &= asyncio.run(_from_redis(session, config, report))
+    logs += remove_logs(folder, session)
+    report(f"  event logs      {_listed(logs, folder)}")
+    report("  Ray's logs      have its name, and nothing of what was said")
+    return has_asked
+
+
+def remove_logs(folder: str, session: str) -> list[str]:
+    """Removes the session's event logs on this machine. Returns their paths."""
+    if not folder:
+        return []
+    logs = logs_of(Path(folder), session)
+    for log in logs:
+        log.unlink(missing_ok=True)
+    return [str(log) for log in logs]
+
+
+def _listed(logs: Sequence[str], folder: str) -> str:
+    if not folder:
+        return "none are written (args.ingress.event_log_dir)"
+    return f"removed {', '.join(logs)}" if logs else f"nothing of it in {folder}"
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[bool]:
+    """Connects to the server's Ray. Whether there is one."""
+    import ray
+
+    try:
+        ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError:
+        if address != "auto":
+            raise ConfigError(
+                f"no Ray is at {address}: the server says its address at start"
+            ) from None
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        ray.shutdown()
+
+
+def _from_actors(session: str, report: Report) -> bool:
+    import ray
+    from ray.exceptions import RayError
+
+    named = ray.util.list_named_actors(all_namespaces=True)
+    names = [actor["name"] for actor in named if is_session_actor(actor["name"])]
+    found: list[str] = []
+    away: list[str] = []
+    for name in names:
+        try:
+            actor = ray.get_actor(name, namespace=NAMESPACE)
+            if ray.get(actor.erase.remote(session), timeout=_ANSWER_S):
+                found.append(name.rpartition("::")[2])
+        except (RayError, ValueError, AttributeError, TimeoutError):
+            # Gone, or of a version that cannot do it: what that one keeps ends with its window.
+            away.append(name)
+    told = f"removed from {', '.join(found)}" if found else f"nothing of it in {len(names)}"
+    report(f"  session actors  {told}" + (f"; {len(away)} did not answer" if away else ""))
+    return not away
+
+
+async def _from_redis(session: str, config: AppConfig, report: Report) -> bool:
+    variable = config.sessions.redis_url_variable
+    if not (url := os.environ.get(variable)):
+        report(f"  Redis           none is used ({variable} is not set)")
+        return True
+    redis = Checkpoints(url, config.sessions.window_s, config.sessions.max_history_chars)
+    answers = [await redis.erase(session)]
+    await asyncio.sleep(_OWNER_S)  # its owner may have written it again meanwhile
+    answers.append(await redis.erase(session))
+    await redis.close()
+    if None in answers:
+        report("  Redis           does not answer: what it keeps ends by itself")
+        return False
+    report(f"  Redis           {'removed' if any(answers) else 'nothing of it'}")
+    return True
+
+
+def _on_all_nodes(folder: str, session: str) -> list[str]:
+    """Removes the logs wherever a replica may have written them. A node that does not answer is
+    left out: its disk is gone with it."""
+    import ray
+    from ray.exceptions import RayError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+    if not folder:
+        return []
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(remove_logs)
+    removed: list[str] = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            with suppress(RayError, TimeoutError):
+                there = task.options(scheduling_strategy=On(node["NodeID"], soft=False))
+                logs = ray.get(there.remote(folder, session), timeout=_ANSWER_S)
+                removed += [f"{log} (on {node['NodeManagerAddress']})" for log in logs]
+    return removed

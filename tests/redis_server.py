@@ -1,0 +1,26 @@
+"""A Redis for tests."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.serve.conftest import free_port
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """Its process and its address."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as lines:
+        assert any(b"Ready to accept connections" in line for line in lines)
+        yield process, f"redis://127.0.0.1:{port}/0"
+        process.terminate()
+        process.wait(10)
