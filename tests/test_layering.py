@@ -27,8 +27,11 @@ SETTINGS = {"pydantic", "jsonschema"}
 """jsonschema checks the schemas of tools, which are settings."""
 LOADED: dict[str, set[str]] = {
     "settings": SETTINGS | {"numpy"},
+    "access": SETTINGS | {"numpy", "jwt", "cryptography"},
     "sessions": SETTINGS | {"numpy", "msgpack", "ray", "redis"},
-    "ingress": SETTINGS | {"numpy", "msgpack", "ray", "redis", "starlette"},
+    "ingress": SETTINGS
+    | {"numpy", "msgpack", "ray", "redis", "starlette"}
+    | {"jwt", "cryptography"},
     "vad": SETTINGS | {"numpy", "filelock", "onnxruntime"},
     "stt": SETTINGS | {"numpy", "filelock", "ray", "torch", "transformers"},
     "agent": SETTINGS
@@ -60,6 +63,10 @@ ARROWS: Arrows = {
         "protocol": "audio formats, and what a client asks for in `open`",
         "conversation.settings": "turn settings are a part of the file",
         "conversation.presets": "so are their presets",
+    },
+    "access": {
+        "errors": "a key is refused",
+        "settings": "its own",
     },
     "devices": {},
     "models": {"errors": "a model that cannot be had is a ConfigError"},
@@ -96,6 +103,7 @@ ARROWS: Arrows = {
         "protocol": "it reads and writes the socket",
         "conversation": "it runs one for each socket",
         "settings": "deadlines",
+        "access": "who may connect, and how much each may use",
         "sessions": "it owns the sessions of its sockets",
         "vad.jobs": "what it asks of voice activity",
         "stt.job": "what it asks of the transcribers",
