@@ -131,6 +131,8 @@ ARROWS: Arrows = {
     "deployments.session": {"sessions": "runs it", "settings": "its own"},
     "deployments.ingress": {
         "ingress": "runs it",
+        "access": "the subprotocol of its answer",
+        "errors": "a client is refused",
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",
         CODES: "it refuses sockets",
@@ -141,12 +143,14 @@ ARROWS: Arrows = {
     "app": {
         "deployments": "it puts the graph together",
         "settings": "loads and resolves them",
+        "access.configured": "refuses a server whose keys cannot be read",
         "agent.tools": "refuses tools that cannot be used",
         "sessions.handles": "names of the session actors",
     },
     "local": {
         "app": "serves it",
         "errors": "what is wrong is said before Ray starts",
+        "access": "whether its keys can be read; and writes them, for `echo-serve keys`",
         "settings": "loads and resolves them",
         "agent.tools": "refuses tools that cannot be used",
         "agent.factory": "the doctor asks each provider for a word",

@@ -64,7 +64,7 @@ def read(token: str, key: Any, settings: JwtSettings, now_s: float) -> Claims:
             leeway=settings.leeway_s,
             options={"require": ["exp", "sub"], "verify_aud": bool(settings.audience)},
         )
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, OverflowError) as error:  # PyJWT takes an exp of Infinity for a number
         raise KeyRefused(_said(error)) from None
     expires_s = float(claims["exp"]) + settings.leeway_s
     if not claims["sub"]:
@@ -74,7 +74,7 @@ def read(token: str, key: Any, settings: JwtSettings, now_s: float) -> Claims:
     return Claims(claims["sub"], expires_s)
 
 
-def _said(error: jwt.PyJWTError) -> str:
+def _said(error: Exception) -> str:
     """Never the library's own words, which may quote the token."""
     match error:
         case jwt.ExpiredSignatureError():

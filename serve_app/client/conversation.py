@@ -117,6 +117,7 @@ async def connect(
     sample_rate_hz: int = SAMPLE_RATE_HZ,
     loudspeaker: Loudspeaker | None = None,
     recording: bytearray | None = None,
+    key: str | None = None,
     **options: Any,
 ) -> AsyncIterator[Conversation]:
     """A conversation that has begun; the agent speaks first, unless `greeting=False`. It ends on
@@ -124,13 +125,14 @@ async def connect(
 
     `loudspeaker` plays the agent's voice (16-bit pcm, mono, at `sample_rate_hz`) and falls silent
     at once when it is told to. `recording`: what was heard of the voice is added to it, as long as
-    messages are taken. `options`: the other options of `open`, see docs/protocol.md.
+    messages are taken. `key`: what the server knows this client by; if it is left out, that of the
+    environment (ECHO_SERVE_KEY). `options`: the other options of `open`, see docs/protocol.md.
 
     Raises ConversationClosed if the server cannot be reached.
     """
     voice = parse_format(f"pcm_{sample_rate_hz}")
     try:
-        entered = converse(url, voice, resume=True, loudspeaker=loudspeaker)
+        entered = converse(url, voice, resume=True, loudspeaker=loudspeaker, key=key)
         session = await entered.__aenter__()
     except (OSError, TimeoutError, WebSocketException) as error:
         raise ConversationClosed(0, f"no conversation at {url}: {error}") from None

@@ -6,6 +6,7 @@ would end Ray's own before any session is told.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from serve_app.access.configured import check_access
 from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.local import ports
@@ -135,6 +137,9 @@ def _prepared(
     file = read_file(path)
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)
+    check_access(config, os.environ, os.environ["RAY_SERVE_ENABLE_HA_PROXY"] == "1")
+    # All replicas inherit it, and it ends with the server.
+    os.environ.setdefault(config.access.client_key_secret_variable, secrets.token_hex(32))
     wanted = needed_ports(port or file.port, os.environ)
     end_leftovers(report)
     ports.check_free(wanted)
