@@ -38,7 +38,7 @@ const find = (id) => document.getElementById(id);
 const transcript = new Transcript(find("transcript"));
 const latency = new Latency(find("turns"));
 const settings = new Settings(find("settings"));
-const key = takeKey();
+let key = takeKey();
 let recording = new Recording();
 let call = null;
 let phase = "idle";
@@ -73,6 +73,7 @@ find("compose").addEventListener("submit", (event) => {
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !find("settings").open) call?.interrupt();
 });
+addEventListener("hashchange", () => (key = takeKey())); // a page that is open is not loaded again
 addEventListener("online", () => call?.reconnect());
 addEventListener("pagehide", () => call?.end());
 
