@@ -92,6 +92,7 @@ class Ingress:
         try:
             guest = await self._gate.receive(socket)
         except VoiceError as error:
+            log.info("a client is refused with %s: %s", error.close_code, error)
             await socket.close(error.close_code, str(error))
             return
         if self._live_sessions >= self._config.ingress.max_sessions:

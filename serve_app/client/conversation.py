@@ -128,7 +128,7 @@ async def connect(
     messages are taken. `key`: what the server knows this client by; if it is left out, that of the
     environment (ECHO_SERVE_KEY). `options`: the other options of `open`, see docs/protocol.md.
 
-    Raises ConversationClosed if the server cannot be reached.
+    Raises ConversationClosed if the server cannot be reached or refuses the client.
     """
     voice = parse_format(f"pcm_{sample_rate_hz}")
     try:
@@ -138,7 +138,10 @@ async def connect(
         raise ConversationClosed(0, f"no conversation at {url}: {error}") from None
     try:
         session.stop_microphone()
-        await session.open(prompt, events, sample_rate_hz=sample_rate_hz, **options)
+        try:
+            await session.open(prompt, events, sample_rate_hz=sample_rate_hz, **options)
+        except ConnectionClosed:  # a server that knows the key to be wrong does not wait for it
+            raise ConversationClosed(session.close_code or 0, session.close_reason) from None
         yield Conversation(session, recording)
     finally:
         await entered.__aexit__(None, None, None)

@@ -277,7 +277,8 @@ async def converse(
         try:
             yield session
             if not listener.done():
-                await session.send({"type": "close"})
+                with suppress(ConnectionClosed):  # it is over already
+                    await session.send({"type": "close"})
             await asyncio.wait({listener}, timeout=5)
         finally:
             for task in (listener, session.microphone):

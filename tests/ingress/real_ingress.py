@@ -34,6 +34,7 @@ class Replica:
     """Made by `replica`."""
 
     ingress: Ingress
+    script: Script
     address: str = ""
     now_s: float | None = None
     """The time by which keys and limits are judged, if it is not the real one."""
@@ -57,17 +58,18 @@ async def replica(**args: Any) -> AsyncIterator[Replica]:
     """With these settings."""
     stand_in: Any = Mock()
     ingress = Ingress(AppConfig.model_validate(args), stand_in, stand_in, stand_in)
-    script: Any = Script()
+    script = Script()
+    calls: Any = script
     actors = SessionActors(1, handles=Stores(OWN))
     ingress._services = replace(
         ingress._services,
-        calls=script,
+        calls=calls,
         batcher=VoiceActivityBatcher(script.detect, Load()),
         actors=actors,
         leases=Leases(actors),
         check=_anything,
     )
-    found = Replica(ingress)
+    found = Replica(ingress, script)
     real_time = ingress._gate.now_s
     ingress._gate.now_s = lambda: real_time() if found.now_s is None else found.now_s
     async with served(ingress.__serve_build_asgi_app__().routes) as found.address:

@@ -22,6 +22,10 @@ from websockets.exceptions import InvalidStatus
 
 from serve_app.access.keys import Key, KeyRing, hashed, new_secret
 from serve_app.app import FORWARDED_FOR
+from serve_app.client.conversation import ConversationClosed
+from serve_app.client.conversation import connect as talking
+from serve_app.client.session import converse
+from serve_app.protocol.formats import parse_format
 from tests.ingress.real_ingress import (
     Replica,
     closing,
@@ -182,6 +186,29 @@ async def test_without_keys_everybody_comes_in_whatever_they_send(place: Place) 
     async with replica() as server:
         assert await is_admitted(await server.call(**place("anything")))
         assert await is_admitted(await server.call())
+
+
+async def test_the_python_client_sends_the_key_of_its_environment_at_each_socket(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHO_SERVE_KEY", ADA)
+    async with guarded(keys) as server:
+        server.script.answers.append("Hello.")
+        async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
+            await session.open("", {"transcript"}, greeting=False)
+            await session.send({"type": "text", "text": "Who are you?"})
+            await session.next("transcript")
+            await session.lose_connection()
+            await session.next("session")
+            await session.send({"type": "text", "text": "And now?"})
+            while (await session.next("transcript")).fields["text"] != "And now?":
+                pass
+            assert session.resumes == 1
+        with pytest.raises(ConversationClosed) as caught:
+            async with talking(server.url, key="wrong") as conversation:
+                async for _ in conversation:
+                    pass
+    assert caught.value.code == 4401
 
 
 # --- keys that end, and new ones ---
