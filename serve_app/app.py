@@ -22,6 +22,7 @@ from serve_app.access.configured import absolute, check_access
 from serve_app.agent.tools.factory import check_tools
 from serve_app.sessions.handles import actor_name
 from serve_app.settings.base import Pool, Replicas
+from serve_app.settings.edge import EDGE_VARIABLE
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, SttSettings
@@ -50,7 +51,8 @@ def build(args: dict[str, Any]) -> serve.Application:
     """The application. Raises ConfigError with one line that says what to change."""
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
     check_tools(config.agent, os.environ)
-    check_access(config, os.environ, RAY_SERVE_ENABLE_HA_PROXY)
+    has_edge = os.environ.get(EDGE_VARIABLE) == "1"
+    check_access(config, os.environ, RAY_SERVE_ENABLE_HA_PROXY and not has_edge)
     config = config.model_copy(update={"access": absolute(config.access)})
     vad = _deployment(
         VoiceActivity,

@@ -18,16 +18,18 @@ _HOME_BITS = 64
 class TrustedProxies:
     """The proxies whose X-Forwarded-For is believed."""
 
-    def __init__(self, networks: Iterable[str]) -> None:
-        """Raises ValueError."""
+    def __init__(self, networks: Iterable[str], has_edge: bool = False) -> None:
+        """`has_edge`: every connection comes through a HAProxy of our own, which has appended whom
+        it has seen. Raises ValueError."""
+        self._has_edge = has_edge
         self._networks: list[Network] = [ipaddress.ip_network(network) for network in networks]
 
     def client(self, peer: str, forwarded_for: Sequence[str]) -> str:
         """The address to which limits apply: the first from the end that is no trusted proxy's; or
         else the first of all. Empty if it is unknown. `peer`: the other end of the connection;
         `forwarded_for`: each X-Forwarded-For header, in their order."""
-        found = _parsed(peer)
         hops = [part.strip() for header in forwarded_for for part in header.split(",")]
+        found = _parsed(hops.pop() if self._has_edge and hops else peer)
         while found is not None and hops and self._trusts(found):
             last = _parsed(_without_port(hops.pop()))
             if last is None:

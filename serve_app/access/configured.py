@@ -19,9 +19,9 @@ def has_credentials(config: AppConfig, env: Mapping[str, str]) -> bool:
     return bool(config.access.keys_file) or has_jwt
 
 
-def check_access(config: AppConfig, env: Mapping[str, str], has_haproxy: bool) -> None:
-    """Raises ConfigError, with one line that says what to change. `has_haproxy`: the replicas see
-    HAProxy's address in the place of the client's."""
+def check_access(config: AppConfig, env: Mapping[str, str], hides_addresses: bool) -> None:
+    """Raises ConfigError, with one line that says what to change. `hides_addresses`: the replicas
+    are behind a HAProxy that does not say whom it has seen."""
     access = config.access
     if access.keys_file:
         read_keys(access.keys_file)
@@ -30,7 +30,7 @@ def check_access(config: AppConfig, env: Mapping[str, str], has_haproxy: bool) -
     secret = env.get(access.client_key_secret_variable, "")
     if secret and len(secret.encode()) < SECRET_BYTES:
         raise ConfigError(_too_short(access.client_key_secret_variable))
-    if access.per_address.any and has_haproxy and not access.trusted_proxies:
+    if access.per_address.any and hides_addresses and not access.trusted_proxies:
         raise ConfigError(
             "args.access.per_address is set, but behind Ray's HAProxy all clients have one address:"
             " set args.access.trusted_proxies as well (docs/access.md says how)"

@@ -15,6 +15,8 @@ from serve_app.settings.access import JwtSettings
 
 _RSA_BITS = 2048
 """The least, by RFC 7518 section 3.3."""
+_SUBJECT_CHARS = 256
+"""It is kept for a day, with what it has used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ def read(token: str, key: Any, settings: JwtSettings, now_s: float) -> Claims:
     except (jwt.PyJWTError, OverflowError) as error:  # PyJWT takes an exp of Infinity for a number
         raise KeyRefused(_said(error)) from None
     expires_s = float(claims["exp"]) + settings.leeway_s
-    if not claims["sub"]:
-        raise KeyRefused("the token has no subject (sub)")
+    if not 0 < len(claims["sub"]) <= _SUBJECT_CHARS:
+        raise KeyRefused(f"the token's subject (sub) must have 1 to {_SUBJECT_CHARS} characters")
     if expires_s <= now_s:
         raise KeyRefused(_said(jwt.ExpiredSignatureError()))
     return Claims(claims["sub"], expires_s)

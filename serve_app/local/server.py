@@ -48,6 +48,8 @@ RAY_ENVIRONMENT = {
     # Else GCS keeps a record of the last 100,000 calls: 250 MiB (docs/long-calls.md).
     "RAY_task_events_report_interval_ms": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Serve's Python proxies would believe the X-Forwarded-For of whatever is on this machine.
+    "FORWARDED_ALLOW_IPS": "",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Defaults for variables that the user may set. Ray reads them when it is imported."""
@@ -137,7 +139,7 @@ def _prepared(
     file = read_file(path)
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)
-    check_access(config, os.environ, os.environ["RAY_SERVE_ENABLE_HA_PROXY"] == "1")
+    check_access(config, os.environ, hides_addresses=False)
     # All replicas inherit it, and it ends with the server.
     os.environ.setdefault(config.access.client_key_secret_variable, secrets.token_hex(32))
     wanted = needed_ports(port or file.port, os.environ)

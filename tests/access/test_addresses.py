@@ -35,5 +35,24 @@ def test_the_last_address_that_a_trusted_proxy_has_seen(
     assert PROXIES.client(peer, headers) == client
 
 
+@pytest.mark.parametrize(
+    ("headers", "networks", "client"),
+    [
+        (["1.1.1.1"], [], "1.1.1.1"),
+        (["9.9.9.9, 1.1.1.1"], [], "1.1.1.1"),
+        (["9.9.9.9, 127.0.0.1"], [], "127.0.0.1"),
+        (["9.9.9.9", "127.0.0.1"], [], "127.0.0.1"),
+        (["9.9.9.9, 1.1.1.1, 127.0.0.1"], ["127.0.0.1"], "1.1.1.1"),
+        (["9.9.9.9, 1.1.1.1, 10.0.0.1"], ["127.0.0.1"], "10.0.0.1"),
+        ([], [], "127.0.0.1"),
+    ],
+)
+def test_our_own_haproxy_has_appended_whom_it_has_seen(
+    headers: list[str], networks: list[str], client: str
+) -> None:
+    """A caller on this machine is no proxy, although it has HAProxy's address."""
+    assert TrustedProxies(networks, has_edge=True).client("127.0.0.1", headers) == client
+
+
 def test_nobody_is_trusted_by_default() -> None:
     assert TrustedProxies([]).client("127.0.0.1", ["2.2.2.2"]) == "127.0.0.1"

@@ -74,9 +74,9 @@ def test_a_proxy_is_a_network(network: str) -> None:
         config(trusted_proxies=[network])
 
 
-def refusal(access: dict[str, Any], env: dict[str, str], has_haproxy: bool = False) -> str:
+def refusal(access: dict[str, Any], env: dict[str, str], hides_addresses: bool = False) -> str:
     with pytest.raises(ConfigError) as caught:
-        check_access(config(**access), env, has_haproxy)
+        check_access(config(**access), env, hides_addresses)
     return str(caught.value)
 
 
@@ -93,9 +93,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_addresses_that_cannot_be_known_are_not_limited_by_chance() -> None:
     access: dict[str, Any] = {"per_address": {"connections": 1}}
-    assert "set args.access.trusted_proxies as well" in refusal(access, {}, has_haproxy=True)
-    check_access(config(**access), {}, has_haproxy=False)
-    check_access(config(**access, trusted_proxies=["127.0.0.1"]), {}, has_haproxy=True)
+    assert "set args.access.trusted_proxies as well" in refusal(access, {}, hides_addresses=True)
+    check_access(config(**access), {}, hides_addresses=False)
+    check_access(config(**access, trusted_proxies=["127.0.0.1"]), {}, hides_addresses=True)
 
 
 def public(key: Any) -> bytes:
@@ -121,7 +121,7 @@ def test_a_public_key_fits_its_algorithm(
     path.write_bytes(pem)
     access = {"jwt": {"algorithms": [algorithm], "public_key_file": str(path)}}
     if fits:
-        check_access(config(**access), {}, has_haproxy=False)
+        check_access(config(**access), {}, hides_addresses=False)
     else:
         assert refusal(access, {}).startswith("args.access.jwt.public_key_file: ")
 
