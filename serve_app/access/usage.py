@@ -39,14 +39,18 @@ class Usage:
         self._uses: dict[str, _Use] = {}
         self._day = 0
 
-    def begin(self, name: str, now_s: float, is_new: bool) -> None:
-        """A connection begins. `is_new`: with a conversation that counts as another one. Raises
-        LimitReached, and then nothing is counted."""
+    def may_begin(self, name: str, now_s: float, is_new: bool) -> None:
+        """Raises LimitReached if there is nothing left for another connection. `is_new`: it begins
+        a conversation, which counts, too."""
         use = self._of(name, now_s)
         if is_new:  # a socket that is lost may be noticed later than its client comes back
             self._check_connections(use)
             self._check_sessions(use, now_s)
         self._check_minutes(use, now_s)
+
+    def begin(self, name: str, now_s: float, is_new: bool) -> None:
+        """A connection begins. See `may_begin`."""
+        use = self._of(name, now_s)
         use.connections += 1
         use.live_since_s += now_s
         use.sessions += is_new

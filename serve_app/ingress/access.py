@@ -129,11 +129,16 @@ class Guest:
         if self.principal is None and message.key:
             self.principal = await self._gate.identify(message.key)
         self.must_be_known()
-        is_new = not message.resume_token
-        for usage, name in self._counts():
-            now_s = self._gate.now_s()
+        self._count(is_new=not message.resume_token)
+
+    def _count(self, is_new: bool) -> None:
+        """Against all limits, or none. Raises LimitReached."""
+        now_s, counts = self._gate.now_s(), self._counts()
+        for usage, name in counts:
+            usage.may_begin(name, now_s, is_new)
+        for usage, name in counts:
             usage.begin(name, now_s, is_new)
-            self._counted.append((usage, name, now_s))
+        self._counted = [(usage, name, now_s) for usage, name in counts]
 
     @property
     def tenant(self) -> str:

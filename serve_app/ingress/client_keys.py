@@ -24,7 +24,9 @@ def client_key_routes(gate: Gate) -> list[Route]:
         if not gate.settings.keys_file:
             return _error(404, "no keys are configured here: clients need none")
         try:
-            key = await gate.static_key(presented(request.headers, ()))
+            if not (credential := presented(request.headers, ())):
+                return _error(401, "send a key of this server as a bearer token")
+            key = await gate.static_key(credential)
             made = gate.client_key(key, await _lasts_s(request, gate.settings.client_key_s))
         except KeyRefused as error:
             return _error(401, str(error))

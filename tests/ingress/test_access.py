@@ -636,6 +636,19 @@ async def test_who_comes_back_is_not_kept_out_by_its_own_lost_connection(keys: P
         assert (await closing(first))[0] == 4409
 
 
+async def test_who_is_refused_by_one_limit_has_used_nothing_of_another(keys: Path) -> None:
+    limits: dict[str, Any] = {"per_principal": {"sessions_a_day": 2}, **ONE_EACH}
+    async with guarded(keys, **limits) as server:
+        first = await server.call(**in_header(ADA))
+        assert await is_admitted(first)
+        for _ in range(3):
+            code, said = await closing(await server.call(**in_header(ADA)))
+            assert (code, said) == (4429, "this address has 1 connections: end one first")
+        await first.send(msgpack.packb({"type": "close"}))
+        assert (await closing(first))[0] == 1000
+        assert await is_admitted(await server.call(**in_header(ADA)))
+
+
 async def test_a_key_has_its_sessions_a_day(keys: Path) -> None:
     async with guarded(keys, per_principal={"sessions_a_day": 2}) as server:
         server.now_s = 1_800_000_000.0

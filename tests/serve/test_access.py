@@ -1,6 +1,7 @@
 """Keys on a real server, by the commands and clients that people use."""
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -90,7 +91,11 @@ async def test_a_revoked_key_ends_its_sessions_and_those_of_its_client_keys(
         headers={"Authorization": f"Bearer {ada}"},
     )
     made = await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).read())
-    async with opened(server, ada) as own, opened(server, json.loads(made)["key"]) as clients:
+    encoded = base64.urlsafe_b64encode(json.loads(made)["key"].encode()).rstrip(b"=").decode()
+    browser = connect(server.url, subprotocols=["echo.v1", f"bearer.{encoded}"])
+    async with opened(server, ada) as own, browser as clients:
+        assert clients.subprotocol == "echo.v1"
+        await clients.send(OPEN)
         for socket in (own, clients):
             assert msgpack.unpackb(await socket.recv())["type"] == "token"
         await asyncio.to_thread(echo_serve, "keys", "revoke", "ada", "--file", str(keys))

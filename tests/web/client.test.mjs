@@ -382,6 +382,16 @@ test("a conversation that is over while its key is fetched opens no socket", asy
   await talk;
 });
 
+test("a key that never comes is given up", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const talk = connect("ws://server/conversation", {
+    WebSocket: FakeSocket,
+    key: () => new Promise(() => {}),
+  });
+  context.mock.timers.tick(10_000);
+  await assert.rejects(talk, /the key does not come \(1006\)/);
+});
+
 test("a refused key is the last word", async () => {
   const opened = FakeSocket.next();
   const talk = connect("ws://server/conversation", { WebSocket: FakeSocket, key: "wrong" });

@@ -180,6 +180,9 @@ export class Conversation {
       return;
     }
     const isWanted = this.#claim();
+    this.#timer = setTimeout(() => {
+      if (isWanted()) this.#abandon(), this.#ended(1006, "the key does not come");
+    }, CONNECT_MS);
     Promise.resolve()
       .then(key)
       .then((found) => isWanted() && this.#dialWith(found, opening))
@@ -195,6 +198,7 @@ export class Conversation {
 
   #dialWith(key, opening) {
     this.#claim();
+    clearTimeout(this.#timer);
     const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     // A browser can set no header of a WebSocket, but its subprotocols.
     const socket = key ? new Socket(this.#url, subprotocols(key)) : new Socket(this.#url);
