@@ -18,8 +18,12 @@ from starlette.websockets import WebSocket
 
 from deployments.load_metrics import LoadMetrics
 from deployments.scaling import SESSIONS
+from serve_app.access.credentials import chosen
 from serve_app.conversation.opening import LAST_TURN_S
+from serve_app.errors import VoiceError
+from serve_app.ingress.access import Gate, Guest
 from serve_app.ingress.calls import Calls
+from serve_app.ingress.client_keys import client_key_routes
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
@@ -54,6 +58,7 @@ class Ingress:
         agent: DeploymentHandle[Any],
     ) -> None:
         self._config = config
+        self._gate = Gate(config.access, os.environ)
         load = Load(LoadMetrics())
         calls = Calls(config, vad, stt, agent, load)
         actors = SessionActors(config.sessions.actors, _checkpoints(config.sessions))
@@ -75,21 +80,28 @@ class Ingress:
                 *(WebSocketRoute(path, self.conversation) for path in _SOCKETS),
                 *upgrade_routes(_SOCKETS),
                 Route("/healthz", self.healthz),
+                *client_key_routes(self._gate),
                 *page_routes(),
             ]
         )
 
     async def conversation(self, socket: WebSocket) -> None:
         """One session on one socket, from the handshake to the close frame."""
-        await socket.accept()
+        # Accepted first: a browser cannot see the status of a refused handshake.
+        await socket.accept(chosen(socket.scope.get("subprotocols", [])))
         if self._is_draining:
             await socket.close(CloseCode.STOPPING, "the server is about to stop: connect again")
             return
+        try:
+            guest = await self._gate.receive(socket)
+        except VoiceError as error:
+            log.info("a client is refused with %s: %s", error.close_code, error)
+            await socket.close(error.close_code, str(error))
+            return
         if self._live_sessions >= self._config.ingress.max_sessions:
-            # Accepted first: a browser cannot see the status of a refused handshake.
             await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")
             return
-        driver = self._driver(socket)
+        driver = self._driver(socket, guest)
         session = _task_of_its_own(driver.run(self._config.ingress.open_timeout_s))
         self._sessions[session] = driver
         session.add_done_callback(self._sessions.pop)
@@ -121,19 +133,33 @@ class Ingress:
     def _live_sessions(self) -> int:
         return sum(not driver.is_over for driver in self._sessions.values())
 
-    def _driver(self, socket: WebSocket) -> Driver:
+    def _driver(self, socket: WebSocket, guest: Guest) -> Driver:
         self._start_loops()
         session = uuid.uuid4().hex
         serve_log.info("session %s, or one that is resumed, begins at a new socket", session)
         settings = self._config.turn
-        return Driver(session, socket, self._services, settings, self._event_log(session))
+        log = self._event_log(session)
+        return Driver(session, socket, self._services, settings, log, guest)
 
     def _start_loops(self) -> None:
         """Not in the constructor, which runs in another event loop."""
         if not self._loops:
             services = self._services
-            work = (services.batcher.run(), services.leases.run(), self._watch_for_the_end())
+            work = (
+                services.batcher.run(),
+                services.leases.run(),
+                self._watch_keys(),
+                self._watch_for_the_end(),
+            )
             self._loops = [_task_of_its_own(loop) for loop in work]
+
+    async def _watch_keys(self) -> None:
+        """Sessions whose key ends meanwhile end with it."""
+        while True:
+            await asyncio.sleep(self._config.access.recheck_s)
+            await self._gate.look_again()
+            for driver in list(self._sessions.values()):
+                driver.check_guest()
 
     async def _watch_for_the_end(self) -> None:
         """Tells the sessions that the replica is about to stop, then again shortly before that."""

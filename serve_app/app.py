@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.serve._private.constants import RAY_SERVE_ENABLE_HA_PROXY
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, DeploymentActorConfig
 from ray.serve.schema import LoggingConfig
 
@@ -17,9 +18,11 @@ from deployments.scaling import ScaleBySessions, ScaleByWait
 from deployments.session import SessionActor
 from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
+from serve_app.access.configured import absolute, check_access
 from serve_app.agent.tools.factory import check_tools
 from serve_app.sessions.handles import actor_name
 from serve_app.settings.base import Pool, Replicas
+from serve_app.settings.edge import EDGE_VARIABLE
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, SttSettings
@@ -30,6 +33,9 @@ _THREADS = {"GOMP_SPINCOUNT": "20000"}
 processes which share a few cores starve each other (on two cores, an utterance of 3 s took up to
 6 s to transcribe); without any spinning, a second thread gains nothing. This value is about 50 us.
 Read when torch is loaded."""
+FORWARDED_FOR = {"FORWARDED_ALLOW_IPS": ""}
+"""uvicorn would believe the X-Forwarded-For of whatever connects from 127.0.0.1, which is Ray's own
+HAProxy, and HAProxy passes on what the client has made up. Whom we believe is `trusted_proxies`."""
 _LOOK_BACK_S = 15.0
 """The period whose load counts when replicas are added or stopped. Replicas record their load five
 times in it, and report it every 10 s (Serve's default)."""
@@ -45,6 +51,9 @@ def build(args: dict[str, Any]) -> serve.Application:
     """The application. Raises ConfigError with one line that says what to change."""
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
     check_tools(config.agent, os.environ)
+    has_edge = os.environ.get(EDGE_VARIABLE) == "1"
+    check_access(config, os.environ, RAY_SERVE_ENABLE_HA_PROXY and not has_edge)
+    config = config.model_copy(update={"access": absolute(config.access)})
     vad = _deployment(
         VoiceActivity,
         config.vad,
@@ -95,7 +104,7 @@ def _deployment(
         ray_actor_options={
             "num_cpus": replicas.num_cpus,
             "num_gpus": num_gpus,
-            "runtime_env": {"env_vars": _THREADS},
+            "runtime_env": {"env_vars": _THREADS | FORWARDED_FOR},
         },
         **_HEALTH,
         **options,

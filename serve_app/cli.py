@@ -1,10 +1,11 @@
-"""`echo-serve`: runs the server, has a demonstration conversation, lists and fetches models,
-replays a session, or forgets one."""
+"""`echo-serve`: runs the server, has a conversation, keeps the keys of who may connect, lists and
+fetches models, replays a session, or forgets one."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from serve_app.errors import ConfigError, VoiceError
 
@@ -90,8 +91,37 @@ def _talk(arguments: argparse.Namespace) -> int:
         texts=arguments.text,
         out=arguments.out,
         as_json=arguments.json,
+        key=arguments.key,
     )
     return run(plan, lambda line, style: console.print(line, style=style or None, markup=False))
+
+
+def _add_key(arguments: argparse.Namespace) -> int:
+    from serve_app.local.keys import add
+
+    add(_keys_file(arguments), arguments.name, arguments.expires, _say)
+    return 0
+
+
+def _list_keys(arguments: argparse.Namespace) -> int:
+    from serve_app.local.keys import listing
+
+    listing(_keys_file(arguments), _say)
+    return 0
+
+
+def _revoke_key(arguments: argparse.Namespace) -> int:
+    from serve_app.local.keys import revoke
+
+    revoke(_keys_file(arguments), arguments.name, _say)
+    return 0
+
+
+def _keys_file(arguments: argparse.Namespace) -> Path:
+    """Raises ConfigError if nothing says which."""
+    from serve_app.local.keys import keys_file
+
+    return arguments.file or keys_file(arguments.config, os.environ)
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -132,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     talk.add_argument("--text", action="append", default=[], help="type this; may be repeated")
     talk.add_argument("--out", type=Path, help="write what was heard of the agent, a WAV")
+    talk.add_argument("--key", help="who you are to the server; default: ECHO_SERVE_KEY")
     talk.add_argument("--json", action="store_true", help="a JSON object for each message")
     doctor = commands.add_parser("doctor", help="say what this machine lacks for a server")
     doctor.set_defaults(command=_doctor)
@@ -144,7 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     forget.set_defaults(command=_forget)
     forget.add_argument("session", metavar="SESSION", help="its name in the logs, or its token")
     forget.add_argument("--address", default="auto", help="Ray's, as the server says it at start")
-    for command in (run, demo, doctor, cluster, forget):
+    keys = _keys_parsers(commands)
+    for command in (run, demo, doctor, cluster, forget, *keys):
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="a Serve file")
     models = commands.add_parser("models", help="list the models that can be fetched")
     models.set_defaults(command=_models)
@@ -158,6 +190,24 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("log", type=Path, help="a file in args.ingress.event_log_dir")
     replay.set_defaults(command=_replay)
     return parser
+
+
+def _keys_parsers(commands: Any) -> list[argparse.ArgumentParser]:
+    """Those of `keys`."""
+    keys = commands.add_parser("keys", help="add, list or revoke the keys of who may connect")
+    actions = keys.add_subparsers(required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="make a key and print it, once")
+    add.set_defaults(command=_add_key)
+    add.add_argument("--expires", metavar="30d", help="after minutes (m), hours (h) or days (d)")
+    listed = actions.add_parser("list", help="their names, and when each ends")
+    listed.set_defaults(command=_list_keys)
+    revoke = actions.add_parser("revoke", help="end a key, and the sessions that it has now")
+    revoke.set_defaults(command=_revoke_key)
+    for named in (add, revoke):
+        named.add_argument("name", metavar="NAME")
+    for action in (add, listed, revoke):
+        action.add_argument("--file", type=Path, help="default: ECHO_KEYS_FILE or the setting")
+    return [add, listed, revoke]
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,10 @@
     ├── ConfigError                (at start)   the message says what to set
     ├── ProtocolViolation          1003, 1007,  no: the client sent something wrong
     │                              1009, 4400
+    ├── KeyRefused                 4401         no: the message says what to do
+    ├── OriginRefused              4403         no: the page's origin has to be listed
+    ├── LimitReached               4429         no: the message says when there is more
+    ├── KeyEnded                   4511         yes, with another key: the session is kept
     ├── SessionUnknown             4404         no: the conversation is over
     ├── SessionTaken               4409         no: it goes on at another socket
     ├── SessionsUnavailable        4503         yes: the session may be found a little later
@@ -30,6 +34,10 @@ __all__ = [
     "EngineRefused",
     "EngineTimeout",
     "EngineUnavailable",
+    "KeyEnded",
+    "KeyRefused",
+    "LimitReached",
+    "OriginRefused",
     "ProtocolViolation",
     "ReplyRefused",
     "SessionTaken",
@@ -43,6 +51,30 @@ __all__ = [
 
 class ConfigError(VoiceError):
     """A setting is wrong or missing. The message is one line and names the setting."""
+
+
+class KeyRefused(VoiceError):
+    """The client has no key, or one that is wrong, expired or revoked. Never quotes the key."""
+
+    close_code = CloseCode.KEY_REFUSED
+
+
+class KeyEnded(VoiceError):
+    """The client's key has expired or was revoked while it was connected."""
+
+    close_code = CloseCode.KEY_ENDED
+
+
+class OriginRefused(VoiceError):
+    """A web page whose origin may not connect."""
+
+    close_code = CloseCode.ORIGIN_REFUSED
+
+
+class LimitReached(VoiceError):
+    """A key or an address has used what it may use."""
+
+    close_code = CloseCode.LIMIT_REACHED
 
 
 class SessionUnknown(VoiceError):

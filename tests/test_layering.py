@@ -27,8 +27,11 @@ SETTINGS = {"pydantic", "jsonschema"}
 """jsonschema checks the schemas of tools, which are settings."""
 LOADED: dict[str, set[str]] = {
     "settings": SETTINGS | {"numpy"},
+    "access": SETTINGS | {"numpy", "jwt", "cryptography"},
     "sessions": SETTINGS | {"numpy", "msgpack", "ray", "redis"},
-    "ingress": SETTINGS | {"numpy", "msgpack", "ray", "redis", "starlette"},
+    "ingress": SETTINGS
+    | {"numpy", "msgpack", "ray", "redis", "starlette"}
+    | {"jwt", "cryptography"},
     "vad": SETTINGS | {"numpy", "filelock", "onnxruntime"},
     "stt": SETTINGS | {"numpy", "filelock", "ray", "torch", "transformers"},
     "agent": SETTINGS
@@ -60,6 +63,10 @@ ARROWS: Arrows = {
         "protocol": "audio formats, and what a client asks for in `open`",
         "conversation.settings": "turn settings are a part of the file",
         "conversation.presets": "so are their presets",
+    },
+    "access": {
+        "errors": "a key is refused",
+        "settings": "its own",
     },
     "devices": {},
     "outline": {},
@@ -99,6 +106,7 @@ ARROWS: Arrows = {
         "protocol": "it reads and writes the socket",
         "conversation": "it runs one for each socket",
         "settings": "deadlines",
+        "access": "who may connect, and how much each may use",
         "sessions": "it owns the sessions of its sockets",
         "vad.jobs": "what it asks of voice activity",
         "stt.job": "what it asks of the transcribers",
@@ -127,6 +135,8 @@ ARROWS: Arrows = {
     "deployments.session": {"sessions": "runs it", "settings": "its own"},
     "deployments.ingress": {
         "ingress": "runs it",
+        "access": "the subprotocol of its answer",
+        "errors": "a client is refused",
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",
         CODES: "it refuses sockets",
@@ -138,12 +148,14 @@ ARROWS: Arrows = {
     "app": {
         "deployments": "it puts the graph together",
         "settings": "loads and resolves them",
+        "access.configured": "refuses a server whose keys cannot be read",
         "agent.tools": "refuses tools that cannot be used",
         "sessions.handles": "names of the session actors",
     },
     "local": {
         "app": "serves it",
         "errors": "what is wrong is said before Ray starts",
+        "access": "whether its keys can be read; and writes them, for `echo-serve keys`",
         "settings": "loads and resolves them",
         "agent.tools": "refuses tools that cannot be used",
         "agent.factory": "the doctor asks each provider for a word",

@@ -11,8 +11,9 @@ _PING_S = 5.0
 _CLOSE_S = 2.0
 
 
-async def connected(url: str) -> ClientConnection:
-    """A socket at `url`; through the proxy of the environment, if the server is elsewhere.
+async def connected(url: str, key: str = "") -> ClientConnection:
+    """A socket at `url`; through the proxy of the environment, if the server is elsewhere. `key`:
+    what the server knows the client by, if it asks for that.
 
     Raises what `websockets.connect` does: OSError, TimeoutError, WebSocketException.
     """
@@ -24,6 +25,7 @@ async def connected(url: str) -> ClientConnection:
         ping_timeout=_PING_S,
         close_timeout=_CLOSE_S,
         proxy=None if is_here(url) else True,
+        additional_headers={"Authorization": f"Bearer {key}"} if key else None,
     )
 
 

@@ -117,6 +117,7 @@ async def connect(
     sample_rate_hz: int = SAMPLE_RATE_HZ,
     loudspeaker: Loudspeaker | None = None,
     recording: bytearray | None = None,
+    key: str | None = None,
     **options: Any,
 ) -> AsyncIterator[Conversation]:
     """A conversation that has begun; the agent speaks first, unless `greeting=False`. It ends on
@@ -124,19 +125,23 @@ async def connect(
 
     `loudspeaker` plays the agent's voice (16-bit pcm, mono, at `sample_rate_hz`) and falls silent
     at once when it is told to. `recording`: what was heard of the voice is added to it, as long as
-    messages are taken. `options`: the other options of `open`, see docs/protocol.md.
+    messages are taken. `key`: what the server knows this client by; if it is left out, that of the
+    environment (ECHO_SERVE_KEY). `options`: the other options of `open`, see docs/protocol.md.
 
-    Raises ConversationClosed if the server cannot be reached.
+    Raises ConversationClosed if the server cannot be reached or refuses the client.
     """
     voice = parse_format(f"pcm_{sample_rate_hz}")
     try:
-        entered = converse(url, voice, resume=True, loudspeaker=loudspeaker)
+        entered = converse(url, voice, resume=True, loudspeaker=loudspeaker, key=key)
         session = await entered.__aenter__()
     except (OSError, TimeoutError, WebSocketException) as error:
         raise ConversationClosed(0, f"no conversation at {url}: {error}") from None
     try:
         session.stop_microphone()
-        await session.open(prompt, events, sample_rate_hz=sample_rate_hz, **options)
+        try:
+            await session.open(prompt, events, sample_rate_hz=sample_rate_hz, **options)
+        except ConnectionClosed:  # a server that knows the key to be wrong does not wait for it
+            raise ConversationClosed(session.close_code or 0, session.close_reason) from None
         yield Conversation(session, recording)
     finally:
         await entered.__aexit__(None, None, None)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.client.playback import Received
-from serve_app.client.session import EchoSession, converse
+from serve_app.client.session import KEY_VARIABLE, EchoSession, converse
 from serve_app.client.speech import read_wav, trim, write_wav
 from serve_app.errors import ConfigError, EngineError
 from serve_app.local.server import read_file, running
@@ -67,6 +67,8 @@ def demo(config: Path, wav: Path, report: Report) -> int:
         raise ConfigError(f"the recordings are missing: {SPEECH}; run the demo in a checkout")
     url = f"ws://localhost:{read_file(config).port}/conversation"
     with running(config, report) as settings:
+        if settings.access.asks_for_keys and not os.environ.get(KEY_VARIABLE):
+            raise ConfigError(f"this server asks for a key: set {KEY_VARIABLE} to one")
         voice = client_format(settings.agent.tts)
         if not voice.is_pcm:
             raise ConfigError("the demo writes a WAV: set ELEVEN_LABS_OUTPUT_FORMAT to pcm_44100")

@@ -5,6 +5,7 @@ Like Echo's own client it sends `waiting` when its playback queue runs dry and d
 """
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -25,6 +26,7 @@ from serve_app.protocol.messages import Samples
 
 MIC_SAMPLES = 512
 """32 ms a message; Echo recommends 30 to 250 ms."""
+KEY_VARIABLE = "ECHO_SERVE_KEY"
 _AGAIN_BYTES = 4 * SAMPLE_RATE_HZ
 _SILENCE: Samples = np.zeros(MIC_SAMPLES, dtype=np.float32)
 
@@ -44,6 +46,7 @@ class EchoSession:
         url: str = "",
         resume: bool = False,
         loudspeaker: Loudspeaker | None = None,
+        key: str = "",
     ) -> None:
         self.playback = Playback(audio_format, loudspeaker)
         self.received: list[Received] = []
@@ -51,6 +54,7 @@ class EchoSession:
         self.listener: asyncio.Task[None]
         """Ends with the conversation."""
         self._url = url
+        self._key = key
         self._resumption = Resumption() if resume else None
         self._is_connected = asyncio.Event()
         self._is_connected.set()
@@ -212,7 +216,7 @@ class EchoSession:
         while resumption and (pause_s := resumption.next_pause_s(code)) is not None:
             await asyncio.sleep(pause_s)
             with suppress(OSError, WebSocketException):
-                self._socket = await connected(self._url)
+                self._socket = await connected(self._url, self._key)
                 await self._socket.send(msgpack.packb(resumption.opening(self.playback)))
                 return True
         return False
@@ -258,19 +262,23 @@ async def converse(
     audio_format: AudioFormat,
     resume: bool = False,
     loudspeaker: Loudspeaker | None = None,
+    key: str | None = None,
 ) -> AsyncIterator[EchoSession]:
-    """A connected session; ends the conversation and closes the socket on the way out.
+    """A connected session; ends the conversation and closes the socket on the way out. `key`: if it
+    is left out, that of the environment (ECHO_SERVE_KEY).
 
     With `resume`, a lost connection is replaced by a new one, and the conversation goes on.
     """
-    async with await connected(url) as socket:
-        session = EchoSession(socket, audio_format, url, resume, loudspeaker)
+    key = os.environ.get(KEY_VARIABLE, "") if key is None else key
+    async with await connected(url, key) as socket:
+        session = EchoSession(socket, audio_format, url, resume, loudspeaker, key)
         listener = session.listener = asyncio.create_task(session.listen())
         session.microphone = asyncio.create_task(session.keep_microphone_open())
         try:
             yield session
             if not listener.done():
-                await session.send({"type": "close"})
+                with suppress(ConnectionClosed):  # it is over already
+                    await session.send({"type": "close"})
             await asyncio.wait({listener}, timeout=5)
         finally:
             for task in (listener, session.microphone):

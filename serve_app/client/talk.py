@@ -47,6 +47,8 @@ class Plan:
     texts: Sequence[str] = ()
     out: Path | None = None
     as_json: bool = False
+    key: str | None = None
+    """If it is left out, that of the environment (ECHO_SERVE_KEY)."""
 
     @property
     def is_live(self) -> bool:
@@ -68,7 +70,12 @@ async def talk(plan: Plan, show: Show) -> int:
         if speakers:
             stack.callback(speakers.close)
         opened = connect(
-            plan.url, prompt=plan.prompt, loudspeaker=speakers, recording=recording, **options
+            plan.url,
+            prompt=plan.prompt,
+            loudspeaker=speakers,
+            recording=recording,
+            key=plan.key,
+            **options,
         )
         conversation = await stack.enter_async_context(opened)
         watch = Watch(show, plan.as_json)

@@ -22,6 +22,7 @@ from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import TurnSettings
 from serve_app.errors import ProtocolViolation, VoiceError
+from serve_app.ingress.access import Guest, anybody
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.socket import ClientSocket, event_of, opened
@@ -67,8 +68,11 @@ class Driver:
         services: Services,
         settings: TurnSettings,
         event_log: EventLog | None = None,
+        guest: Guest | None = None,
     ) -> None:
+        """`guest`: who is at the socket; None where nobody is asked."""
         self._session = session
+        self._guest = guest or anybody()
         self._services = services
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
@@ -98,6 +102,7 @@ class Driver:
         finally:
             self._services.batcher.remove(self._voice)
             self._timers.disarm_all()
+            self._guest.leave()
             await _end([reader, writer, *self._work.tasks])
             self._close_log()
             if self._lease is not None:
@@ -153,6 +158,13 @@ class Driver:
             self._is_alone = True
             self._close(CloseCode.GONE, "the client is gone")
 
+    def check_guest(self) -> None:
+        """Ends the session of who may not be here any longer."""
+        try:
+            self._guest.check()
+        except VoiceError as error:
+            self.fail(error)
+
     def drain(self, time_left_s: float) -> None:
         """The server is about to stop. To be called again when little time is left."""
         self.take(ev.Draining(time_left_s))
@@ -177,6 +189,8 @@ class Driver:
 
     async def _receive(self, message: ClientMessage) -> None:
         """Raises VoiceError."""
+        if not isinstance(message, Open):
+            self._guest.must_be_known()
         if self._lease is not None:
             self._lease.heard_from_client()
         if isinstance(message, Audio) and self._has_opened:
@@ -242,23 +256,28 @@ class Driver:
         if not self.is_over:
             self._has_ended.set()
             self._closed_with = code
+            self._guest.leave()  # as `is_over`: before the client sees the close frame
             self._socket.close(code, reason)
 
     # --- the beginning ---
 
     async def _open(self, message: Open) -> ev.Opened:
         """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
+        if not self._has_opened:
+            await self._guest.admit(message)
         event = opened(await self._checked(message))
         if not self._has_opened:
             self._has_opened = True
             if message.resume_token:
-                lease = await self._services.leases.attach(message.resume_token)
+                lease = await self._services.leases.attach(message.resume_token, self._guest.tenant)
                 entry = lease.entry
                 event = replace(entry.options, record=entry.record, played=event.played)
                 self._keep_with(lease)
             elif message.resume:
                 options = replace(event, prompt="", greeting=None)
-                self._keep_with(Lease.begin(self._services.actors, self._session, options))
+                self._keep_with(
+                    Lease.begin(self._services.actors, self._session, options, self._guest.tenant)
+                )
         return event
 
     async def _checked(self, message: Open) -> Open:

@@ -19,6 +19,8 @@ def upgrade_routes(paths: Sequence[str]) -> list[Route]:
 
 
 async def _upgrade(request: Request) -> Response:
-    scheme = "wss" if request.url.scheme == "https" else "ws"
+    # Whoever makes the header up misleads nobody else.
+    has_tls = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    scheme = "wss" if has_tls else "ws"
     hint = _HINT.format(url=request.url.replace(scheme=scheme))
     return PlainTextResponse(hint, status_code=426, headers=_HEADERS)

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from serve_app.access.configured import check_access
 from serve_app.agent.factory import build_llm, build_tts
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import ConfigError, EngineError
@@ -66,6 +67,7 @@ def examine(path: Path, env: Mapping[str, str]) -> Iterator[Finding]:
     try:
         file = read_file(path)
         config = resolve(load(file.args, env), env, gpus=0)
+        check_access(config, env, hides_addresses=False)
     except ConfigError as error:
         yield Finding(Level.WRONG, "settings", str(error), "change that, and run this again")
         return

@@ -6,6 +6,7 @@ would end Ray's own before any session is told.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from serve_app.access.configured import check_access
 from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
 from serve_app.local import ports
@@ -48,6 +50,8 @@ RAY_ENVIRONMENT = {
     # Else GCS keeps a record of the last 100,000 calls: 250 MiB (docs/long-calls.md).
     "RAY_task_events_report_interval_ms": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Serve's Python proxies would believe the X-Forwarded-For of whatever is on this machine.
+    "FORWARDED_ALLOW_IPS": "",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Defaults for variables that the user may set. Ray reads them when it is imported."""
@@ -137,6 +141,9 @@ def _prepared(
     file = read_file(path)
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)
+    check_access(config, os.environ, hides_addresses=False)
+    # All replicas inherit it, and it ends with the server.
+    os.environ.setdefault(config.access.client_key_secret_variable, secrets.token_hex(32))
     wanted = needed_ports(port or file.port, os.environ)
     end_leftovers(report)
     ports.check_free(wanted)

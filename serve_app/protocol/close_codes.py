@@ -38,6 +38,8 @@ class CloseCode(IntEnum):
         "unknown type, wrong field or option, or audio that is not a whole number of samples",
         False,
     )
+    KEY_REFUSED = 4401, "no key, or one that is not valid: the reason says what to do", False
+    ORIGIN_REFUSED = 4403, "a web page whose origin is not allowed (`args.access.origins`)", False
     SESSION_UNKNOWN = (
         4404,
         "no session has this resume token: it was used before, or has expired",
@@ -47,8 +49,10 @@ class CloseCode(IntEnum):
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
     TIME_IS_UP = 4411, "the session has lasted for `max_session_s`: open a new one", False
+    LIMIT_REACHED = 4429, "a limit of this key or address is used up: the reason says when", False
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
     TOO_SLOW = 4508, "the client does not read what it is sent", True
+    KEY_ENDED = 4511, "the key has expired or was revoked: come back with one that is valid", True
 
 
 _AFTER_THESE = frozenset(code for code in CloseCode if code.may_come_back)

@@ -44,6 +44,7 @@ MAX_TEXT_BYTES: Final = 32 << 10
 MAX_TEXT_ID: Final = (1 << 53) - 1
 """The largest whole number that every JSON and JavaScript library keeps exact."""
 _MAX_NAME_BYTES: Final = 128
+_MAX_KEY_BYTES: Final = 8192
 
 _MAX_ITEMS: Final = 64
 """Of a list or a map."""
@@ -145,6 +146,7 @@ def _open(fields: dict[str, Any]) -> Open:
         turn=turn,
         resume=_flag("open", fields, "resume"),
         resume_token=_string("open", fields, "resume_token", _MAX_NAME_BYTES),
+        key=_string("open", fields, "key", _MAX_KEY_BYTES),
         played=None if played is None else _played(played),
     )
 

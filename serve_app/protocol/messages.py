@@ -55,6 +55,8 @@ class Open:
     """Extension: the client may want to come back, so it is sent `session`."""
     resume_token: str = field(default="", repr=False)
     """Extension: the client comes back. The other options are those of its first `open`."""
+    key: str = field(default="", repr=False)
+    """Extension: who the client is, if neither a header nor the subprotocol has said it."""
     played: "Played | None" = None
     """Extension, with `resume_token`: how much of the last reply was played before that."""
 

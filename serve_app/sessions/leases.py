@@ -22,7 +22,7 @@ from serve_app.errors import (
 )
 from serve_app.protocol.messages import SessionNotice
 from serve_app.sessions.actors import SessionActors
-from serve_app.sessions.store import Entry, hashed
+from serve_app.sessions.store import Entry, hashed, of_tenant
 from serve_app.sessions.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,17 @@ class Lease:
     that succeeds."""
 
     def __init__(
-        self, actors: SessionActors, session: str, secret: str, entry: Entry, base: Entry | None
+        self,
+        actors: SessionActors,
+        session: str,
+        secret: str,
+        entry: Entry,
+        base: Entry | None,
+        tenant: str = "",
     ) -> None:
-        """`base`: what the actor holds of the session."""
+        """`base`: what the actor holds of the session. `tenant`: whose it is."""
         self.session = session
+        self.tenant = tenant
         self.entry = entry
         self.heard_samples = entry.record.heard_samples
         """Of the last socket's audio. The count starts again at each socket."""
@@ -65,21 +72,24 @@ class Lease:
         self._fail: Callable[[VoiceError], None] | None = None
 
     @classmethod
-    def begin(cls, actors: SessionActors, session: str, options: Opened) -> "Lease":
+    def begin(
+        cls, actors: SessionActors, session: str, options: Opened, tenant: str = ""
+    ) -> "Lease":
         """Of a new session."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        entry = Entry(Record((), 0, 0), options, hashed(secret))
-        return cls(actors, session, secret, entry, base=None)
+        entry = Entry(Record((), 0, 0), options, hashed(of_tenant(tenant, secret)))
+        return cls(actors, session, secret, entry, None, tenant)
 
     @classmethod
-    async def attach(cls, actors: SessionActors, token: str) -> "Lease":
-        """Of the session with this token. Raises SessionUnknown or SessionsUnavailable."""
+    async def attach(cls, actors: SessionActors, token: str, tenant: str = "") -> "Lease":
+        """Of the tenant's session with this token. Raises SessionUnknown or SessionsUnavailable."""
         session, _, secret = token.partition(".")
         if not secret:
             raise SessionUnknown("open: 'resume_token' is not one that this server gave out")
         next_secret = secrets.token_urlsafe(_SECRET_BYTES)
-        entry = await actors.attach(session, secret, hashed(next_secret))
-        lease = cls(actors, session, next_secret, entry, base=entry)
+        next_hash = hashed(of_tenant(tenant, next_secret))
+        entry = await actors.attach(session, of_tenant(tenant, secret), next_hash)
+        lease = cls(actors, session, next_secret, entry, entry, tenant)
         lease.keep(replace(entry.record, heard_samples=0))
         return lease
 
@@ -197,15 +207,16 @@ class Leases:
         self._ending: dict[str, Lease] = {}
         """Their sockets are gone; they may still be being saved."""
 
-    async def attach(self, token: str) -> Lease:
-        """Of the session with this token. If it was here before, it is saved first: an actor that
-        was away would not know it, or not all of it. Raises SessionUnknown or
+    async def attach(self, token: str, tenant: str = "") -> Lease:
+        """Of the tenant's session with this token. If it was here before, it is saved first: an
+        actor that was away would not know it, or not all of it. Raises SessionUnknown or
         SessionsUnavailable."""
         session, _, _ = token.partition(".")
         former = self._leases.get(session) or self._ending.get(session)
-        if former is not None and not await former.is_saved_soon():
+        is_theirs = former is not None and former.tenant == tenant
+        if former is not None and is_theirs and not await former.is_saved_soon():
             raise SessionsUnavailable("the session is being saved: try again")
-        return await Lease.attach(self._actors, token)
+        return await Lease.attach(self._actors, token, tenant)
 
     def add(self, lease: Lease) -> None:
         """If this replica already owns the session, it was resumed here: the older lease ends."""

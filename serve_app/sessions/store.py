@@ -110,6 +110,12 @@ def hashed(secret: str) -> bytes:
     return sha256(secret.encode()).digest()
 
 
+def of_tenant(tenant: str, secret: str) -> str:
+    """The secret as it is known for a tenant's session: with another tenant's name it is a wrong
+    one, so that no actor and no Redis has to know whose a session is."""
+    return f"{sha256(tenant.encode()).hexdigest()}:{secret}" if tenant else secret
+
+
 class SessionStore:
     """One actor's sessions: at most `max_sessions`, each with at most `max_chars` of history."""
 

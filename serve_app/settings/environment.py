@@ -12,6 +12,7 @@ from serve_app.settings.shown import shown_value
 _PROVIDER_NAMES = {"bumblebee": "local", "transformers": "local"}
 """Echo's name for a model in the server, and that of the library that runs it here."""
 _ENVIRONMENT: dict[str, tuple[str, ...]] = {
+    "ECHO_KEYS_FILE": ("access", "keys_file"),
     "TEXT_GENERATION_PROVIDER": ("agent", "llm", "provider"),
     "TEXT_GENERATION_MODEL": ("agent", "llm", "model"),
     "TEXT_GENERATION_API_URL": ("agent", "llm", "api_url"),

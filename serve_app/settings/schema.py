@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from serve_app.conversation.presets import with_preset
 from serve_app.conversation.settings import TurnSettings
 from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAGES, known_language
+from serve_app.settings.access import AccessSettings
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
 
@@ -138,6 +139,7 @@ class AppConfig(Settings):
     """Everything under `args` in a Serve configuration file."""
 
     ingress: IngressSettings = IngressSettings()
+    access: AccessSettings = AccessSettings()
     sessions: SessionSettings = SessionSettings()
     turn: TurnSettings = TurnSettings()
     vad: VadSettings = VadSettings()

@@ -106,6 +106,13 @@ KNOWN: dict[str, How] = {
     "echo-serve replay logs/SESSION.jsonl": Covered(
         "tests/ingress/test_event_log.py", 'main(["replay", str(log)])'
     ),
+    "echo-serve keys add phone --expires 30d --file keys.json": Covered(
+        "tests/local/test_keys.py", '"add", "phone", "--expires", "30d", *at'
+    ),
+    "echo-serve keys list --file keys.json": Covered("tests/local/test_keys.py", '"list", *at'),
+    "echo-serve keys revoke phone --file keys.json": Covered(
+        "tests/local/test_keys.py", '"revoke", "phone", *at'
+    ),
     "python -m serve_app.protocol.close_codes": Run(
         (_PYTHON, "-m", "serve_app.protocol.close_codes"), "| 1000 |"
     ),

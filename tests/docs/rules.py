@@ -35,7 +35,7 @@ _VARIABLE = re.compile(
     r"_[A-Z][A-Z_]*[A-Z]\b"
 )
 _SETTING = re.compile(
-    r"(?:args\.)?((?:ingress|sessions|turn|vad|stt|agent)\.\w+(?:\.\w+)*)(?:: .*)?"
+    r"(?:args\.)?((?:ingress|access|sessions|turn|vad|stt|agent)\.\w+(?:\.\w+)*)(?:: .*)?"
 )
 _PLACEHOLDER = re.compile(r"\b[A-Z]+\b")
 """`deployments/X.py` stands for all of them."""

@@ -18,6 +18,8 @@ async def served(routes: Sequence[BaseRoute]) -> AsyncIterator[str]:
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for this
         await asyncio.sleep(0.01)
     host, port = server.servers[0].sockets[0].getsockname()
-    yield f"{host}:{port}"
-    server.should_exit = True
-    await serving
+    try:
+        yield f"{host}:{port}"
+    finally:
+        server.should_exit = True
+        await serving

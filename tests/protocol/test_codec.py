@@ -194,6 +194,7 @@ TOO_MUCH: dict[str, object] = {
     "turn": {str(number): 0 for number in range(65)},
     "resume": "x" * 900_000,
     "resume_token": "x" * 129,
+    "key": "x" * 8193,
     "played": {"token": "x" * 129, "played_ms": 0},
 }
 """More than each option of `open` may have. What `turn` may contain is for the conversation."""

@@ -189,7 +189,8 @@ def config_with(folder: Path, port: int, **changes: dict[str, Any]) -> Path:
     config = yaml.safe_load((ROOT / "configs/serve.yaml").read_text())
     config["http_options"]["port"] = port
     for section, values in changes.items():
-        config["applications"][0]["args"][section] |= values
+        args = config["applications"][0]["args"]
+        args[section] = args.get(section, {}) | values
     path = folder / "serve.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

@@ -13,8 +13,9 @@ class FakeSocket {
   bufferedAmount = 0;
   sent = [];
 
-  constructor(url) {
+  constructor(url, protocols) {
     this.url = url;
+    this.protocols = protocols;
     FakeSocket.all.push(this);
     FakeSocket.#waiting.shift()?.(this);
   }
@@ -309,4 +310,95 @@ test("two seconds are kept of silence and fifteen of speech", () => {
   recent.isSpoken = true;
   for (let i = 0; i < 600; i++) recent.add(new Float32Array(512));
   assert.equal(kept(), 240_000);
+});
+
+// --- who it is ---
+
+const bearer = (key) => ["echo.v1", `bearer.${Buffer.from(key).toString("base64url")}`];
+
+test("a key is a subprotocol, at each socket", async () => {
+  const [talk, first] = await conversation({ key: "echo_sk_ä+/" });
+  assert.deepEqual(first.protocols, bearer("echo_sk_ä+/"));
+  assert.equal(first.sent[0].key, undefined);
+  const opened = FakeSocket.next();
+  first.end(1006);
+  assert.deepEqual((await opened).protocols, bearer("echo_sk_ä+/"));
+  await talk.close();
+});
+
+test("without a key nothing is different", async () => {
+  const [, socket] = await conversation();
+  assert.equal(socket.protocols, undefined);
+});
+
+test("a key that does not last is asked for before each socket", async () => {
+  let asked = 0;
+  const [talk, first] = await conversation({ key: async () => `key-${(asked += 1)}` });
+  assert.deepEqual(first.protocols, bearer("key-1"));
+  const opened = FakeSocket.next();
+  first.end(4511, "the key has expired");
+  assert.deepEqual((await opened).protocols, bearer("key-2"));
+  await talk.close();
+});
+
+test("a key that cannot be had is said, and comes back once it can", async () => {
+  const failing = { key: () => Promise.reject(new Error("log in first")), WebSocket: FakeSocket };
+  await assert.rejects(connect("ws://server/conversation", failing), /no key: log in first/);
+  assert.equal(FakeSocket.all.length, 0);
+  let isDown = false;
+  const key = async () => {
+    if (isDown) throw new Error("down");
+    return "key";
+  };
+  const [talk, first] = await conversation({ key });
+  isDown = true;
+  first.end(1006);
+  await settled();
+  isDown = false;
+  const second = await FakeSocket.next();
+  assert.deepEqual(second.protocols, bearer("key"));
+  await talk.close();
+});
+
+test("a conversation that is over while its key is fetched opens no socket", async () => {
+  let give;
+  const talk = connect("ws://server/conversation", {
+    WebSocket: FakeSocket,
+    key: () => new Promise((resolve) => (give = resolve)),
+  });
+  await settled();
+  const { Conversation } = await import("../../serve_app/ingress/web/client/echo-serve.js");
+  const other = new Conversation("ws://server/conversation", {
+    WebSocket: FakeSocket,
+    key: () => new Promise((resolve) => setTimeout(() => resolve("late"), 3)),
+  });
+  other.opened.catch(() => {});
+  await other.close();
+  await settled();
+  assert.equal(FakeSocket.all.length, 0);
+  const opened = FakeSocket.next();
+  give("now");
+  (await opened).accept(session("first"));
+  await talk;
+});
+
+test("a key that never comes is given up", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const talk = connect("ws://server/conversation", {
+    WebSocket: FakeSocket,
+    key: () => new Promise(() => {}),
+  });
+  context.mock.timers.tick(10_000);
+  await assert.rejects(talk, /the key does not come \(1006\)/);
+});
+
+test("a refused key is the last word", async () => {
+  const opened = FakeSocket.next();
+  const talk = connect("ws://server/conversation", { WebSocket: FakeSocket, key: "wrong" });
+  const socket = await opened;
+  socket.readyState = 1;
+  socket.onopen();
+  socket.end(4401, "this key is not known here");
+  await assert.rejects(talk, (error) => error.code === 4401);
+  assert.equal(FakeSocket.all.length, 1);
 });

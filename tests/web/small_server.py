@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from serve_app.access.credentials import chosen
 from serve_app.agent.engines import Speech
 from serve_app.agent.parts import Began, ReplyPart
 from serve_app.agent.speaker import pieces
@@ -115,6 +116,8 @@ class SmallServer:
         self.is_full = False
         self.sockets = 0
         """How many were opened."""
+        self.offered: list[list[str]] = []
+        """The subprotocols of each."""
         self.live = 0
         """How many conversations there are."""
         self._stores = Stores(OWN)
@@ -165,7 +168,8 @@ class SmallServer:
         self._stores.stores[OWN].entries.clear()
 
     async def _conversation(self, socket: WebSocket) -> None:
-        await socket.accept()
+        self.offered.append(socket.scope.get("subprotocols", []))
+        await socket.accept(chosen(self.offered[-1]))
         self.sockets += 1
         if self.is_full:
             await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")

@@ -308,3 +308,16 @@ async def test_it_can_be_used_by_keyboard(tmp_path: Path) -> None:
         assert await tab.evaluate("document.activeElement.id") == "talk"
         await tab.press(" ", " ")
         await tab.until(f"{PHASE} === 'idle'")
+
+
+async def test_the_key_in_the_address_is_sent_and_no_longer_seen(tmp_path: Path) -> None:
+    """`c2VjcmV0` is base64url for `secret`."""
+    async with page(tmp_path) as (tab, server):
+        await tab.open(f"{server.url}#key=secret&x=1")
+        await tab.until("location.hash === '#x=1'")
+        await tab.click("#talk")
+        await tab.until(f"{PHASE} === 'speaking'")
+        await tab.open(f"{server.url}?again")
+        await tab.click("#talk")
+        await tab.until(f"{PHASE} === 'speaking'")
+        assert server.offered == [["echo.v1", "bearer.c2VjcmV0"]] * 2

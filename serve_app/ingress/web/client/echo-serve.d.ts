@@ -24,6 +24,9 @@ export interface Options {
   /** Whether it comes back by itself when the connection is lost; true if left out. */
   resume?: boolean;
   /** For Node before 22, such as that of the package `ws`. */
+  /** Who this client is, if the server asks. A function is asked before each connection: client keys
+   * last two hours at most. */
+  key?: string | (() => string | Promise<string>);
   WebSocket?: typeof WebSocket;
 }
 

@@ -3,6 +3,7 @@
 
 import { Audience } from "./audience.js";
 import { decode, encode } from "./msgpack.js";
+import { subprotocols } from "./key.js";
 import { Backoff, mayComeBack, RecentAudio } from "./resumption.js";
 
 export { mayComeBack, SAMPLE_RATE_HZ } from "./resumption.js";
@@ -56,6 +57,8 @@ export class Conversation {
   #url;
   #options;
   #socket = null;
+  /** How many sockets were wanted so far. */
+  #dials = 0;
   #audience = new Audience();
   #settle = {};
   #token = "";
@@ -169,8 +172,36 @@ export class Conversation {
     };
   }
 
+  /** A key may have to be fetched anew: those of web pages do not last. */
   #dial(opening) {
-    const socket = new (this.#options.WebSocket ?? globalThis.WebSocket)(this.#url);
+    const { key } = this.#options;
+    if (typeof key !== "function") {
+      this.#dialWith(key, opening);
+      return;
+    }
+    const isWanted = this.#claim();
+    this.#timer = setTimeout(() => {
+      if (isWanted()) this.#abandon(), this.#ended(1006, "the key does not come");
+    }, CONNECT_MS);
+    Promise.resolve()
+      .then(key)
+      .then((found) => isWanted() && this.#dialWith(found, opening))
+      .catch((error) => isWanted() && this.#ended(1006, `there is no key: ${error.message}`));
+  }
+
+  /** Returns whether nothing else has been begun since. */
+  #claim() {
+    this.#dials += 1;
+    const mine = this.#dials;
+    return () => mine === this.#dials && this.status !== "closed";
+  }
+
+  #dialWith(key, opening) {
+    this.#claim();
+    clearTimeout(this.#timer);
+    const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
+    // A browser can set no header of a WebSocket, but its subprotocols.
+    const socket = key ? new Socket(this.#url, subprotocols(key)) : new Socket(this.#url);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     const ended = (code, reason) => {
@@ -186,6 +217,7 @@ export class Conversation {
   }
 
   #abandon() {
+    this.#claim();
     clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = null;

@@ -2,6 +2,7 @@
 
 import { MicrophoneError } from "../audio/microphone.js";
 import { Call } from "./call.js";
+import { takeKey } from "./key.js";
 import { Latency } from "./latency.js";
 import { about, aboutCode } from "./notices.js";
 import { Orb } from "./orb.js";
@@ -37,6 +38,7 @@ const find = (id) => document.getElementById(id);
 const transcript = new Transcript(find("transcript"));
 const latency = new Latency(find("turns"));
 const settings = new Settings(find("settings"));
+let key = takeKey();
 let recording = new Recording();
 let call = null;
 let phase = "idle";
@@ -71,6 +73,7 @@ find("compose").addEventListener("submit", (event) => {
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !find("settings").open) call?.interrupt();
 });
+addEventListener("hashchange", () => (key = takeKey())); // a page that is open is not loaded again
 addEventListener("online", () => call?.reconnect());
 addEventListener("pagehide", () => call?.end());
 
@@ -92,7 +95,7 @@ async function begin(wantsMicrophone) {
   const begun = new Call(take);
   call = begun;
   setPhase("starting");
-  const options = { ...settings.options, ...(wantsMicrophone ? {} : { greeting: false }) };
+  const options = { ...settings.options, key, ...(wantsMicrophone ? {} : { greeting: false }) };
   try {
     const hasBegun = await begun.start(address(), options, wantsMicrophone);
     if (!hasBegun) call = null;

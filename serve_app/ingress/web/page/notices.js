@@ -24,8 +24,7 @@ const CLOSED = {
   1011: ["The server failed.", "Press the button to try again."],
   1012: ["The server is restarting.", "Press the button to try again in a moment."],
   1013: ["The server is full.", "All places are taken. Press the button to try again in a moment."],
-  4401: ["The access token is not valid.", "Ask whoever runs this server for another one."],
-  4403: ["The access token is not valid here.", "Ask whoever runs this server for another one."],
+  4403: ["This page may not talk to this server.", "Open the page of the server itself."],
   4404: [
     "This conversation cannot be continued.",
     "Its token was used elsewhere or has expired. Press the button to begin another one.",
@@ -39,6 +38,7 @@ const CLOSED = {
   ],
   4503: ["The server is restarting.", "Press the button to try again in a moment."],
   4508: ["This connection is too slow.", "Press the button to try again."],
+  4511: ["The key has ended.", "Ask whoever runs this server for another one."],
 };
 
 /** @returns {{title: string, advice: string}} */
@@ -51,8 +51,14 @@ export function about(error) {
 /** Of the end of a conversation; null if nothing is wrong. */
 export function aboutCode(code, reason) {
   if (code === 1000) return null;
+  if (code === 4401) return notice(["The server asks for a key.", keyAdvice(reason)]);
+  if (code === 4429) return notice(["A limit of this server is reached.", reason]);
   if (code === 4400) return notice(["The server refuses these settings.", reason]);
   return notice(CLOSED[code] ?? [`The conversation has ended (${code}).`, reason]);
+}
+
+function keyAdvice(reason) {
+  return `Open this page with #key=YOUR_KEY at the end of its address. (${reason})`;
 }
 
 function notice([title, advice]) {
