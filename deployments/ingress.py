@@ -23,6 +23,7 @@ from serve_app.ingress.calls import Calls
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.health import is_of_this_machine
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
@@ -98,7 +99,12 @@ class Ingress:
             driver.leave()
 
     async def healthz(self, request: Request) -> JSONResponse:
-        """Whether the replica is ready, and which engines and models run behind it."""
+        """Whether the replica is ready. To callers of this machine also how many sessions it holds,
+        and which engines and models run behind it."""
+        peer = request.client.host if request.client else ""
+        forwarded = request.headers.getlist("x-forwarded-for")
+        if not is_of_this_machine(peer, forwarded, os.environ):
+            return JSONResponse({"status": "ok"})
         plan = {row.stage: f"{row.engine}: {row.model}" for row in stages(self._config)}
         return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
 

@@ -1,0 +1,5 @@
+"""What the processes of a server on one machine know of the HAProxy before them."""
+
+EDGE_VARIABLE = "ECHO_SERVE_EDGE"
+"""An environment variable: `1` if HAProxy appends to X-Forwarded-For whom it has seen. Serve's own
+configuration of HAProxy does not, so there nothing tells a stranger from a caller on this machine."""
