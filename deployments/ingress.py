@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from deployments.load_metrics import LoadMetrics
+from deployments.loopback import reached_where_its_node_is
 from deployments.scaling import SESSIONS
 from serve_app.conversation.opening import LAST_TURN_S
 from serve_app.ingress.calls import Calls
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 _SOCKETS = ("/conversation", "/conversation/websocket")
 
 
+@reached_where_its_node_is
 class Ingress:
     """One replica. Serve asks it for its ASGI app once the constructor has run."""
 

@@ -101,20 +101,24 @@ ARROWS: Arrows = {
         "stt.job": "what it asks of the transcribers",
         "agent.parts": "what a reply is streamed in",
     },
+    "deployments.loopback": {},
     "deployments.scaling": {},
     "deployments.engine_metrics": {"agent.chain": "it watches the chains of engines"},
     "deployments.load_metrics": {"ingress.load": "it watches the load"},
     "deployments.vad": {
+        "deployments.loopback": "where it listens",
         "vad": "runs it",
         "protocol": "samples",
         "settings": "its own",
     },
     "deployments.stt": {
+        "deployments.loopback": "where it listens",
         "stt": "runs it",
         "settings": "its own",
         "deployments.scaling": "names of what it reports",
     },
     "deployments.agent": {
+        "deployments.loopback": "where it listens",
         "agent": "runs it",
         "conversation": "chat messages and sounds",
         "settings": "its own",
@@ -122,6 +126,7 @@ ARROWS: Arrows = {
     },
     "deployments.session": {"sessions": "runs it", "settings": "its own"},
     "deployments.ingress": {
+        "deployments.loopback": "where it listens",
         "ingress": "runs it",
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",

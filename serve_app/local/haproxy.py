@@ -1,10 +1,10 @@
-"""What runs in HAProxy's place: it makes the configuration that Serve has written fit for strangers,
-and becomes HAProxy.
+"""What runs in HAProxy's place: it makes the configuration that Serve has written fit for
+strangers, and becomes HAProxy.
 
 Serve writes the file anew and starts HAProxy for each change of its replicas. It has no setting for
-the addresses of HAProxy's own ports, for the rights of its socket, or for how long a client may take
-over a request; but one for the program that is to be started, which is this file, run by itself and
-so without any other module of ours (`serve_app.local.edge` makes it so).
+the addresses of HAProxy's own ports, for the rights of its socket, or for how long a client may
+take over a request; but it has one for the program to start. That is this file, which runs without
+any other module of ours (`serve_app.local.edge` sees to it).
 """
 
 import json

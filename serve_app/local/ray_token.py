@@ -5,7 +5,6 @@ import secrets
 from collections.abc import MutableMapping
 from pathlib import Path
 
-
 _TOKEN = "RAY_AUTH_TOKEN"
 _TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 

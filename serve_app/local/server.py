@@ -40,8 +40,8 @@ _OTHER_FILES = 1000
 
 
 def _connections() -> int:
-    """At the same time. HAProxy needs five open files for two of them (`option splice`), and does not
-    start if it cannot have them."""
+    """The most at one time. HAProxy needs five open files for two of them (`option splice`), and
+    does not start if it cannot have those."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = 2**20 if most == resource.RLIM_INFINITY else most
     return max(1, min(_CONNECTIONS, (files - _OTHER_FILES) * 2 // 5))

@@ -2,4 +2,5 @@
 
 EDGE_VARIABLE = "ECHO_SERVE_EDGE"
 """An environment variable: `1` if HAProxy appends to X-Forwarded-For whom it has seen. Serve's own
-configuration of HAProxy does not, so there nothing tells a stranger from a caller on this machine."""
+configuration of HAProxy does not, so nothing there tells a stranger from a caller on this machine.
+"""
