@@ -10,7 +10,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -58,7 +58,8 @@ def run(path: Path, port: int, exposed: Exposure, progress: int, report: Report)
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     with _behind_haproxy(exposed) as listening:
         http = {**file.http, "host": listening.host, "port": port}
-        server = _Cluster(http, dict(file.args), listening.metrics_port, StopSignals(), report)
+        url = f"ws://{exposed.host_in_url}:{port}/conversation"
+        server = _Cluster(http, file.args, listening.metrics_port, url, StopSignals(), report)
         try:
             server.start(config)
             os.write(progress, READY)
@@ -102,13 +103,15 @@ class _Cluster:
     def __init__(
         self,
         http: dict[str, Any],
-        args: dict[str, Any],
+        args: Mapping[str, Any],
         metrics_port: int | None,
+        url: str,
         signals: StopSignals,
         report: Report,
     ) -> None:
         self._http = http
-        self._args = args
+        self._args = dict(args)
+        self._url = url
         self._metrics_port = metrics_port
         self._signals = signals
         self._report = report
@@ -198,7 +201,7 @@ class _Cluster:
         for row in stages(config):
             report(f"  {row.stage:<6}{row.engine:<34}{row.model:<40}{row.device:<10}{row.replicas}")
         report("")
-        report(f"  connect to  ws://localhost:{self._http['port']}/conversation")
+        report(f"  connect to  {self._url}")
         report("")
 
 

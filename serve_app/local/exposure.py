@@ -31,6 +31,13 @@ class Exposure:
     def is_public(self) -> bool:
         return not is_loopback(self.host)
 
+    @property
+    def host_in_url(self) -> str:
+        """For somebody on this machine."""
+        if self.host in ("0.0.0.0", "::") or not self.is_public:
+            return "localhost"
+        return f"[{self.host}]" if ":" in self.host else self.host
+
 
 def exposure(host: str | None, is_open: bool, env: Mapping[str, str]) -> Exposure:
     """What the command line asks for, else the environment, else this machine only. Raises

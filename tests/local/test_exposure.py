@@ -21,6 +21,18 @@ def test_a_name_becomes_an_address() -> None:
     assert exposure("localhost", False, {}).host in ("127.0.0.1", "::1")
 
 
+@pytest.mark.parametrize(
+    "host, shown",
+    [
+        *[(every, "localhost") for every in ("127.0.0.1", "::1", "0.0.0.0", "::")],
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "[2001:db8::7]"),
+    ],
+)
+def test_the_address_that_is_shown_is_one_that_answers(host: str, shown: str) -> None:
+    assert Exposure(host).host_in_url == shown
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
 def test_a_public_address_needs_keys_or_a_word_from_its_owner(host: str) -> None:
     with pytest.raises(ConfigError, match=r"--open"):

@@ -5,11 +5,10 @@ import resource
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import grpc
 import psutil
@@ -93,18 +92,14 @@ def defaults(server: Server) -> dict[int, int]:
 
 
 def files(server: Server) -> list[Listener]:
-    """The sockets in the file system that a process has bound."""
-    return [
-        Listener(c.laddr, Path(c.laddr).name, title)
-        for process, title in processes(server)
-        for c in process.net_connections("unix")
-        if c.laddr and Path(c.laddr).is_socket() and is_bound(c)
-    ]
-
-
-def is_bound(connection: Any) -> bool:
-    """The kernel names both ends of a connection after the socket that one of them has called."""
-    return bool(connection.laddr) and not connection.raddr
+    """The sockets in the file system that a process has bound. HAProxy renames its own."""
+    found = []
+    for process, title in processes(server):
+        for c in process.net_connections("unix"):
+            path = Path(re.sub(r"\.\d+\.tmp$", "", c.laddr or ""))
+            if c.laddr and path.is_socket():
+                found.append(Listener(str(path), path.name, title))
+    return found
 
 
 def test_a_port_that_the_table_does_not_name_is_found() -> None:
@@ -189,9 +184,9 @@ def answer(port: int, method: str) -> grpc.StatusCode:
 
 def test_the_agents_of_ray_ask_for_it_as_well(server: Server) -> None:
     (agent,) = [each for each in listeners(server) if each.port == "52365"]
-    connection = HTTPConnection("127.0.0.1", int(agent.port), timeout=10)
-    connection.request("GET", "/api/ray/version")
-    assert connection.getresponse().status == 401
+    with closing(HTTPConnection("127.0.0.1", int(agent.port), timeout=10)) as connection:
+        connection.request("GET", "/api/ray/version")
+        assert connection.getresponse().status == 401
 
 
 def test_half_requests_keep_nobody_out(server: Server) -> None:
