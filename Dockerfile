@@ -49,6 +49,9 @@ WORKDIR /srv/echo
 COPY configs configs
 ENV PATH=/opt/echo/bin:$PATH ECHO_CACHE_DIR=/models/echo-serve HF_HOME=/models/huggingface \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# Who can reach the container is decided by who publishes its port. While no keys are set, the server
+# says so at start; with keys, callers need one here as anywhere.
+ENV ECHO_SERVE_HOST=0.0.0.0 ECHO_SERVE_OPEN=1
 USER 1000
 
 EXPOSE 4000

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from serve_app.local.server import RAY_ENVIRONMENT
 from tests.serve.conftest import ROOT, Server
 
 ROLES = {
@@ -122,7 +123,7 @@ def looking_at(server: Server) -> Iterator[Eye]:
     asks = subprocess.Popen(
         [*command, server.ray_address],
         cwd=ROOT,
-        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        env={**RAY_ENVIRONMENT, **os.environ},
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from deployments.engine_metrics import EngineMetrics
+from deployments.loopback import reached_where_its_node_is
 from serve_app.agent.factory import build_llm_chain, build_tts_chain
 from serve_app.agent.parts import ReplyPart
 from serve_app.agent.speaker import Speaker
@@ -18,6 +19,7 @@ from serve_app.settings.agent import AgentSettings
 from serve_app.settings.resolve import client_format
 
 
+@reached_where_its_node_is
 class Agent:
     """Owns the clients of providers or the local models, and the tools."""
 

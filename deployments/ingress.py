@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from deployments.load_metrics import LoadMetrics
+from deployments.loopback import reached_where_its_node_is
 from deployments.scaling import SESSIONS
 from serve_app.access.credentials import chosen
 from serve_app.conversation.opening import LAST_TURN_S
@@ -27,6 +28,7 @@ from serve_app.ingress.client_keys import client_key_routes
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.health import is_of_this_machine
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
@@ -47,6 +49,7 @@ serve_log = logging.getLogger("ray.serve")
 _SOCKETS = ("/conversation", "/conversation/websocket")
 
 
+@reached_where_its_node_is
 class Ingress:
     """One replica. Serve asks it for its ASGI app once the constructor has run."""
 
@@ -113,7 +116,12 @@ class Ingress:
             driver.leave()
 
     async def healthz(self, request: Request) -> JSONResponse:
-        """Whether the replica is ready, and which engines and models run behind it."""
+        """Whether the replica is ready. To callers of this machine also how many sessions it holds,
+        and which engines and models run behind it."""
+        peer = request.client.host if request.client else ""
+        forwarded = request.headers.getlist("x-forwarded-for")
+        if not is_of_this_machine(peer, forwarded, os.environ):
+            return JSONResponse({"status": "ok"})
         plan = {row.stage: f"{row.engine}: {row.model}" for row in stages(self._config)}
         return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from deployments.loopback import reached_where_its_node_is
 from deployments.scaling import BUSY, WAIT_MS
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.job import Heard, Request
@@ -9,6 +10,7 @@ from serve_app.stt.queue import TranscriptionQueue
 from serve_app.stt.worker import TranscriptionWorker
 
 
+@reached_where_its_node_is
 class SpeechToText:
     """Healthy only once its model has run."""
 

@@ -4,11 +4,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+from deployments.loopback import reached_where_its_node_is
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import VadSettings
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 
+@reached_where_its_node_is
 class VoiceActivity:
     """Stateless: each row of a batch carries its session's state."""
 

@@ -2,6 +2,7 @@
 fetches models, replays a session, or forgets one."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -28,13 +29,15 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from serve_app.local.server import serve
 
-    return serve(arguments.config, _say, arguments.port)
+    return serve(arguments.config, _say, arguments.port, arguments.host, arguments.open)
 
 
 def _cluster(arguments: argparse.Namespace) -> int:
     from serve_app.local.cluster import run
+    from serve_app.local.exposure import Exposure
 
-    return run(arguments.config, arguments.port, arguments.progress, _say)
+    exposed = Exposure(**json.loads(arguments.exposed))
+    return run(arguments.config, arguments.port, exposed, arguments.progress, _say)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -149,6 +152,10 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="serve on this machine until Ctrl-C")
     run.set_defaults(command=_run)
     run.add_argument("--port", type=int, help="instead of the file's http_options.port")
+    run.add_argument(
+        "--host", help="listen at this address (default: 127.0.0.1, this machine only)"
+    )
+    run.add_argument("--open", action="store_true", help="let anybody in, without a key")
     demo = commands.add_parser("demo", help="have one spoken conversation and print it")
     demo.set_defaults(command=_demo)
     demo.add_argument("--wav", type=Path, default=Path("demo.wav"), help="the agent's audio")
@@ -171,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     cluster.set_defaults(command=_cluster)
     cluster.add_argument("--port", type=int, required=True)
     cluster.add_argument("--progress", type=int, required=True)
+    cluster.add_argument("--exposed", required=True)
     forget = commands.add_parser("forget", help="remove what is kept of one session")
     forget.set_defaults(command=_forget)
     forget.add_argument("session", metavar="SESSION", help="its name in the logs, or its token")

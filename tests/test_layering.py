@@ -113,20 +113,24 @@ ARROWS: Arrows = {
         "agent.parts": "what a reply is streamed in",
         "outline": "what of an error may be logged",
     },
+    "deployments.loopback": {},
     "deployments.scaling": {},
     "deployments.engine_metrics": {"agent.chain": "it watches the chains of engines"},
     "deployments.load_metrics": {"ingress.load": "it watches the load"},
     "deployments.vad": {
+        "deployments.loopback": "where it listens",
         "vad": "runs it",
         "protocol": "samples",
         "settings": "its own",
     },
     "deployments.stt": {
+        "deployments.loopback": "where it listens",
         "stt": "runs it",
         "settings": "its own",
         "deployments.scaling": "names of what it reports",
     },
     "deployments.agent": {
+        "deployments.loopback": "where it listens",
         "agent": "runs it",
         "conversation": "chat messages and sounds",
         "settings": "its own",
@@ -134,6 +138,7 @@ ARROWS: Arrows = {
     },
     "deployments.session": {"sessions": "runs it", "settings": "its own"},
     "deployments.ingress": {
+        "deployments.loopback": "where it listens",
         "ingress": "runs it",
         "access": "the subprotocol of its answer",
         "errors": "a client is refused",

@@ -10,14 +10,20 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from serve_app.local import processes
-from serve_app.local.server import drain_s, metrics_port, read_file
+from serve_app.local.edge import edge_folder, haproxy_binary
+from serve_app.local.exposure import LOOPBACK, Exposure, is_loopback
+from serve_app.local.haproxy import Edge
+from serve_app.local.ports import free_port
+from serve_app.local.ray_token import ensure_token
+from serve_app.local.server import drain_s, has_haproxy, metrics_port, read_file
 from serve_app.local.server_process import READY
 from serve_app.local.stop_signals import StopSignals
 from serve_app.models import fetch as models
@@ -41,32 +47,72 @@ class _Stopping(Exception):
     """The server is to stop before it is ready."""
 
 
-def run(path: Path, port: int, progress: int, report: Report) -> int:
+def run(path: Path, port: int, exposed: Exposure, progress: int, report: Report) -> int:
     """Serves the file until it is to stop, and returns 0. `progress`: a file descriptor that is
     told when the server is ready."""
     processes.adopt_orphans()
     # After a stop, the thread of a step that was given up must not start Ray again.
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+    ensure_token(os.environ, Path.home())
     file = read_file(path)
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
-    server = _Cluster({**file.http, "port": port}, dict(file.args), StopSignals(), report)
-    try:
-        server.start(config)
-        os.write(progress, READY)
-        server.wait()
-    except _Stopping:
-        pass
-    finally:
-        server.stop(drain_s(config, os.environ))
+    with _behind_haproxy(exposed) as listening:
+        http = {**file.http, "host": listening.host, "port": port}
+        url = f"ws://{exposed.host_in_url}:{port}/conversation"
+        server = _Cluster(http, file.args, listening.metrics_port, url, StopSignals(), report)
+        try:
+            server.start(config)
+            os.write(progress, READY)
+            server.wait()
+        except _Stopping:
+            pass
+        finally:
+            server.stop(drain_s(config, os.environ))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    """Where Serve and Ray listen."""
+
+    host: str
+    metrics_port: int | None
+
+
+@contextmanager
+def _behind_haproxy(exposed: Exposure) -> Iterator[_Listening]:
+    """Only HAProxy listens to others, where there is one. Sets its variables for Ray."""
+    port = metrics_port(os.environ)
+    if not has_haproxy(os.environ):
+        yield _Listening(exposed.host, port)
+        return
+    ray_metrics = (port, free_port()) if port and not is_loopback(exposed.metrics_host) else None
+    edge = Edge(
+        haproxy_binary(os.environ),
+        exposed.host,
+        exposed.metrics_host,
+        ray_metrics,
+        exposed.connections_per_address,
+    )
+    with edge_folder(edge) as variables:
+        os.environ.update(variables)
+        yield _Listening(LOOPBACK, ray_metrics[1] if ray_metrics else port)
 
 
 class _Cluster:
     def __init__(
-        self, http: dict[str, Any], args: dict[str, Any], signals: StopSignals, report: Report
+        self,
+        http: dict[str, Any],
+        args: Mapping[str, Any],
+        metrics_port: int | None,
+        url: str,
+        signals: StopSignals,
+        report: Report,
     ) -> None:
         self._http = http
-        self._args = args
+        self._args = dict(args)
+        self._url = url
+        self._metrics_port = metrics_port
         self._signals = signals
         self._report = report
         self._stop: Future[None] = Future()
@@ -129,7 +175,7 @@ class _Cluster:
             address="local",
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
-            _metrics_export_port=metrics_port(os.environ),
+            _metrics_export_port=self._metrics_port,
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
@@ -155,7 +201,7 @@ class _Cluster:
         for row in stages(config):
             report(f"  {row.stage:<6}{row.engine:<34}{row.model:<40}{row.device:<10}{row.replicas}")
         report("")
-        report(f"  connect to  ws://localhost:{self._http['port']}/conversation")
+        report(f"  connect to  {self._url}")
         report("")
 
 

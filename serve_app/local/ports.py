@@ -23,6 +23,12 @@ def check_free(wanted: Mapping[str, int]) -> None:
             )
 
 
+def free_port() -> int:
+    """A port of this machine that nobody else listens to."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

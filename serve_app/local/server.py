@@ -6,6 +6,7 @@ would end Ray's own before any session is told.
 """
 
 import os
+import resource
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ from typing import Any
 
 import yaml
 
-from serve_app.access.configured import check_access
+from serve_app.access.configured import check_access, has_credentials
 from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
-from serve_app.local import ports
+from serve_app.local import exposure, ports
+from serve_app.local.exposure import Exposure
 from serve_app.local.leftovers import end_leftovers
 from serve_app.local.proxies import go_around_proxies
 from serve_app.local.server_process import ServerProcess
@@ -35,9 +37,28 @@ HAPROXY_PORTS = {
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
 }
 """Further ports that Serve takes in HAProxy mode, by the variable that moves each of them."""
+_CONNECTIONS = 8192
+_OTHER_FILES = 1000
+
+
+def _connections() -> int:
+    """The most at one time. HAProxy needs five open files for two of them (`option splice`), and
+    does not start if it cannot have those."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 2**20 if most == resource.RLIM_INFINITY else most
+    return max(1, min(_CONNECTIONS, (files - _OTHER_FILES) * 2 // 5))
+
+
 RAY_ENVIRONMENT = {
     # A frame through HAProxy takes 1 ms where the Python proxy takes 8.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # Also while one caller holds open thousands of connections (Ray's default: 4096).
+    "RAY_SERVE_HAPROXY_MAXCONN": str(_connections()),
+    # A node of one machine is at 127.0.0.1, and so are all ports of Ray. What the variable is named
+    # after is where Ray has this by default.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Whoever reaches a port of Ray needs its token.
+    "RAY_AUTH_MODE": "token",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     # A dead HAProxy is restarted after three of these; each is a query on its own socket.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
@@ -103,14 +124,26 @@ def drain_s(config: AppConfig, env: Mapping[str, str]) -> float:
     return float(env["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"]) + _AFTER_DRAIN_S
 
 
-def serve(path: Path, report: Report, port: int | None = None) -> int:
+def has_haproxy(env: Mapping[str, str]) -> bool:
+    return env.get("RAY_SERVE_ENABLE_HA_PROXY", RAY_ENVIRONMENT["RAY_SERVE_ENABLE_HA_PROXY"]) == "1"
+
+
+def serve(
+    path: Path,
+    report: Report,
+    port: int | None = None,
+    host: str | None = None,
+    is_open: bool = False,
+) -> int:
     """Serves the file until SIGTERM, SIGINT or SIGHUP. Returns the exit status: 0 if it was asked
     to stop, however often, and that of the server's process if it ended by itself.
 
-    Raises ConfigError, before anything is started, if a setting is wrong or a port is in use.
+    Raises ConfigError, before anything is started, if a setting is wrong, a port is in use, or
+    strangers could come in whom nobody has asked for.
     """
     signals = StopSignals()
-    _, server = _prepared(path, report, port)
+    wanted = exposure.exposure(host, is_open, os.environ)
+    _, server = _prepared(path, report, wanted, port)
     with server:
         if server.wait(signals):
             report("  Ctrl-C stops the server")
@@ -120,12 +153,12 @@ def serve(path: Path, report: Report, port: int | None = None) -> int:
 
 @contextmanager
 def running(path: Path, report: Report) -> Iterator[AppConfig]:
-    """Serves the file on this machine; afterwards, no process is left behind.
+    """Serves the file to this machine; afterwards, no process is left behind.
 
     Raises ConfigError, before anything is started, if a setting is wrong or a port is in use, and
     SystemExit if the server ends before it is ready; it has said why.
     """
-    config, server = _prepared(path, report)
+    config, server = _prepared(path, report, Exposure())
     with server:
         if not server.wait():
             raise SystemExit(server.stop())
@@ -133,7 +166,7 @@ def running(path: Path, report: Report) -> Iterator[AppConfig]:
 
 
 def _prepared(
-    path: Path, report: Report, port: int | None = None
+    path: Path, report: Report, exposed: Exposure, port: int | None = None
 ) -> tuple[AppConfig, ServerProcess]:
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -144,11 +177,16 @@ def _prepared(
     check_access(config, os.environ, hides_addresses=False)
     # All replicas inherit it, and it ends with the server.
     os.environ.setdefault(config.access.client_key_secret_variable, secrets.token_hex(32))
+    warnings = exposure.warnings(exposed, has_credentials(config, os.environ))
+    if not (has_haproxy(os.environ) or exposure.is_loopback(exposed.metrics_host)):
+        raise ConfigError(f"{exposure.METRICS_HOST_VARIABLE} needs RAY_SERVE_ENABLE_HA_PROXY=1")
     wanted = needed_ports(port or file.port, os.environ)
     end_leftovers(report)
     ports.check_free(wanted)
     patience_s = drain_s(config, os.environ) + _TO_STOP_S
-    return config, ServerProcess(path, port or file.port, report, patience_s)
+    for line in warnings:
+        report(line)
+    return config, ServerProcess(path, port or file.port, exposed, report, patience_s)
 
 
 def needed_ports(port: int, env: Mapping[str, str]) -> dict[str, int]:
@@ -156,6 +194,6 @@ def needed_ports(port: int, env: Mapping[str, str]) -> dict[str, int]:
     wanted = {"http_options.port in the configuration file": port}
     if metrics := metrics_port(env):
         wanted["ECHO_METRICS_PORT"] = metrics
-    if env.get("RAY_SERVE_ENABLE_HA_PROXY", RAY_ENVIRONMENT["RAY_SERVE_ENABLE_HA_PROXY"]) == "1":
+    if has_haproxy(env):
         wanted |= {name: int(env.get(name, number)) for name, number in HAPROXY_PORTS.items()}
     return wanted

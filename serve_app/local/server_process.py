@@ -1,15 +1,18 @@
 """The process that Ray runs in, seen from the one that started it."""
 
+import json
 import os
 import select
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from serve_app.local import processes
+from serve_app.local.exposure import Exposure
 from serve_app.local.leftovers import bearing_marker
 from serve_app.local.stop_signals import StopSignals
 
@@ -24,7 +27,12 @@ class ServerProcess:
     """
 
     def __init__(
-        self, path: Path, port: int, report: Callable[[str], None], patience_s: float
+        self,
+        path: Path,
+        port: int,
+        exposed: Exposure,
+        report: Callable[[str], None],
+        patience_s: float,
     ) -> None:
         """`patience_s`: how long it may take to stop before it is killed."""
         self._report = report
@@ -33,6 +41,7 @@ class ServerProcess:
         processes.adopt_orphans()
         self._progress, progress = os.pipe()
         arguments = ["--config", str(path), "--port", str(port), "--progress", str(progress)]
+        arguments += ["--exposed", json.dumps(asdict(exposed))]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "serve_app.cli", "cluster", *arguments],
             env={**os.environ, **bearing_marker()},

@@ -60,6 +60,10 @@ def _fake(provider: str, *options: str) -> Served:
 
 KNOWN: dict[str, How] = {
     "make run": Covered("tests/serve/conftest.py", '"serve_app.cli", "run"'),
+    "echo-serve run --host 0.0.0.0": Covered("tests/serve/test_public.py", '"--host", "0.0.0.0"'),
+    "echo-serve run --host 0.0.0.0 --open": Covered(
+        "tests/serve/test_public.py", '"--host", "0.0.0.0", "--open"'
+    ),
     "make demo": Covered("tests/serve/test_demo.py", '"serve_app.cli", "demo"'),
     ".venv/bin/echo-serve talk": Elsewhere("serve_app/client/devices.py"),
     ".venv/bin/echo-serve talk --text Who are you?": Covered(

@@ -22,6 +22,8 @@ import psutil
 import pytest
 import yaml
 
+from serve_app.local.server import RAY_ENVIRONMENT
+
 ROOT = Path(__file__).parents[2]
 START_S = 240.0
 STOP_S = 60.0
@@ -91,7 +93,7 @@ class Server:
         answer = subprocess.run(
             [sys.executable, "-m", f"tests.serve.{module}", self.ray_address, *arguments],
             cwd=ROOT,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            env={**RAY_ENVIRONMENT, **os.environ},
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,0 +1,175 @@
+"""HAProxy, the real one, with the configuration that Serve writes, made fit for strangers."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from ray.serve._private.haproxy import HAProxyApi, HAProxyConfig
+from ray.serve.config import HTTPOptions
+
+from serve_app.local import haproxy
+from serve_app.local.edge import edge_folder, haproxy_binary
+from serve_app.local.haproxy import Edge, UnknownConfiguration, hardened
+from serve_app.local.ports import free_port
+
+WITHIN_S = 10.0
+HALF = b"GET /healthz HTT"
+EDGE = Edge(haproxy_binary({}), "127.0.0.1", "127.0.0.1", None, 512)
+
+
+class Serve:
+    """Serve's part: it writes the file and names the ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.stats, self.metrics = free_port(), free_port(), free_port()
+        self.socket = folder / "admin.sock"
+        config = HAProxyConfig(
+            http_options=HTTPOptions(host="127.0.0.1", port=self.port),
+            socket_path=str(self.socket),
+            server_state_base=str(folder),
+            server_state_file=str(folder / "state"),
+            metrics_socket_path=str(folder / "metrics.sock"),
+            stats_port=self.stats,
+            metrics_port=self.metrics,
+        )
+        self.file = folder / "haproxy.cfg"
+        HAProxyApi(config, config_file_path=str(self.file))._generate_config_file_internal()
+
+    @contextmanager
+    def running(self, *command: str) -> Iterator[psutil.Process]:
+        """Yields when it listens."""
+        with subprocess.Popen([*command, "-db", "-f", str(self.file)]) as process:
+            try:
+                deadline_s = time.monotonic() + WITHIN_S
+                while not is_open("127.0.0.1", self.port):
+                    assert process.poll() is None and time.monotonic() < deadline_s
+                yield psutil.Process(process.pid)
+            finally:
+                process.kill()
+
+    @contextmanager
+    def hardened(self, edge: Edge) -> Iterator[psutil.Process]:
+        self.file.write_text(hardened(self.file.read_text(), edge))
+        with self.running(edge.binary) as process:
+            yield process
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    return Serve(tmp_path)
+
+
+def is_open(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=WITHIN_S):
+            return True
+    except OSError:
+        return False
+
+
+def listeners(process: psutil.Process) -> set[tuple[str, int]]:
+    found = process.net_connections("tcp")
+    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN}
+
+
+def own_address() -> str:
+    """Of this machine in its network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine is in no network")
+        return str(probe.getsockname()[0])
+
+
+def test_all_ports_are_of_this_machine(serve: Serve) -> None:
+    with serve.hardened(EDGE) as process:
+        assert listeners(process) == {
+            ("127.0.0.1", serve.port),
+            ("127.0.0.1", serve.stats),
+            ("127.0.0.1", serve.metrics),
+        }
+
+
+def test_only_the_port_for_calls_is_public_if_it_is_to_be(serve: Serve) -> None:
+    with serve.hardened(replace(EDGE, host="0.0.0.0")) as process:
+        public = {port for host, port in listeners(process) if host != "127.0.0.1"}
+        assert public == {serve.port}
+
+
+def test_the_numbers_are_where_prometheus_is_to_find_them(serve: Serve) -> None:
+    outside, inside = free_port(), free_port()
+    edge = replace(EDGE, metrics_host="0.0.0.0", ray_metrics=(outside, inside))
+    with serve.hardened(edge) as process:
+        public = {port for host, port in listeners(process) if host != "127.0.0.1"}
+        assert public == {serve.metrics, outside}
+
+
+def test_half_a_request_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy, "REQUEST_S", 1)
+    with (
+        serve.hardened(EDGE),
+        socket.create_connection(("127.0.0.1", serve.port), timeout=WITHIN_S) as stranger,
+    ):
+        stranger.sendall(HALF)
+        assert stranger.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_one_address_has_its_share_of_the_connections(serve: Serve) -> None:
+    here = own_address()
+    edge = replace(EDGE, host="0.0.0.0", connections_per_address=3)
+    with serve.hardened(edge), ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(answered(here, serve.port))
+        with pytest.raises(ConnectionError):
+            answered(here, serve.port)
+        for _ in range(5):  # a proxy on this machine stands for many
+            held.enter_context(answered("127.0.0.1", serve.port))
+
+
+def answered(host: str, port: int) -> socket.socket:
+    """A connection that has had an answer. Raises ConnectionError if it is dropped."""
+    client = socket.create_connection((host, port), timeout=WITHIN_S)
+    client.sendall(b"GET /-/routes HTTP/1.1\r\nHost: x\r\n\r\n")
+    if not client.recv(100):
+        client.close()
+        raise ConnectionResetError
+    return client
+
+
+def test_the_program_becomes_haproxy_under_the_name_that_serve_knows(serve: Serve) -> None:
+    with edge_folder(EDGE) as variables:
+        program = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
+        with serve.running(program) as process:
+            assert process.name() == "haproxy"
+            assert str(serve.file) in process.cmdline()  # Serve looks for it there
+            assert serve.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_folder_is_of_its_user_alone_and_goes_with_the_server() -> None:
+    with edge_folder(EDGE) as variables:
+        folder = Path(variables["RAY_SERVE_HAPROXY_BINARY_PATH"]).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+        sockets = (v for name, v in variables.items() if name.endswith(("_PATH", "_LOC")))
+        assert {Path(path).parent for path in sockets} == {folder}
+    assert not folder.exists()
+
+
+def test_the_path_of_a_socket_is_short_enough() -> None:
+    """Serve adds the id of the node, and HAProxy an ending for a new one."""
+    with edge_folder(EDGE) as variables:
+        folder, file = os.path.split(variables["RAY_SERVE_HAPROXY_SOCKET_PATH"])
+        assert len(f"{folder}/{'0' * 56}/{file}.1234567.tmp") <= 107
+
+
+def test_a_file_that_is_not_known_is_refused(serve: Serve) -> None:
+    text = serve.file.read_text().replace("listen stats\n", "listen numbers\n")
+    with pytest.raises(UnknownConfiguration, match="0 times"):
+        hardened(text, EDGE)

@@ -1,0 +1,53 @@
+"""A server for others than its machine."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.local.test_haproxy import own_address
+from tests.serve.conftest import ROOT, config_with, free_port, running
+
+pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
+COMMAND = [sys.executable, "-m", "serve_app.cli", "run"]
+
+
+def test_without_keys_it_does_not_start(tmp_path: Path) -> None:
+    command = [*COMMAND, "--host", "0.0.0.0", "--config", str(config_with(tmp_path, free_port()))]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("echo-serve: at 0.0.0.0 anybody could use this server")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_an_open_one_says_so_and_has_one_public_port(tmp_path: Path) -> None:
+    port, here = free_port(), own_address()
+    command = [*COMMAND, "--host", "0.0.0.0", "--open", "--config"]
+    command.append(str(config_with(tmp_path, port)))
+    with running(command, port, "Ctrl-C stops the server") as server:
+        assert "WARNING: no keys are set" in server.output
+        assert public(server.process.pid) == {port}
+        stranger = healthz(here, port)
+        assert stranger == {"status": "ok"}
+        assert healthz(here, port, {"X-Forwarded-For": "127.0.0.1"}) == stranger
+        assert set(healthz("127.0.0.1", port)) == {"status", "sessions", "plan"}
+
+
+def public(pid: int) -> set[int]:
+    return {
+        c.laddr.port
+        for process in psutil.Process(pid).children(recursive=True)
+        for c in process.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN
+        and c.laddr.ip.removeprefix("::ffff:") not in ("127.0.0.1", "::1")
+    }
+
+
+def healthz(host: str, port: int, headers: dict[str, str] | None = None) -> dict[str, object]:
+    request = urllib.request.Request(f"http://{host}:{port}/healthz", headers=headers or {})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return dict(json.load(answer))
