@@ -5,8 +5,8 @@
     ├── ProtocolViolation          1003, 1007,  no: the client sent something wrong
     │                              1009, 4400
     ├── KeyRefused                 4401         no: the message says what to do
+    ├── LimitReached               4402         no: the message says when there is more
     ├── OriginRefused              4403         no: the page's origin has to be listed
-    ├── LimitReached               4429         no: the message says when there is more
     ├── KeyEnded                   4511         yes, with another key: the session is kept
     ├── SessionUnknown             4404         no: the conversation is over
     ├── SessionTaken               4409         no: it goes on at another socket

@@ -39,6 +39,7 @@ class CloseCode(IntEnum):
         False,
     )
     KEY_REFUSED = 4401, "no key, or one that is not valid: the reason says what to do", False
+    LIMIT_REACHED = 4402, "a limit of this key or address is used up: the reason says when", False
     ORIGIN_REFUSED = 4403, "a web page whose origin is not allowed (`args.access.origins`)", False
     SESSION_UNKNOWN = (
         4404,
@@ -49,7 +50,6 @@ class CloseCode(IntEnum):
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
     TIME_IS_UP = 4411, "the session has lasted for `max_session_s`: open a new one", False
-    LIMIT_REACHED = 4429, "a limit of this key or address is used up: the reason says when", False
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
     TOO_SLOW = 4508, "the client does not read what it is sent", True
     KEY_ENDED = 4511, "the key has expired or was revoked: come back with one that is valid", True

@@ -586,7 +586,7 @@ async def admitted(server: Replica, how: dict[str, Any]) -> bool:
         return await is_admitted(socket)
     except Exception:
         code, said = socket.close_code, socket.close_reason
-        assert code == 4429 and said == "this address has 1 connections: end one first"
+        assert code == 4402 and said == "this address has 1 connections: end one first"
         return False
 
 
@@ -618,7 +618,7 @@ async def test_a_key_has_its_connections_and_a_place_is_free_once_one_has_ended(
         first = await server.call(**in_header(ADA))
         assert await is_admitted(first)
         second = await closing(await server.call(**in_header(ADA)))
-        assert second == (4429, "this key has 1 connections: end one first")
+        assert second == (4402, "this key has 1 connections: end one first")
         assert await is_admitted(await server.call(**in_header(BEN)))
         await first.send(msgpack.packb({"type": "close"}))
         assert (await closing(first))[0] == 1000
@@ -643,7 +643,7 @@ async def test_who_is_refused_by_one_limit_has_used_nothing_of_another(keys: Pat
         assert await is_admitted(first)
         for _ in range(3):
             code, said = await closing(await server.call(**in_header(ADA)))
-            assert (code, said) == (4429, "this address has 1 connections: end one first")
+            assert (code, said) == (4402, "this address has 1 connections: end one first")
         await first.send(msgpack.packb({"type": "close"}))
         assert (await closing(first))[0] == 1000
         assert await is_admitted(await server.call(**in_header(ADA)))
@@ -655,7 +655,7 @@ async def test_a_key_has_its_sessions_a_day(keys: Path) -> None:
         for _ in range(2):
             assert await is_admitted(await server.call(**in_header(ADA)))
         code, said = await closing(await server.call(**in_header(ADA)))
-        assert code == 4429
+        assert code == 4402
         assert said == (
             "the 2 sessions a day of this key are used up: there are more at 2027-01-16T00:00:00Z"
         )
@@ -670,8 +670,8 @@ async def test_the_minutes_of_a_day_end_a_session(keys: Path) -> None:
         assert await is_admitted(socket)
         server.now_s += 600
         code, said = await closing(socket)
-        assert code == 4429 and said.startswith("the 10 minutes a day of this key are used up")
-        assert (await closing(await server.call(**in_header(ADA))))[0] == 4429
+        assert code == 4402 and said.startswith("the 10 minutes a day of this key are used up")
+        assert (await closing(await server.call(**in_header(ADA))))[0] == 4402
         server.now_s += 86_400
         assert await is_admitted(await server.call(**in_header(ADA)))
 

@@ -41,3 +41,10 @@ async def test_a_websocket_is_still_one(address: str, path: str) -> None:
     async with connect(f"ws://{address}{path}", proxy=None) as socket:
         await socket.wait_closed()
     assert socket.close_reason == "well met"
+
+
+async def test_behind_tls_it_is_a_secure_one(address: str) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        headers = {"x-forwarded-proto": "https"}
+        answer = await client.get(f"http://{address}{PATHS[0]}", headers=headers)
+    assert f"connect to wss://{address}{PATHS[0]} and send" in answer.text

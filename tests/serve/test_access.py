@@ -77,7 +77,7 @@ async def test_through_haproxy_an_address_cannot_be_made_up(guarded: tuple[Serve
             assert msgpack.unpackb(await socket.recv())["type"] == "token"
         async with opened(server, ada, "3.3.3.3") as three:
             code, reason = await closing(three)
-            assert code == 4429 and reason.startswith("this address has 2 connections")
+            assert code == 4402 and reason.startswith("this address has 2 connections")
 
 
 async def test_a_revoked_key_ends_its_sessions_and_those_of_its_client_keys(

@@ -10,7 +10,7 @@ import pytest
 
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import ChatMessage, History, Record
-from serve_app.errors import SessionsUnavailable, VoiceError
+from serve_app.errors import SessionsUnavailable, SessionUnknown, VoiceError
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Lease, Leases
 from serve_app.sessions.store import Entry
@@ -274,3 +274,28 @@ async def test_a_client_that_comes_back_while_nothing_can_be_saved_is_told_to_tr
         leases.add(lease)
         with pytest.raises(SessionsUnavailable):
             await leases.attach(lease.notice(60.0).resume_token)
+
+
+# --- another tenant ---
+
+
+@pytest.mark.parametrize("other", ["key:ben", "", "key:ada ", "key:ad"])
+async def test_a_stolen_token_opens_nothing_and_disturbs_nobody(stores: Stores, other: str) -> None:
+    """Whether the session was saved or not: the thief is not even made to wait."""
+    actors = SessionActors(1, None, stores)
+    leases = Leases(actors)
+    async with running(Lease.begin(actors, "a", OPTIONS, "key:ada")) as lease:
+        leases.add(lease)
+        token = lease.notice(60.0).resume_token
+        stores.dead.add(OWN)
+        lease.keep(record("Hello."))
+        await within(stores.has_refused)
+        with pytest.raises(SessionsUnavailable, match="cannot be reached"):
+            await leases.attach(token, other)
+        stores.dead.clear()
+        await within(stores.has_saved)
+        before = stores.stores[OWN].entries["a"]
+        with pytest.raises(SessionUnknown):
+            await leases.attach(token, other)
+        assert stores.stores[OWN].entries["a"] == before
+        assert (await leases.attach(token, "key:ada")).entry.epoch == before.epoch + 1

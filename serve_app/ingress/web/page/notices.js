@@ -52,7 +52,7 @@ export function about(error) {
 export function aboutCode(code, reason) {
   if (code === 1000) return null;
   if (code === 4401) return notice(["The server asks for a key.", keyAdvice(reason)]);
-  if (code === 4429) return notice(["A limit of this server is reached.", reason]);
+  if (code === 4402) return notice(["A limit of this server is reached.", reason]);
   if (code === 4400) return notice(["The server refuses these settings.", reason]);
   return notice(CLOSED[code] ?? [`The conversation has ended (${code}).`, reason]);
 }
