@@ -19,8 +19,10 @@ def redis_server() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    with process.stdout as lines:
-        assert any(b"Ready to accept connections" in line for line in lines)
-        yield process, f"redis://127.0.0.1:{port}/0"
+    try:
+        with process.stdout as lines:
+            assert any(b"Ready to accept connections" in line for line in lines)
+            yield process, f"redis://127.0.0.1:{port}/0"
+    finally:
         process.terminate()
         process.wait(10)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,17 +36,22 @@ def forget(path: Path, wanted: str, address: str, report: Report) -> bool:
     config = load(read_file(path).args, os.environ)
     folder = config.ingress.event_log_dir
     report(f"session {session}")
+    # First, to know whether it was there: an owner who learns that it is over removes it, too.
+    in_redis = asyncio.run(_erased(session, config))
     with _cluster(address) as is_there:
         has_asked, logs = True, list[str]()
         if is_there:
             has_asked, logs = _from_actors(session, report), _on_all_nodes(folder, session)
         else:
             report("  session actors  no server runs here: nothing is kept in memory")
-    has_asked &= asyncio.run(_from_redis(session, config, report))
+    if in_redis:
+        time.sleep(_OWNER_S)  # until then, the owner may have written it again
+        in_redis += asyncio.run(_erased(session, config))
+    report(f"  Redis           {_told_by_redis(in_redis, config)}")
     logs += remove_logs(folder, session)
     report(f"  event logs      {_listed(logs, folder)}")
     report("  Ray's logs      have its name, and nothing of what was said")
-    return has_asked
+    return has_asked and None not in in_redis
 
 
 def remove_logs(folder: str, session: str) -> list[str]:
@@ -105,21 +111,22 @@ def _from_actors(session: str, report: Report) -> bool:
     return not away
 
 
-async def _from_redis(session: str, config: AppConfig, report: Report) -> bool:
-    variable = config.sessions.redis_url_variable
-    if not (url := os.environ.get(variable)):
-        report(f"  Redis           none is used ({variable} is not set)")
-        return True
+async def _erased(session: str, config: AppConfig) -> list[bool | None]:
+    """Removes it from Redis. Whether it was there, None if nobody answers; empty without a Redis."""
+    if not (url := os.environ.get(config.sessions.redis_url_variable)):
+        return []
     redis = Checkpoints(url, config.sessions.window_s, config.sessions.max_history_chars)
-    answers = [await redis.erase(session)]
-    await asyncio.sleep(_OWNER_S)  # its owner may have written it again meanwhile
-    answers.append(await redis.erase(session))
+    was_there = await redis.erase(session)
     await redis.close()
+    return [was_there]
+
+
+def _told_by_redis(answers: Sequence[bool | None], config: AppConfig) -> str:
+    if not answers:
+        return f"none is used ({config.sessions.redis_url_variable} is not set)"
     if None in answers:
-        report("  Redis           does not answer: what it keeps ends by itself")
-        return False
-    report(f"  Redis           {'removed' if any(answers) else 'nothing of it'}")
-    return True
+        return "does not answer: what it keeps ends by itself"
+    return "removed" if any(answers) else "nothing of it"
 
 
 def _on_all_nodes(folder: str, session: str) -> list[str]:
