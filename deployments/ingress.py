@@ -19,15 +19,18 @@ from starlette.websockets import WebSocket
 from deployments.load_metrics import LoadMetrics
 from deployments.scaling import SESSIONS
 from serve_app.conversation.opening import LAST_TURN_S
+from serve_app.errors import AtCapacity
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.guarded_socket import install
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.ingress.waiting_room import Visitor, WaitingRoom
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
@@ -38,6 +41,8 @@ from serve_app.settings.schema import AppConfig, SessionSettings
 log = logging.getLogger(__name__)
 
 _SOCKETS = ("/conversation", "/conversation/websocket")
+_FULL = "all sessions are taken: try again later"
+_CROWDED = "too many sockets wait without an `open`: connect again"
 
 
 class Ingress:
@@ -51,6 +56,9 @@ class Ingress:
         agent: DeploymentHandle[Any],
     ) -> None:
         self._config = config
+        limits = config.ingress.socket
+        install(limits)  # Serve starts its HTTP server after this
+        self._waiting = WaitingRoom(limits.waiting, limits.waiting_of_address)
         load = Load(LoadMetrics())
         calls = Calls(config, vad, stt, agent, load)
         actors = SessionActors(config.sessions.actors, _checkpoints(config.sessions))
@@ -84,12 +92,15 @@ class Ingress:
             return
         if self._live_sessions >= self._config.ingress.max_sessions:
             # Accepted first: a browser cannot see the status of a refused handshake.
-            await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")
+            await socket.close(CloseCode.AT_CAPACITY, _FULL)
             return
         driver = self._driver(socket)
+        visitor = self._waiting.enter(_address(socket), lambda: driver.fail(AtCapacity(_CROWDED)))
+        driver.admit = lambda: self._admit(visitor)
         session = _task_of_its_own(driver.run(self._config.ingress.open_timeout_s))
         self._sessions[session] = driver
         session.add_done_callback(self._sessions.pop)
+        session.add_done_callback(lambda _: self._waiting.leave(visitor))
         try:
             # In HAProxy mode Serve cancels this handler when the socket is gone, even while the
             # session cleans up. So the session is a task of its own, which is told instead.
@@ -115,7 +126,14 @@ class Ingress:
 
     @property
     def _live_sessions(self) -> int:
-        return sum(not driver.is_over for driver in self._sessions.values())
+        """Without the sockets that have not sent `open`."""
+        return sum(driver.has_place for driver in self._sessions.values())
+
+    def _admit(self, visitor: Visitor) -> None:
+        """Raises AtCapacity."""
+        self._waiting.leave(visitor)
+        if self._live_sessions >= self._config.ingress.max_sessions:
+            raise AtCapacity(_FULL)
 
     def _driver(self, socket: WebSocket) -> Driver:
         self._start_loops()
@@ -162,6 +180,11 @@ def _task_of_its_own(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """A task in a context of its own. Serve cancels the calls that were made in a request's context
     when that request ends, but a session that loses its socket still has to finish the turn."""
     return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+
+def _address(socket: WebSocket) -> str:
+    """Of the other end of the connection: that of a proxy, if there is one."""
+    return socket.client.host if socket.client else ""
 
 
 def _checkpoints(settings: SessionSettings) -> Checkpoints | None:
