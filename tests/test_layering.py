@@ -40,7 +40,8 @@ LOADED: dict[str, set[str]] = {
 }
 """Third-party packages that a process may load: its folder and `deployments/` file, with all that
 they import at their top. numpy comes with the samples in protocol.messages, filelock with the
-models, uvicorn and websockets with the bounds of a socket, ray to STT and agent with their scaling and metrics."""
+models, uvicorn and websockets with the bounds of a socket, ray to STT and agent with their scaling
+and metrics."""
 HEAVY = {"torch", "transformers", "onnxruntime", "xllamacpp", "hibari"}
 """A replica loads these in its constructor: who only builds the graph, or is another process,
 does not need hundreds of megabytes and seconds for them."""

@@ -72,9 +72,9 @@ class RawClient:
                 self._writer.write(data)
                 await self._writer.drain()
 
-    async def next(self) -> Frame:
+    async def next(self, deadline_s: float | None = DEADLINE_S) -> Frame:
         """Raises IncompleteReadError or ConnectionError if there is none any more."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             first, second = await self._reader.readexactly(2)
             size = second & 127
             if size == 126:
@@ -83,10 +83,10 @@ class RawClient:
                 size = int.from_bytes(await self._reader.readexactly(8), "big")
             return Frame(first & 15, await self._reader.readexactly(size))
 
-    async def close_code(self) -> int:
+    async def close_code(self, deadline_s: float | None = DEADLINE_S) -> int:
         """Of the next close frame; 1006 if there is none."""
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while (got := await self.next()).opcode != CLOSE:
+            while (got := await self.next(deadline_s)).opcode != CLOSE:
                 pass
             return got.close_code
         return 1006
