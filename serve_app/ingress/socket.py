@@ -39,13 +39,11 @@ _STUCK_S = 20.0
 """A client that takes no message for this long reads nothing."""
 _LATE_S = 0.05
 """Audio that is written later than this after it was sent moves the playback clock."""
-_WRONG = {
-    CloseCode.BAD_FRAME,
-    CloseCode.NOT_MSGPACK,
-    CloseCode.TOO_BIG,
-    CloseCode.TOO_FAST,
+_WRONG: dict[int, CloseCode] = {
+    code: code
+    for code in (CloseCode.BAD_FRAME, CloseCode.NOT_MSGPACK, CloseCode.TOO_BIG, CloseCode.TOO_FAST)
 }
-"""What the web server below closes a socket with that breaks the rules of frames."""
+"""What the web server below closes a socket with that breaks the rules of frames, by number."""
 _REASON_BYTES = 123
 """The most that RFC 6455 allows."""
 
@@ -148,8 +146,8 @@ class ClientSocket:
                 await receive(codec.decode(await _frame(self._socket)))
                 await asyncio.sleep(0)  # many frames that are here already do not keep others out
         except WebSocketDisconnect as gone:
-            if gone.code in _WRONG:
-                raise ProtocolViolation(gone.reason, CloseCode(gone.code)) from None
+            if code := _WRONG.get(gone.code):
+                raise ProtocolViolation(gone.reason, code) from None
         except RuntimeError:
             return
 
