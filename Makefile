@@ -10,7 +10,7 @@ TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
 .PHONY: run demo test test-web test-slow redis web firefox lint types models lock clean chaos long-call \
 	bench-turns bench-barge-in bench-latency bench-peers bench-llm bench-stt bench-stt-models bench-speech bench-agent \
-	bench-capacity
+	bench-capacity bench-hostile
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -76,6 +76,9 @@ $(PEERS)/.installed: requirements-peers.lock
 
 bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs; 8 minutes
 	@$(BIN)/python -m bench.capacity
+
+bench-hostile: $(INSTALLED) ## clients that mean harm, beside eight callers; 5 minutes
+	@$(BIN)/python -m bench.hostile
 
 bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast they are; 10 minutes
 	@$(BIN)/python -m bench.llm

@@ -21,19 +21,21 @@ from deployments.loopback import reached_where_its_node_is
 from deployments.scaling import SESSIONS
 from serve_app.access.credentials import chosen
 from serve_app.conversation.opening import LAST_TURN_S
-from serve_app.errors import VoiceError
+from serve_app.errors import AtCapacity, VoiceError
 from serve_app.ingress.access import Gate, Guest
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.client_keys import client_key_routes
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.guarded_socket import install
 from serve_app.ingress.health import is_of_this_machine
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.ingress.waiting_room import Visitor, WaitingRoom
 from serve_app.outline import outline
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
@@ -47,6 +49,8 @@ serve_log = logging.getLogger("ray.serve")
 """What is said here is in the replica's log, which Serve keeps from this level on."""
 
 _SOCKETS = ("/conversation", "/conversation/websocket")
+_FULL = "all sessions are taken: try again later"
+_CROWDED = "too many sockets wait without an `open`: connect again"
 
 
 @reached_where_its_node_is
@@ -62,6 +66,9 @@ class Ingress:
     ) -> None:
         self._config = config
         self._gate = Gate(config.access, os.environ)
+        limits = config.ingress.socket
+        install(limits)  # Serve starts its HTTP server after this
+        self._waiting = WaitingRoom(limits.waiting, limits.waiting_of_address)
         load = Load(LoadMetrics())
         calls = Calls(config, vad, stt, agent, load)
         actors = SessionActors(config.sessions.actors, _checkpoints(config.sessions))
@@ -102,12 +109,15 @@ class Ingress:
             await socket.close(error.close_code, str(error))
             return
         if self._live_sessions >= self._config.ingress.max_sessions:
-            await socket.close(CloseCode.AT_CAPACITY, "all sessions are taken: try again later")
+            await socket.close(CloseCode.AT_CAPACITY, _FULL)
             return
         driver = self._driver(socket, guest)
+        visitor = self._waiting.enter(guest.address, lambda: driver.fail(AtCapacity(_CROWDED)))
+        driver.admit = lambda: self._admit(visitor)
         session = _task_of_its_own(driver.run(self._config.ingress.open_timeout_s))
         self._sessions[session] = driver
         session.add_done_callback(self._sessions.pop)
+        session.add_done_callback(lambda _: self._waiting.leave(visitor))
         try:
             # In HAProxy mode Serve cancels this handler when the socket is gone, even while the
             # session cleans up. So the session is a task of its own, which is told instead.
@@ -139,7 +149,14 @@ class Ingress:
 
     @property
     def _live_sessions(self) -> int:
-        return sum(not driver.is_over for driver in self._sessions.values())
+        """Without the sockets that have not sent `open`."""
+        return sum(driver.has_place for driver in self._sessions.values())
+
+    def _admit(self, visitor: Visitor) -> None:
+        """Raises AtCapacity."""
+        self._waiting.leave(visitor)
+        if self._live_sessions >= self._config.ingress.max_sessions:
+            raise AtCapacity(_FULL)
 
     def _driver(self, socket: WebSocket, guest: Guest) -> Driver:
         self._start_loops()

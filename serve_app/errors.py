@@ -12,6 +12,8 @@
     ├── SessionTaken               4409         no: it goes on at another socket
     ├── SessionsUnavailable        4503         yes: the session may be found a little later
     ├── TooSlow                    4508         yes: the session is kept
+    ├── TooFast                    4429         no: it sends more than a conversation needs
+    ├── AtCapacity                 1013         yes: a place may be free a little later
     ├── DraftDeclined              (inside)     the reply is asked for when the turn has ended
     ├── ToolFailed                 (inside)     the chat model decides what to do
     └── EngineError                1011         yes: the session is kept
@@ -28,6 +30,7 @@ from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.violation import ProtocolViolation, VoiceError
 
 __all__ = [
+    "AtCapacity",
     "ConfigError",
     "DraftDeclined",
     "EngineError",
@@ -43,6 +46,7 @@ __all__ = [
     "SessionTaken",
     "SessionUnknown",
     "SessionsUnavailable",
+    "TooFast",
     "TooSlow",
     "ToolFailed",
     "VoiceError",
@@ -99,6 +103,18 @@ class TooSlow(VoiceError):
     """The client does not keep up with what it is sent, or its events pile up."""
 
     close_code = CloseCode.TOO_SLOW
+
+
+class TooFast(VoiceError):
+    """The client sends more frames or bytes a second than a conversation needs."""
+
+    close_code = CloseCode.TOO_FAST
+
+
+class AtCapacity(VoiceError):
+    """There is no place for one more session, or for one more socket that waits."""
+
+    close_code = CloseCode.AT_CAPACITY
 
 
 class DraftDeclined(VoiceError):

@@ -31,7 +31,7 @@ LOADED: dict[str, set[str]] = {
     "sessions": SETTINGS | {"numpy", "msgpack", "ray", "redis"},
     "ingress": SETTINGS
     | {"numpy", "msgpack", "ray", "redis", "starlette"}
-    | {"jwt", "cryptography"},
+    | {"jwt", "cryptography", "uvicorn", "websockets"},
     "vad": SETTINGS | {"numpy", "filelock", "onnxruntime"},
     "stt": SETTINGS | {"numpy", "filelock", "ray", "torch", "transformers"},
     "agent": SETTINGS
@@ -41,7 +41,8 @@ LOADED: dict[str, set[str]] = {
 }
 """Third-party packages that a process may load: its folder and `deployments/` file, with all that
 they import at their top. numpy comes with the samples in protocol.messages, filelock with the
-models, ray to STT and agent with their scaling and metrics."""
+models, uvicorn and websockets with the bounds of a socket, ray to STT and agent with their scaling
+and metrics."""
 HEAVY = {"torch", "transformers", "onnxruntime", "xllamacpp", "hibari"}
 """A replica loads these in its constructor: who only builds the graph, or is another process,
 does not need hundreds of megabytes and seconds for them."""
@@ -141,7 +142,7 @@ ARROWS: Arrows = {
         "deployments.loopback": "where it listens",
         "ingress": "runs it",
         "access": "the subprotocol of its answer",
-        "errors": "a client is refused",
+        "errors": "it refuses clients",
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",
         CODES: "it refuses sockets",

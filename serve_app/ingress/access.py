@@ -116,7 +116,8 @@ class Guest:
         self.principal: Principal | None = NOBODY
         """None until it is known."""
         self._gate = gate
-        self._address = address
+        self.address = address
+        """Of the client, as far as that is known; of a proxy if it is not."""
         self._counted: list[tuple[Usage, str, float]] = []
 
     def must_be_known(self) -> None:
@@ -162,8 +163,8 @@ class Guest:
         settings, found = self._gate.settings, []
         if self.tenant and settings.per_principal.any:
             found.append((self._gate.principals, self.tenant))
-        if self._address and settings.per_address.any:
-            found.append((self._gate.addresses, self._address))
+        if self.address and settings.per_address.any:
+            found.append((self._gate.addresses, self.address))
         return found
 
 

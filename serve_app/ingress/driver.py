@@ -88,10 +88,11 @@ class Driver:
         self._closed_with: int = CloseCode.LOST
         self._is_alone = False
         """The client is gone, and nothing has to be finished for it."""
+        self.admit: Callable[[], None] = lambda: None
+        """Called when `open` has come. Raises VoiceError if there is no place for the session."""
 
     async def run(self, open_timeout_s: float) -> None:
         """From the accepted socket to its end. No task, call or timer outlives it."""
-        self._services.batcher.add(self._voice)
         self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
         reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write())
@@ -113,6 +114,11 @@ class Driver:
     def is_over(self) -> bool:
         """True before the close frame is sent: a client that sees it finds its place free."""
         return self._has_ended.is_set()
+
+    @property
+    def has_place(self) -> bool:
+        """From its `open` to its end."""
+        return self._has_opened and not self.is_over
 
     # --- what happens: nothing here waits, and all of it may happen after the end, too ---
 
@@ -267,7 +273,9 @@ class Driver:
             await self._guest.admit(message)
         event = opened(await self._checked(message))
         if not self._has_opened:
+            self.admit()
             self._has_opened = True
+            self._services.batcher.add(self._voice)
             if message.resume_token:
                 lease = await self._services.leases.attach(message.resume_token, self._guest.tenant)
                 entry = lease.entry

@@ -16,8 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serve_app.conversation import events as ev
 from serve_app.conversation.sound import Sound
-from serve_app.errors import TooSlow, VoiceError
+from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
 from serve_app.protocol import codec
+from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
@@ -38,6 +39,11 @@ _STUCK_S = 20.0
 """A client that takes no message for this long reads nothing."""
 _LATE_S = 0.05
 """Audio that is written later than this after it was sent moves the playback clock."""
+_WRONG: dict[int, CloseCode] = {
+    code: code
+    for code in (CloseCode.BAD_FRAME, CloseCode.NOT_MSGPACK, CloseCode.TOO_BIG, CloseCode.TOO_FAST)
+}
+"""What the web server below closes a socket with that breaks the rules of frames, by number."""
 _REASON_BYTES = 123
 """The most that RFC 6455 allows."""
 
@@ -113,11 +119,11 @@ class ClientSocket:
 
     def close(self, code: int, reason: str) -> None:
         """Closes the socket after everything that was sent; what is sent later is dropped. If the
-        client does not read, the oldest messages are dropped as well."""
+        client does not read, nothing that waits is written any more: only why it is closed."""
         if self._is_closing:
             return
         self._is_closing = True
-        while self._outbox.full():
+        while self._outbox.full() or (code == CloseCode.TOO_SLOW and not self._outbox.empty()):
             self._outbox.get_nowait()
         self._outbox.put_nowait(_CloseFrame(code, reason))
 
@@ -139,7 +145,10 @@ class ClientSocket:
             while True:
                 await receive(codec.decode(await _frame(self._socket)))
                 await asyncio.sleep(0)  # many frames that are here already do not keep others out
-        except (WebSocketDisconnect, RuntimeError):
+        except WebSocketDisconnect as gone:
+            if code := _WRONG.get(gone.code):
+                raise ProtocolViolation(gone.reason, code) from None
+        except RuntimeError:
             return
 
     async def write(self) -> bool:
@@ -190,7 +199,7 @@ async def _frame(socket: WebSocket) -> bytes | str:
     """The next frame, binary or text. Raises WebSocketDisconnect."""
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1006))
+        raise WebSocketDisconnect(message.get("code", 1006), message.get("reason"))
     data = message.get("bytes")
     return data if data is not None else str(message["text"])
 

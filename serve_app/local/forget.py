@@ -112,7 +112,8 @@ def _from_actors(session: str, report: Report) -> bool:
 
 
 async def _erased(session: str, config: AppConfig) -> list[bool | None]:
-    """Removes it from Redis. Whether it was there, None if nobody answers; empty without a Redis."""
+    """Removes it from Redis. Says whether it was there, or None if nobody answers; empty without a
+    Redis."""
     if not (url := os.environ.get(config.sessions.redis_url_variable)):
         return []
     redis = Checkpoints(url, config.sessions.window_s, config.sessions.max_history_chars)

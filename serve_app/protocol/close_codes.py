@@ -26,13 +26,23 @@ class CloseCode(IntEnum):
 
     CLOSED = 1000, "the client sent `close`", False
     GONE = 1001, "the client left, or something between it and the server goes away", True
+    BAD_FRAME = (
+        1002,
+        "a frame that breaks RFC 6455: reserved bits, no mask, an unexpected continuation,"
+        " a control frame in parts or over 125 bytes, a wrong close code",
+        False,
+    )
     NOT_BINARY = 1003, "a text frame", False
     LOST = 1006, "the connection was lost: there was no close frame", True
-    NOT_MSGPACK = 1007, "a frame that is not MessagePack", False
+    NOT_MSGPACK = 1007, "a frame that is not MessagePack, or a text that is not UTF-8", False
     TOO_BIG = 1009, "a message over 1 MiB", False
     FAILED = 1011, "the server failed, or no VAD has answered for 32 s", True
     STOPPING = 1012, "the server is about to stop: another one takes over at once", True
-    AT_CAPACITY = 1013, "all sessions are taken: try again later", True
+    AT_CAPACITY = (
+        1013,
+        "all sessions are taken, or too many sockets wait without an `open`: try again later",
+        True,
+    )
     BAD_MESSAGE = (
         4400,
         "unknown type, wrong field or option, or audio that is not a whole number of samples",
@@ -46,12 +56,13 @@ class CloseCode(IntEnum):
         "no session has this resume token: it was used before, or has expired",
         False,
     )
-    NOT_OPENED = 4408, "no `open` within 30 s (`args.ingress.open_timeout_s`)", False
+    NOT_OPENED = 4408, "no `open` in time (`args.ingress.open_timeout_s`)", False
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
     TIME_IS_UP = 4411, "the session has lasted for `max_session_s`: open a new one", False
+    TOO_FAST = 4429, "more frames or bytes a second than a conversation needs", False
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
-    TOO_SLOW = 4508, "the client does not read what it is sent", True
+    TOO_SLOW = 4508, "the client does not read what it is sent, or answers no ping", True
     KEY_ENDED = 4511, "the key has expired or was revoked: come back with one that is valid", True
 
 

@@ -13,6 +13,7 @@ from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAG
 from serve_app.settings.access import AccessSettings
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
+from serve_app.settings.socket_limits import SocketLimits
 
 WHISPER_TINY_EN, WHISPER_BASE = "whisper-tiny.en", "whisper-base"
 """The Whisper models that can be fetched, by their names in models.json."""
@@ -30,8 +31,11 @@ class IngressSettings(Pool):
     downscale_delay_s: float = Field(900.0, ge=0)
     """Long, because a replica that is stopped closes its sockets, and each change of replicas
     restarts HAProxy. At least the time that a replica drains, so that they stop one by one."""
-    open_timeout_s: Seconds = 30.0
-    """A socket that has not sent `open` after this time is closed."""
+    open_timeout_s: Seconds = 3600.0
+    """A socket that has not sent `open` after this time is closed with 4408. It has no place among
+    the sessions until then (`socket.waiting`)."""
+    socket: SocketLimits = SocketLimits()
+    """What each socket may do."""
     drain_timeout_s: Seconds = 30.0
     """How long a replica that is stopped waits for its sessions to finish their turns. HAProxy goes
     by RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S instead."""
@@ -45,6 +49,11 @@ class IngressSettings(Pool):
         if self.target_sessions > self.max_sessions:
             raise ValueError("target_sessions is more than max_sessions: no replica would be added")
         return self
+
+    @property
+    def max_sockets(self) -> int:
+        """Those of sessions, and those that wait for their `open`."""
+        return self.max_sessions + self.socket.waiting
 
     @property
     def sessions_wanted(self) -> int:

@@ -88,6 +88,7 @@ KNOWN: dict[str, How] = {
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
     "make bench-peers": _make("bench-peers", "-m bench.peers"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),
+    "make bench-hostile": _make("bench-hostile", "-m bench.hostile"),
     "make bench-llm": _make("bench-llm", "-m bench.llm"),
     "python -m bench.capacity --busy --silent 100 --talking 1": Run(
         (_PYTHON, "-m", "bench.capacity", "--help"), "--busy"

@@ -1,107 +1,82 @@
-"""The ingress replica as it is, behind a real HTTP server. Only what it calls is a script."""
+"""The real ingress behind the real web server. In the place of the other deployments is a VAD that
+hears nobody."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import Mock
 
-import msgpack
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+import uvicorn
 
 from deployments.ingress import Ingress
-from serve_app.ingress.load import Load
-from serve_app.ingress.voice_activity import VoiceActivityBatcher
-from serve_app.sessions.actors import SessionActors
-from serve_app.sessions.leases import Leases
 from serve_app.settings.schema import AppConfig
-from tests.ingress.served import served
-from tests.sessions.stores import OWN, Stores
-from tests.web.small_server import Script
+from serve_app.vad.jobs import VadAnswer, VadJob
 
-DEADLINE_S = 10.0
-OPEN = {"type": "open", "prompt": "", "greeting": False, "events": ["state"]}
+SMALL = 16_384
+"""Of the kernel's buffers, which would otherwise hold megabytes for a client that does not read."""
 
 
-async def _anything(message: Any) -> Any:
-    return message
+class _Deployment:
+    """Stands in for a handle of Serve: one that is asked for voice activity only."""
+
+    def options(self, **_: Any) -> "_Deployment":
+        return self
+
+    @property
+    def detect(self) -> "_Deployment":
+        return self
+
+    transcribe = languages = judge = detect
+
+    def remote(self, jobs: list[VadJob]) -> asyncio.Future[list[VadAnswer]]:
+        return asyncio.ensure_future(self._silence(jobs))
+
+    async def _silence(self, jobs: list[VadJob]) -> list[VadAnswer]:
+        return [VadAnswer(job.row, [0.0] * len(job.frames)) for job in jobs]
 
 
-@dataclass
-class Replica:
-    """Made by `replica`."""
+class RealIngress:
+    """Made by `serving`."""
 
-    ingress: Ingress
-    script: Script
-    address: str = ""
-    now_s: float | None = None
-    """The time by which keys and limits are judged, if it is not the real one."""
-    sockets: list[ClientConnection] = field(default_factory=list)
+    def __init__(self, port: int, ingress: Ingress, server: uvicorn.Server) -> None:
+        self.port = port
+        self.ingress = ingress
+        self.server = server
 
     @property
     def url(self) -> str:
-        return f"ws://{self.address}/conversation"
+        return f"ws://127.0.0.1:{self.port}/conversation"
 
-    async def call(self, *, say: dict[str, Any] | None = None, **how: Any) -> ClientConnection:
-        """A socket that has sent `open` with the fields of `say`. `how`: see `connect`."""
-        socket = await connect(self.url, proxy=None, **how)
-        self.sockets.append(socket)
-        with suppress(ConnectionClosed):  # it was refused already
-            await socket.send(msgpack.packb({**OPEN, **(say or {})}))
-        return socket
+    @property
+    def sockets(self) -> int:
+        """Connections that the web server holds."""
+        return len(self.server.server_state.connections)
 
 
 @asynccontextmanager
-async def replica(**args: Any) -> AsyncIterator[Replica]:
-    """With these settings."""
-    stand_in: Any = Mock()
-    ingress = Ingress(AppConfig.model_validate(args), stand_in, stand_in, stand_in)
-    script = Script()
-    calls: Any = script
-    actors = SessionActors(1, handles=Stores(OWN))
-    ingress._services = replace(
-        ingress._services,
-        calls=calls,
-        batcher=VoiceActivityBatcher(script.detect, Load()),
-        actors=actors,
-        leases=Leases(actors),
-        check=_anything,
-    )
-    found = Replica(ingress, script)
-    real_time = ingress._gate.now_s
-    ingress._gate.now_s = lambda: real_time() if found.now_s is None else found.now_s
-    async with served(ingress.__serve_build_asgi_app__().routes) as found.address:
+async def serving(ping_s: float = 20.0, **settings: Any) -> AsyncIterator[RealIngress]:
+    """`ping_s`: how often the server sends a ping, and how long it waits for the answer.
+    `settings`: of `args.ingress`."""
+    handle: Any = _Deployment()
+    ingress = Ingress(AppConfig.model_validate({"ingress": settings}), handle, handle, handle)
+    app = ingress.__serve_build_asgi_app__()
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1000)
+        # As Serve does it: `start_asgi_http_server` leaves the choice of the WebSocket to uvicorn.
+        pings: Any = {"ws_ping_interval": ping_s, "ws_ping_timeout": ping_s}
+        web = uvicorn.Server(
+            uvicorn.Config(app, lifespan="off", log_level=None, log_config=None, **pings)
+        )
+        running = asyncio.create_task(web.serve(sockets=[listening]))
+        while not web.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
         try:
-            yield found
+            yield RealIngress(listening.getsockname()[1], ingress, web)
         finally:
-            for socket in found.sockets:
-                await socket.close()
+            web.should_exit = web.force_exit = True
+            await running
             for loop in ingress._loops:
                 loop.cancel()
-
-
-async def closing(socket: ClientConnection) -> tuple[int, str]:
-    """How the server ends the connection."""
-    async with asyncio.timeout(DEADLINE_S):
-        try:
-            while True:
-                await socket.recv()
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None, "no close frame"
-            return closed.rcvd.code, closed.rcvd.reason
-
-
-async def next_message(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message of this kind. Raises ConnectionClosed."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            message: dict[str, Any] = msgpack.unpackb(await socket.recv())
-            if message["type"] == kind:
-                return message
-
-
-async def is_admitted(socket: ClientConnection) -> bool:
-    """Whether the conversation has begun, and not ended."""
-    return (await next_message(socket, "state"))["state"] == "waiting"

@@ -26,7 +26,7 @@ from serve_app.client.conversation import ConversationClosed
 from serve_app.client.conversation import connect as talking
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
-from tests.ingress.real_ingress import (
+from tests.ingress.replica import (
     Replica,
     closing,
     is_admitted,

@@ -4,23 +4,31 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import msgpack
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
-from serve_app.errors import VoiceError
+from serve_app.errors import TooSlow, VoiceError
+from serve_app.ingress import socket as socket_module
+from serve_app.ingress.guarded_socket import install
 from serve_app.ingress.socket import ClientSocket
 from serve_app.protocol.messages import AgentAudio, Interrupt
+from serve_app.settings.socket_limits import SocketLimits
+from tests.ingress.raw_client import connected
 
 DEADLINE_S = 20.0
 PIECE = AgentAudio("token001", bytes(44_100))
 """Half a second."""
 PIECES = 100
+CLOSE_S = 0.2
 SMALL = 16_384
 """Of the buffers in the kernel, which would otherwise hold seconds of audio."""
 
@@ -33,6 +41,8 @@ class Server:
         self.backlogs: list[int] = []
         self.has_sent = asyncio.Event()
         self.client: ClientSocket
+        self.connections: set[Any] = set()
+        self.has_written = asyncio.Event()
 
     async def talk(self, websocket: WebSocket) -> None:
         await websocket.accept()
@@ -41,16 +51,19 @@ class Server:
             self.client.send(PIECE)
         self.has_sent.set()
         await self.client.write()
+        self.has_written.set()
 
 
 @asynccontextmanager
 async def serving(server: Server) -> AsyncIterator[str]:
+    install(SocketLimits(close_s=CLOSE_S))
     app = Starlette(routes=[WebSocketRoute("/", server.talk)])
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         web = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level=None, log_config=None))
+        server.connections = web.server_state.connections
         running = asyncio.create_task(web.serve(sockets=[listening]))
         yield f"ws://127.0.0.1:{listening.getsockname()[1]}/"
         web.should_exit = web.force_exit = True
@@ -95,3 +108,42 @@ async def settled(server: Server) -> int:
         server.client.tell_backlog()
         if len(server.backlogs) == before:
             return server.backlogs[-1]
+
+
+async def test_a_client_that_never_reads_is_cut_off_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The close frame waited until the client had read what was sent before: for ever."""
+    monkeypatch.setattr(socket_module, "_STUCK_S", CLOSE_S)
+    server = Server()
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(server) as url,
+        connected(int(url.rstrip("/").split(":")[-1]), "/", SMALL),
+    ):
+        while not server.errors:  # noqa: ASYNC110 - it is told in a list
+            await asyncio.sleep(0.02)
+        server.client.close(server.errors[0].close_code, str(server.errors[0]))
+        await server.has_written.wait()
+        while server.connections:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.02)
+    assert {type(error) for error in server.errors} == {TooSlow}
+
+
+async def test_who_begins_to_read_again_sees_why_it_was_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket_module, "_STUCK_S", CLOSE_S)
+    server = Server()
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(server) as url,
+        reading_slowly(url) as client,
+    ):
+        while not server.errors:  # noqa: ASYNC110 - it is told in a list
+            await asyncio.sleep(0.02)
+        server.client.close(server.errors[0].close_code, str(server.errors[0]))
+        with suppress(ConnectionClosed):
+            async for _ in client:
+                pass
+        assert client.close_code == 4508

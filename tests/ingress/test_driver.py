@@ -45,8 +45,9 @@ class Client:
     def send(self, message: dict[str, Any]) -> None:
         self.sends.put_nowait({"type": "websocket.receive", "bytes": msgpack.packb(message)})
 
-    def hang_up(self) -> None:
-        self.sends.put_nowait({"type": "websocket.disconnect", "code": 1006})
+    def hang_up(self, code: int = 1006) -> None:
+        """With the code that the web server gives."""
+        self.sends.put_nowait({"type": "websocket.disconnect", "code": code})
 
     async def take(self, message: dict[str, Any]) -> None:
         await self.reads.wait()
@@ -129,8 +130,10 @@ def fail_the_vad(replica: Replica, client: Client) -> None:
         (fail_the_vad, 1011),
         (lambda replica, client: client.driver.drain(1.0), 1012),
         (lambda replica, client: client.send({"type": "dance"}), 4400),
+        (lambda replica, client: client.hang_up(1002), 1002),
+        (lambda replica, client: client.hang_up(4429), 4429),
     ],
-    ids=["close", "gone", "failed", "stopping", "bad message"],
+    ids=["close", "gone", "failed", "stopping", "bad message", "bad frame", "too fast"],
 )
 async def test_a_session_is_kept_if_its_client_may_come_back(
     replica: Replica, end: Callable[[Replica, Client], None], code: int

@@ -36,6 +36,7 @@ const CLOSED = {
     "The conversation has had its time.",
     "This server ends each after a while. Press the button to begin another one.",
   ],
+  4429: ["The server took this page for too fast.", "Press the button to try again."],
   4503: ["The server is restarting.", "Press the button to try again in a moment."],
   4508: ["This connection is too slow.", "Press the button to try again."],
   4511: ["The key has ended.", "Ask whoever runs this server for another one."],

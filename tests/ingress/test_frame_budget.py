@@ -1,0 +1,40 @@
+"""What a budget lets through, by the clock that it is given."""
+
+from serve_app.ingress.frame_budget import Bucket, FrameBudget
+from serve_app.settings.socket_limits import SocketLimits
+
+
+def test_a_bucket_gives_what_is_there_and_fills_again_up_to_its_size() -> None:
+    bucket = Bucket(3, 2.0)
+    assert [bucket.take(1, 100.0) for _ in range(4)] == [True, True, True, False]
+    assert bucket.take(1, 100.5), "half a second later there is one again"
+    assert not bucket.take(1, 100.5)
+    assert not bucket.take(4, 200.0), "never more than its size"
+    assert bucket.take(3, 200.0)
+
+
+def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
+    bucket = Bucket(1, 1000.0)
+    assert bucket.take(1, 10.0)
+    assert not bucket.take(1, 10.0)
+    assert not bucket.take(1, 9.0)
+
+
+def test_what_is_refused_says_which_rate_it_was() -> None:
+    limits = SocketLimits(control_frames=1, frames=2, bytes=1 << 20)
+    budget = FrameBudget(limits)
+    assert budget.control_frame(0.0) == ""
+    assert budget.control_frame(0.0) == "more than 5 pings and pongs a second"
+    assert budget.data_frame((1 << 20) + 1, True, 0.0) == "more than 262144 bytes a second"
+    assert budget.data_frame(1, True, 0.0) == ""
+    assert budget.data_frame(1, True, 0.0) == "more than 250 frames a second"
+
+
+def test_the_frames_of_a_message_are_counted_until_it_is_whole() -> None:
+    budget = FrameBudget(SocketLimits(fragments=3))
+    for _ in range(5):
+        parts = [budget.data_frame(0, is_last, 0.0) for is_last in (False, False, True)]
+        assert parts == ["", "", ""]
+    assert budget.data_frame(0, False, 0.0) == ""
+    assert budget.data_frame(0, False, 0.0) == ""
+    assert budget.data_frame(0, False, 0.0) == "a message in more than 3 frames"
