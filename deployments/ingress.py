@@ -61,6 +61,7 @@ class Ingress:
             Leases(actors),
             config.sessions.window_s,
             Options(config, calls.languages).check,
+            config.ingress.limits,
         )
         self._loops: list[asyncio.Task[None]] = []
         self._sessions: dict[asyncio.Task[None], Driver] = {}

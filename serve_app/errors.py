@@ -7,6 +7,7 @@
     ├── SessionUnknown             4404         no: the conversation is over
     ├── SessionTaken               4409         no: it goes on at another socket
     ├── SessionsUnavailable        4503         yes: the session may be found a little later
+    ├── TooFast                    4429         no: the client floods the server
     ├── TooSlow                    4508         yes: the session is kept
     ├── DraftDeclined              (inside)     the reply is asked for when the turn has ended
     ├── ToolFailed                 (inside)     the chat model decides what to do
@@ -35,6 +36,7 @@ __all__ = [
     "SessionTaken",
     "SessionUnknown",
     "SessionsUnavailable",
+    "TooFast",
     "TooSlow",
     "ToolFailed",
     "VoiceError",
@@ -61,6 +63,12 @@ class SessionsUnavailable(VoiceError):
     """The actors that keep the sessions cannot be asked, or have only just started again."""
 
     close_code = CloseCode.SESSIONS_UNAVAILABLE
+
+
+class TooFast(VoiceError):
+    """The client has sent more than a conversation needs, and went on when it was slowed down."""
+
+    close_code = CloseCode.TOO_FAST
 
 
 class TooSlow(VoiceError):

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from starlette.websockets import WebSocket
 
@@ -34,6 +34,7 @@ from serve_app.protocol.messages import Audio, ClientMessage, ErrorNotice, Open
 from serve_app.protocol.microphone import Microphone
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Lease, Leases
+from serve_app.settings.limits import MessageLimits
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Services:
     check: Callable[[Open], Awaitable[Open]]
     """The message as this server understands it. Raises VoiceError if it asks for something that
     this server cannot do."""
+    limits: MessageLimits = field(default_factory=MessageLimits)
+    """What each client may send."""
 
 
 class Driver:
@@ -72,7 +75,7 @@ class Driver:
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
         self._event_log = event_log
-        self._socket = ClientSocket(socket, self.fail, self._take_backlog)
+        self._socket = ClientSocket(socket, self.fail, self._take_backlog, services.limits)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take)
         self._microphone = Microphone()

@@ -47,6 +47,7 @@ class CloseCode(IntEnum):
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
     TIME_IS_UP = 4411, "the session has lasted for `max_session_s`: open a new one", False
+    TOO_FAST = 4429, "more frames or bytes a second than a conversation needs", False
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
     TOO_SLOW = 4508, "the client does not read what it is sent", True
 
