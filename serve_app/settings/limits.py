@@ -18,7 +18,7 @@ class MessageLimits(Settings):
     """The largest message; 1 MiB is 16 s of audio. More is closed with 1009."""
     text_bytes: int = Field(32 << 10, ge=256, le=1 << 20)
     """The longest prompt, greeting or typed text. More is closed with 4400."""
-    real_time: float = Field(3.0, ge=1)
+    real_time: float = Field(3.5, ge=1)
     """Audio that is taken in a second, in seconds. More than 1, so that clients catch up, and a
     microphone of 48 kHz is told of its rate and not closed."""
     burst_s: Seconds = 30.0

@@ -40,14 +40,14 @@ class Client:
 
 
 @pytest.mark.parametrize("chunk_s", [0.008, 0.01, 0.02, 0.032, 0.1, 0.256, 1.0])
-@pytest.mark.parametrize("rate", [1.0, 1.001, 3 * 0.99])
+@pytest.mark.parametrize("rate", [1.0, 1.001, 3.0])
 def test_a_microphone_of_any_chunks_and_rate_never_waits(chunk_s: float, rate: float) -> None:
-    """For an hour, with what a client says of its playback in between. 48 kHz is three times as
+    """For ten minutes, with what a client says of its playback in between. 48 kHz is three times as
     much: such a client is told, and goes on."""
     if chunk_s / rate < 1 / (LIMITS.messages_per_s - 10):
         pytest.skip("nobody sends so many messages of a wrong rate")
     client = Client(paced())
-    while client.now_s < 3600:
+    while client.now_s < 600:
         client.send_audio(chunk_s)
         client.now_s += chunk_s / rate
         if int(client.now_s * 100) % 25 == 0:
@@ -69,11 +69,11 @@ def test_a_client_that_catches_up_never_waits(stall_s: float) -> None:
     assert client.waited_s == 0
 
 
-def test_a_longer_stall_is_caught_up_with_three_times_as_fast() -> None:
+def test_a_longer_stall_is_caught_up_with_more_than_three_times_as_fast() -> None:
     client = Client(paced())
     for _ in range(round(45 / 0.032)):
         client.send_audio(0.032)
-    assert client.waited_s == pytest.approx((45 - LIMITS.burst_s) / LIMITS.real_time, rel=0.02)
+    assert client.waited_s == pytest.approx((45 - LIMITS.burst_s) / LIMITS.real_time, rel=0.05)
 
 
 def test_texts_that_are_sent_again_after_a_resume_do_not_wait() -> None:
