@@ -61,6 +61,7 @@ class Ingress:
             Leases(actors),
             config.sessions.window_s,
             Options(config, calls.languages).check,
+            calls.admit,
             config.ingress.limits,
         )
         self._loops: list[asyncio.Task[None]] = []

@@ -7,6 +7,7 @@
     ├── SessionUnknown             4404         no: the conversation is over
     ├── SessionTaken               4409         no: it goes on at another socket
     ├── SessionsUnavailable        4503         yes: the session may be found a little later
+    ├── Busy                       1013         yes: later
     ├── TooFast                    4429         no: the client floods the server
     ├── TooSlow                    4508         yes: the session is kept
     ├── DraftDeclined              (inside)     the reply is asked for when the turn has ended
@@ -25,6 +26,7 @@ from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.violation import ProtocolViolation, VoiceError
 
 __all__ = [
+    "Busy",
     "ConfigError",
     "DraftDeclined",
     "EngineError",
@@ -63,6 +65,12 @@ class SessionsUnavailable(VoiceError):
     """The actors that keep the sessions cannot be asked, or have only just started again."""
 
     close_code = CloseCode.SESSIONS_UNAVAILABLE
+
+
+class Busy(VoiceError):
+    """No new session is let in: whoever is here already waits too long for answers."""
+
+    close_code = CloseCode.AT_CAPACITY
 
 
 class TooFast(VoiceError):

@@ -55,6 +55,8 @@ class Services:
     check: Callable[[Open], Awaitable[Open]]
     """The message as this server understands it. Raises VoiceError if it asks for something that
     this server cannot do."""
+    admit: Callable[[], None] = lambda: None
+    """To be called for a new session. Raises VoiceError if it is not let in."""
     limits: MessageLimits = field(default_factory=MessageLimits)
     """What each client may send."""
 
@@ -252,6 +254,8 @@ class Driver:
         """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
         event = opened(await self._checked(message))
         if not self._has_opened:
+            if not message.resume_token:
+                self._services.admit()
             self._has_opened = True
             if message.resume_token:
                 lease = await self._services.leases.attach(message.resume_token)

@@ -32,7 +32,7 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009, "a message over 1 MiB", False
     FAILED = 1011, "the server failed, or no VAD has answered for 32 s", True
     STOPPING = 1012, "the server is about to stop: another one takes over at once", True
-    AT_CAPACITY = 1013, "all sessions are taken: try again later", True
+    AT_CAPACITY = 1013, "all sessions are taken, or answers take too long: try again later", True
     BAD_MESSAGE = (
         4400,
         "unknown type, wrong field or option, or audio that is not a whole number of samples",

@@ -56,3 +56,17 @@ class MessageLimits(Settings):
             texts=Rate(self.texts_per_s, self.texts_burst),
             patience_s=self.patience_s,
         )
+
+
+class DelayBudgets(Settings):
+    """How long answers may take. Over `busy`, nothing is done that may be for nothing: text so far
+    and drafts. Over `full`, no new session is let in: it is closed with 1013 and told why. Clients
+    that come back are always let in."""
+
+    transcript_busy_s: Seconds = 1.5
+    transcript_full_s: Seconds = 5.0
+    """From the end of a turn to its text."""
+    first_audio_busy_s: Seconds = 4.0
+    first_audio_full_s: Seconds = 12.0
+    """From the question to the agent to the first audio of its answer. To be raised for models that
+    think for long."""

@@ -12,7 +12,7 @@ from serve_app.conversation.settings import TurnSettings
 from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAGES, known_language
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
-from serve_app.settings.limits import MessageLimits
+from serve_app.settings.limits import DelayBudgets, MessageLimits
 
 WHISPER_TINY_EN, WHISPER_BASE = "whisper-tiny.en", "whisper-base"
 """The Whisper models that can be fetched, by their names in models.json."""
@@ -37,6 +37,8 @@ class IngressSettings(Pool):
     by RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S instead."""
     limits: MessageLimits = MessageLimits()
     """What one client may send."""
+    delays: DelayBudgets = DelayBudgets()
+    """How long answers may take before less is done, and nobody new is let in."""
     event_log_dir: str = ""
     """The folder for each session's events, for `echo-serve replay`. What was said is in them."""
     event_log_audio: bool = False
