@@ -67,7 +67,9 @@ class Ingress:
         self._config = config
         self._gate = Gate(config.access, os.environ)
         limits = config.ingress.socket
-        install(limits)  # Serve starts its HTTP server after this
+        install(
+            limits, config.ingress.limits.message_bytes
+        )  # Serve starts its HTTP server after this
         self._waiting = WaitingRoom(limits.waiting, limits.waiting_of_address)
         load = Load(LoadMetrics())
         calls = Calls(config, vad, stt, agent, load)
@@ -79,6 +81,8 @@ class Ingress:
             Leases(actors),
             config.sessions.window_s,
             Options(config, calls.languages).check,
+            calls.admit,
+            config.ingress.limits,
         )
         self._loops: list[asyncio.Task[None]] = []
         self._sessions: dict[asyncio.Task[None], Driver] = {}

@@ -106,13 +106,15 @@ class TooSlow(VoiceError):
 
 
 class TooFast(VoiceError):
-    """The client sends more frames or bytes a second than a conversation needs."""
+    """The client sends more frames or bytes a second than a conversation needs, and went on when it
+    was slowed down."""
 
     close_code = CloseCode.TOO_FAST
 
 
 class AtCapacity(VoiceError):
-    """There is no place for one more session, or for one more socket that waits."""
+    """There is no place for one more session, or for one more socket that waits; or who is here
+    already waits too long for answers."""
 
     close_code = CloseCode.AT_CAPACITY
 

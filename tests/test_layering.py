@@ -18,7 +18,8 @@ from tests.imports import (
 ROOT = Path(__file__).parents[1]
 
 STANDARD = {
-    "collections", "dataclasses", "difflib", "enum", "itertools", "re", "typing", "unicodedata",
+    "collections", "dataclasses", "difflib", "enum", "itertools", "re", "reprlib", "typing",
+    "unicodedata",
 }  # fmt: skip
 PURE = STANDARD | {"numpy", "msgpack"}
 """Of protocol and conversation: no clock, no randomness, no asyncio, no ray."""

@@ -6,17 +6,19 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.agent.parts import ReplyPart
+from serve_app.agent.parts import Began, ReplyPart
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
-from serve_app.errors import EngineTimeout, EngineUnavailable
+from serve_app.errors import AtCapacity, EngineTimeout, EngineUnavailable
+from serve_app.ingress.delays import Budget, Delays, Strain, Waits
 from serve_app.ingress.handle_calls import ask_within, engine_error, hedged, is_cancelled
 from serve_app.ingress.load import Load, Shed
 from serve_app.ingress.transcribers import TranscriberPool
 from serve_app.protocol.messages import Samples
 from serve_app.settings.agent import AgentSettings
+from serve_app.settings.limits import DelayBudgets
 from serve_app.settings.schema import AppConfig
-from serve_app.stt.job import Heard, Request
+from serve_app.stt.job import Heard, Request, Urgency
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
@@ -43,6 +45,7 @@ class Calls:
         """`load` says what is left out."""
         self._vad = vad
         self._load = load
+        self._delays = _delays(config.ingress.delays)
         self._stt = stt
         self._transcribers = TranscriberPool(config.stt, stt.transcribe.remote)
         self._agent = agent.options(stream=True)
@@ -73,7 +76,16 @@ class Calls:
 
     async def transcribe(self, request: Request) -> Heard:
         """What one segment says. Raises EngineError."""
-        return await self._transcribers.transcribe(request)
+        if request.urgency is Urgency.PARTIAL:
+            return await self._transcribers.transcribe(request)
+        waits, who = self._delays.transcripts, object()
+        waits.begin(who, _now_s() + request.due_in_s)
+        try:
+            heard = await self._transcribers.transcribe(request)
+            waits.end(who, _now_s())
+            return heard
+        finally:
+            waits.drop(who)
 
     async def languages(self) -> list[str]:
         """The codes of the languages that the transcribers' model knows. Raises EngineError."""
@@ -85,19 +97,30 @@ class Calls:
         return len(self._replies) >= self._busy_from
 
     def sheds(self, what: Shed) -> bool:
-        """Whether this is left out now, because this replica does not keep up."""
-        return self._load.sheds(what)
+        """Whether this is left out now, because this replica does not keep up, or answers take too
+        long."""
+        is_strained = what <= Shed.DRAFTS and self._delays.strain(_now_s()) > Strain.NONE
+        return self._load.sheds(what, is_strained)
+
+    def admit(self) -> None:
+        """To be called for a new session. Raises AtCapacity if answers take too long for one
+        more."""
+        if self._delays.strain(_now_s()) is Strain.NO_NEW_SESSIONS:
+            raise AtCapacity(self._delays.hint(_now_s()))
 
     def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "ReplyCall":
         """Asks the agent for an answer."""
-        return self._reply_call(lambda: self._agent.reply.remote(list(chat), sound, is_draft))
+        waits = None if is_draft else self._delays.first_audio
+        return self._reply_call(
+            lambda: self._agent.reply.remote(list(chat), sound, is_draft), waits
+        )
 
     def say(self, text: str, sound: Sound) -> "ReplyCall":
         """Asks the agent to say this."""
         return self._reply_call(lambda: self._agent.say.remote(text, sound))
 
-    def _reply_call(self, ask: Callable[[], Any]) -> "ReplyCall":
-        call = ReplyCall(ask, self._part_timeout_s, self._replies.discard)
+    def _reply_call(self, ask: Callable[[], Any], waits: Waits | None = None) -> "ReplyCall":
+        call = ReplyCall(ask, self._part_timeout_s, self._replies.discard, waits)
         self._replies.add(call)
         return call
 
@@ -106,13 +129,20 @@ class ReplyCall:
     """One reply that the agent is making. Has to be cancelled in the end, however it ends."""
 
     def __init__(
-        self, ask: Callable[[], Any], timeout_s: float, on_end: Callable[["ReplyCall"], None]
+        self,
+        ask: Callable[[], Any],
+        timeout_s: float,
+        on_end: Callable[["ReplyCall"], None],
+        waits: Waits | None = None,
     ) -> None:
-        """`ask` makes a call, which streams the parts; `on_end` is told when this is cancelled."""
+        """`ask` makes a call, which streams the parts; `on_end` is told when this is cancelled.
+        `waits`: where it counts how long the first audio takes."""
         self._ask = ask
         self._response = ask()
         self._timeout_s = timeout_s
         self._on_end = on_end
+        self._waits = waits or Waits()
+        self._waits.begin(self, _now_s())
         self._has_begun = False
 
     def hurry(self, timeout_s: float) -> None:
@@ -124,7 +154,10 @@ class ReplyCall:
         that would need a tool. Before the first part, an agent that is away is waited for."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._next()
+                part = await self._next()
+            if not isinstance(part, Began):
+                self._waits.end(self, _now_s())
+            return part
         except TimeoutError:
             raise EngineTimeout("agent", "the reply stopped coming") from None
 
@@ -156,8 +189,20 @@ class ReplyCall:
 
     def cancel(self) -> None:
         """Stops the agent's work on it, if there is any left."""
+        self._waits.drop(self)
         self._on_end(self)
         self._response.cancel()
+
+
+def _delays(budgets: DelayBudgets) -> Delays:
+    return Delays(
+        Budget(budgets.transcript_busy_s, budgets.transcript_full_s),
+        Budget(budgets.first_audio_busy_s, budgets.first_audio_full_s),
+    )
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _longest_silence_s(agent: AgentSettings) -> float:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from starlette.websockets import WebSocket
 
@@ -36,6 +36,7 @@ from serve_app.protocol.messages import Audio, ClientMessage, ErrorNotice, Open
 from serve_app.protocol.microphone import Microphone
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Lease, Leases
+from serve_app.settings.limits import MessageLimits
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,10 @@ class Services:
     check: Callable[[Open], Awaitable[Open]]
     """The message as this server understands it. Raises VoiceError if it asks for something that
     this server cannot do."""
+    admit: Callable[[], None] = lambda: None
+    """To be called for a new session. Raises VoiceError if it is not let in."""
+    limits: MessageLimits = field(default_factory=MessageLimits)
+    """What each client may send."""
 
 
 class Driver:
@@ -77,7 +82,7 @@ class Driver:
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
         self._event_log = event_log
-        self._socket = ClientSocket(socket, self.fail, self._take_backlog)
+        self._socket = ClientSocket(socket, self.fail, self._take_backlog, services.limits)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take)
         self._microphone = Microphone()
@@ -274,6 +279,8 @@ class Driver:
         event = opened(await self._checked(message))
         if not self._has_opened:
             self.admit()
+            if not message.resume_token:
+                self._services.admit()
             self._has_opened = True
             self._services.batcher.add(self._voice)
             if message.resume_token:

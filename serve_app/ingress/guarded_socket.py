@@ -22,7 +22,6 @@ from websockets.server import ServerProtocol
 
 from serve_app.ingress.frame_budget import FrameBudget
 from serve_app.protocol.close_codes import CloseCode
-from serve_app.protocol.codec import MAX_MESSAGE_BYTES
 from serve_app.settings.socket_limits import SocketLimits
 
 log = logging.getLogger(__name__)
@@ -32,10 +31,11 @@ _DISCARDED_BYTES = 256 << 10
 see the close frame."""
 
 
-def install(limits: SocketLimits) -> None:
+def install(limits: SocketLimits, message_bytes: int) -> None:
     """Has every uvicorn server that starts in this process from now on use these sockets. Serve has
     no setting for it: it leaves the choice to uvicorn ("auto")."""
     GuardedSocket.limits = limits
+    GuardedSocket.message_bytes = message_bytes
     uvicorn_config.WS_PROTOCOLS["auto"] = f"{__name__}:{GuardedSocket.__name__}"
 
 
@@ -43,13 +43,15 @@ class GuardedSocket(WebSocketsSansIOProtocol):
     """One socket, from the handshake to its end."""
 
     limits: ClassVar[SocketLimits] = SocketLimits()
+    message_bytes: ClassVar[int] = 1 << 20
+    """The most of one message."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._frames = _Frames(
             FrameBudget(self.limits),
             extensions=self.conn.available_extensions,
-            max_size=MAX_MESSAGE_BYTES,
+            max_size=self.message_bytes,
             logger=self.conn.logger,
         )
         self.conn = self._frames

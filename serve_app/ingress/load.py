@@ -71,9 +71,10 @@ class Load:
             self._become(Shed(self._level - 1))
             self._calm_since_s = now_s
 
-    def sheds(self, what: Shed) -> bool:
-        """Whether this is left out now. To be asked once for each thing that would be done."""
-        if self._level < what:
+    def sheds(self, what: Shed, is_strained: bool = False) -> bool:
+        """Whether this is left out now, because of the level or another strain. To be asked once
+        for each thing that would be done."""
+        if self._level < what and not is_strained:
             return False
         self._watcher.shed(what)
         return True

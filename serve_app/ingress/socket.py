@@ -1,7 +1,7 @@
 """The socket of one session. Messages from the client are handed over as they come; those to it
 wait in a queue.
 
-socket ──▶ read ──message──▶ driver
+socket ──▶ pace ──▶ read ──message──▶ driver
 socket ◀── write ◀── outbox ◀── send, barrier, close
 
 Audio that was sent before an `interrupt` is dead after it: the client would drop it, so it is not
@@ -17,6 +17,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from serve_app.conversation import events as ev
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
+from serve_app.ingress.intake import bounded
+from serve_app.ingress.pace import Pace
 from serve_app.protocol import codec
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import (
@@ -32,6 +34,7 @@ from serve_app.protocol.messages import (
     ServerMessage,
     Text,
 )
+from serve_app.settings.limits import MessageLimits
 
 _MAX_MESSAGES = 1024
 """More than a client that reads has waiting for it: audio is sent as it is written."""
@@ -77,10 +80,15 @@ class ClientSocket:
         socket: WebSocket,
         fail: Callable[[VoiceError], None],
         backlog_is: Callable[[int], None],
+        limits: MessageLimits | None = None,
     ) -> None:
         """`fail` is told when the client does not read what it is sent, `backlog_is` how much audio
-        waits: see `tell_backlog`."""
+        waits: see `tell_backlog`. `limits`: what the client may send."""
+        limits = limits or MessageLimits()
         self._socket = socket
+        self._intake = bounded(socket)
+        self._pace = Pace(limits.rates)
+        self._frames = limits.frames
         self._fail = fail
         self._backlog_is = backlog_is
         self._is_closing = False
@@ -140,16 +148,35 @@ class ClientSocket:
     # --- the two tasks ---
 
     async def read(self, receive: Callable[[ClientMessage], Awaitable[None]]) -> None:
-        """Until the client is gone. Raises ProtocolViolation, and what `receive` raises."""
+        """Until the client is gone. Raises ProtocolViolation, TooFast, and what `receive` raises.
+        A client that sends more than is taken is read later."""
         try:
             while True:
-                await receive(codec.decode(await _frame(self._socket)))
-                await asyncio.sleep(0)  # many frames that are here already do not keep others out
+                await receive(await self._message())
         except WebSocketDisconnect as gone:
             if code := _WRONG.get(gone.code):
                 raise ProtocolViolation(gone.reason, code) from None
         except RuntimeError:
             return
+
+    async def _message(self) -> ClientMessage:
+        frame = await self._frame()
+        # Without any wait this gives way, too: frames that are here already keep nobody out.
+        await asyncio.sleep(self._pace.message(len(frame), _now_s()))
+        message = codec.decode(frame, self._frames)
+        if isinstance(message, Text):
+            await asyncio.sleep(self._pace.text(len(message.text.encode()), _now_s()))
+        return message
+
+    async def _frame(self) -> bytes | str:
+        """The next frame, binary or text. Raises WebSocketDisconnect."""
+        message = await self._socket.receive()
+        if self._intake is not None:
+            self._intake.take(message)
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006), message.get("reason"))
+        data = message.get("bytes")
+        return data if data is not None else str(message["text"])
 
     async def write(self) -> bool:
         """Until the socket is closed. Returns False if the client was gone before that."""
@@ -193,15 +220,6 @@ class ClientSocket:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _frame(socket: WebSocket) -> bytes | str:
-    """The next frame, binary or text. Raises WebSocketDisconnect."""
-    message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1006), message.get("reason"))
-    data = message.get("bytes")
-    return data if data is not None else str(message["text"])
 
 
 def _fitting(reason: str) -> str:

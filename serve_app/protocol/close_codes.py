@@ -40,7 +40,8 @@ class CloseCode(IntEnum):
     STOPPING = 1012, "the server is about to stop: another one takes over at once", True
     AT_CAPACITY = (
         1013,
-        "all sessions are taken, or too many sockets wait without an `open`: try again later",
+        "all sessions are taken, answers take too long, or too many sockets wait without an `open`:"
+        " try again later",
         True,
     )
     BAD_MESSAGE = (

@@ -1,6 +1,5 @@
 """MessagePack bytes to messages and back. Bad input raises ProtocolViolation and nothing else."""
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
@@ -9,6 +8,7 @@ import msgpack
 import numpy as np
 
 from serve_app.protocol.close_codes import CloseCode
+from serve_app.protocol.limits import DEFAULT_FRAMES, FrameLimits
 from serve_app.protocol.messages import (
     EVENTS,
     SAMPLE_RATES_HZ,
@@ -28,6 +28,7 @@ from serve_app.protocol.messages import (
     PlaybackState,
     Played,
     RequestInterrupt,
+    Samples,
     ServerMessage,
     SessionNotice,
     StateChanged,
@@ -35,26 +36,21 @@ from serve_app.protocol.messages import (
     Token,
     Transcript,
 )
+from serve_app.protocol.unpacking import AUDIO_IN_A_LIST, shown, unpack
 from serve_app.protocol.violation import ProtocolViolation
 
-MAX_MESSAGE_BYTES: Final = 1 << 20
-"""16 s of audio; Echo's client sends 8 KiB. It limits the memory that one client can take."""
-MAX_TEXT_BYTES: Final = 32 << 10
-"""The longest prompt, greeting or typed turn."""
 MAX_TEXT_ID: Final = (1 << 53) - 1
 """The largest whole number that every JSON and JavaScript library keeps exact."""
 _MAX_NAME_BYTES: Final = 128
 _MAX_KEY_BYTES: Final = 8192
 
-_MAX_ITEMS: Final = 64
-"""Of a list or a map."""
-_AUDIO_LIST: Final = re.compile(rb"\xa5audio[\x90-\x9f\xdc\xdd\x80-\x8f\xde\xdf]")
-"""The field `audio` with a list or a map in it: looked for in a message that cannot be taken."""
-_NOT_A_LIST: Final = (
-    "audio: numbers in a list or a map: send the bytes of the float32 samples as MessagePack binary"
-)
-
+_MAX_SPARE_BYTES: Final = 4096
+"""Of a message besides its texts and its audio: names, numbers, and fields that are not known."""
+_TURN_BYTES: Final = 16 << 10
+"""64 backchannels of 40 characters and an idle prompt of 1,000, in the widest script."""
 _SAMPLE_BYTES: Final = 4
+_SILENCE: Final = np.float32(1e-15)
+"""-300 dB; below 1e-38, float32 has denormal numbers. Models square what they hear."""
 SERVER_TYPES: Final[dict[type, str]] = {
     Token: "token",
     AgentAudio: "audio",
@@ -72,18 +68,20 @@ SERVER_TYPES: Final[dict[type, str]] = {
 """By message to a client, its name on the wire."""
 
 
-def decode(frame: bytes | str) -> ClientMessage:
+def decode(frame: bytes | str, limits: FrameLimits = DEFAULT_FRAMES) -> ClientMessage:
     """The message in a WebSocket frame from a client. Raises ProtocolViolation."""
     if isinstance(frame, str):
         raise ProtocolViolation(
             "text frame: send MessagePack in binary frames", CloseCode.NOT_BINARY
         )
-    fields = _unpack(frame)
+    fields = unpack(frame, limits)
     kind = fields.get("type")
     parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parse is None:
-        raise ProtocolViolation(f"unknown message type {_shown(kind)}: use {', '.join(_PARSERS)}")
-    return parse(fields)
+        raise ProtocolViolation(f"unknown message type {shown(kind)}: use {', '.join(_PARSERS)}")
+    message = parse(fields, limits)
+    _check_size(str(kind), len(frame), message, limits)
+    return message
 
 
 def encode(message: ServerMessage) -> bytes:
@@ -98,48 +96,32 @@ def encode(message: ServerMessage) -> bytes:
     return bytes(msgpack.packb(fields))
 
 
-def _unpack(frame: bytes) -> dict[str, Any]:
-    if len(frame) > MAX_MESSAGE_BYTES:
-        raise ProtocolViolation(
-            f"message of {len(frame)} bytes: at most {MAX_MESSAGE_BYTES} are taken",
-            CloseCode.TOO_BIG,
-        )
-    try:
-        # The limits matter: without them, 64 KiB of nested array headers take 67 MB.
-        fields = msgpack.unpackb(
-            frame,
-            max_array_len=_MAX_ITEMS,
-            max_map_len=_MAX_ITEMS,
-            strict_map_key=True,
-            ext_hook=_refuse_ext,
-        )
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
-        if _AUDIO_LIST.search(frame):
-            raise ProtocolViolation(_NOT_A_LIST) from None
-        raise ProtocolViolation("not a valid MessagePack message", CloseCode.NOT_MSGPACK) from None
-    if not isinstance(fields, dict):
-        raise ProtocolViolation("a message is a MessagePack map with a 'type'")
-    return fields
+def _check_size(kind: str, size: int, message: ClientMessage, limits: FrameLimits) -> None:
+    """What is left besides what the message holds: fields that are not known are ignored, but are
+    not a place to put things."""
+    match message:
+        case Audio():
+            most = len(message.raw)
+        case Open():
+            most = 2 * limits.text_bytes + _TURN_BYTES
+        case Text():
+            most = limits.text_bytes
+        case _:
+            most = 0
+    if size > most + _MAX_SPARE_BYTES:
+        raise ProtocolViolation(f"{kind}: {size} bytes: what is not known of it is too long")
 
 
-def _refuse_ext(code: int, data: bytes) -> None:
-    """No message has an ext type, but some libraries make one of a Float32Array."""
-    raise ProtocolViolation(
-        f"ext type {code} is not taken: send audio as binary, in JavaScript"
-        " new Uint8Array(samples.buffer)"
-    )
-
-
-def _open(fields: dict[str, Any]) -> Open:
+def _open(fields: dict[str, Any], limits: FrameLimits) -> Open:
     turn, played = fields.get("turn", {}), fields.get("played")
     if not isinstance(turn, dict):
         raise ProtocolViolation("open: 'turn' must be a map")
     if not isinstance(played, dict | None):
         raise ProtocolViolation("open: 'played' must be a map")
     return Open(
-        prompt=_string("open", fields, "prompt", MAX_TEXT_BYTES),
+        prompt=_string("open", fields, "prompt", limits.text_bytes),
         events=_events(fields.get("events", [])),
-        greeting=_greeting(fields),
+        greeting=_greeting(fields, limits),
         language=_string("open", fields, "language", _MAX_NAME_BYTES),
         voice=_string("open", fields, "voice", _MAX_NAME_BYTES),
         sample_rate_hz=_sample_rate(fields.get("sample_rate_hz", 0)),
@@ -147,7 +129,7 @@ def _open(fields: dict[str, Any]) -> Open:
         resume=_flag("open", fields, "resume"),
         resume_token=_string("open", fields, "resume_token", _MAX_NAME_BYTES),
         key=_string("open", fields, "key", _MAX_KEY_BYTES),
-        played=None if played is None else _played(played),
+        played=None if played is None else _played(played, limits),
     )
 
 
@@ -156,7 +138,7 @@ def _events(events: object) -> frozenset[str]:
         raise ProtocolViolation("open: 'events' must be a list of strings")
     if unknown := sorted(set(events) - EVENTS):
         raise ProtocolViolation(
-            f"open: unknown event {_shown(unknown[0])}: use {', '.join(sorted(EVENTS))}",
+            f"open: unknown event {shown(unknown[0])}: use {', '.join(sorted(EVENTS))}",
         )
     return frozenset(events)
 
@@ -168,12 +150,12 @@ def _sample_rate(rate_hz: object) -> int:
     raise ProtocolViolation(f"open: 'sample_rate_hz' must be one of {known}")
 
 
-def _greeting(fields: dict[str, Any]) -> str | None:
+def _greeting(fields: dict[str, Any], limits: FrameLimits) -> str | None:
     if fields.get("greeting") is None:
         return None
     if fields["greeting"] is False:
         return ""
-    return _string("open", fields, "greeting", MAX_TEXT_BYTES, "a string or false")
+    return _string("open", fields, "greeting", limits.text_bytes, "a string or false")
 
 
 def _flag(kind: str, fields: dict[str, Any], name: str) -> bool:
@@ -194,8 +176,8 @@ def _string(
     return value
 
 
-def _text(fields: dict[str, Any]) -> Text:
-    text = _string("text", fields, "text", MAX_TEXT_BYTES).strip()
+def _text(fields: dict[str, Any], limits: FrameLimits) -> Text:
+    text = _string("text", fields, "text", limits.text_bytes).strip()
     if not text:
         raise ProtocolViolation("text: 'text' must have words")
     return Text(text, _text_id(fields))
@@ -208,17 +190,17 @@ def _text_id(fields: dict[str, Any]) -> int:
     raise ProtocolViolation("text: 'id' must be a whole number from 0 to 2^53 - 1")
 
 
-def _played(fields: dict[str, Any]) -> Played:
+def _played(fields: dict[str, Any], limits: FrameLimits) -> Played:
     played_ms: Any = fields.get("played_ms")
     if type(played_ms) not in (int, float) or not 0 <= float(played_ms) < float("inf"):
         raise ProtocolViolation("played: 'played_ms' must be a number, 0 or more")
     return Played(_string("played", fields, "token", _MAX_NAME_BYTES), float(played_ms))
 
 
-def _audio(fields: dict[str, Any]) -> Audio:
+def _audio(fields: dict[str, Any], limits: FrameLimits) -> Audio:
     audio = fields.get("audio")
     if isinstance(audio, list | dict):
-        raise ProtocolViolation(_NOT_A_LIST)
+        raise ProtocolViolation(AUDIO_IN_A_LIST)
     if isinstance(audio, str):
         raise ProtocolViolation("audio: 'audio' is a string: send MessagePack binary, not base64")
     if not isinstance(audio, bytes):
@@ -228,26 +210,31 @@ def _audio(fields: dict[str, Any]) -> Audio:
         raise ProtocolViolation(
             f"audio: {len(audio)} bytes is not a whole number of float32 samples",
         )
-    samples = np.frombuffer(audio, dtype="<f4").astype(np.float32)
-    # A NaN would stay in the VAD's recurrent state for the rest of the session.
-    clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
-    return Audio(clean, audio)
+    return Audio(_clean(np.frombuffer(audio, dtype="<f4").astype(np.float32)), audio)
 
 
-def _state(fields: dict[str, Any]) -> PlaybackState:
+def _clean(samples: Samples) -> Samples:
+    """A NaN would stay in the VAD's recurrent state for the rest of the session. What is too small
+    to be stored as a normal number makes arithmetic many times slower, and is silence."""
+    samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    samples[np.abs(samples) < _SILENCE] = 0.0
+    return np.clip(samples, -1.0, 1.0)
+
+
+def _state(fields: dict[str, Any], limits: FrameLimits) -> PlaybackState:
     if fields.get("state") != "waiting":
         raise ProtocolViolation("state: the only state a client sends is 'waiting'")
     return PlaybackState("waiting")
 
 
-_PARSERS: Final[dict[str, Callable[[dict[str, Any]], ClientMessage]]] = {
+_PARSERS: Final[dict[str, Callable[[dict[str, Any], FrameLimits], ClientMessage]]] = {
     "open": _open,
     "audio": _audio,
     "state": _state,
     "text": _text,
-    "interrupt": lambda fields: RequestInterrupt(),
+    "interrupt": lambda fields, limits: RequestInterrupt(),
     "played": _played,
-    "close": lambda fields: Close(),
+    "close": lambda fields, limits: Close(),
 }
 
 
@@ -256,8 +243,3 @@ def _stamped(message: AgentAudio) -> bytes:
     if len(token) != TOKEN_BYTES or len(message.audio) % 2:
         raise ValueError("agent audio needs an 8-byte token and an even number of bytes")
     return token + message.audio
-
-
-def _shown(value: object) -> str:
-    """A client's value, short enough for a close reason, which RFC 6455 limits to 123 bytes."""
-    return ascii(value)[:32]

@@ -3,7 +3,7 @@ blocks of sound, then nothing more; and a count of samples."""
 
 from typing import Final
 
-from serve_app.protocol.sample_format import format_advice
+from serve_app.protocol.sample_format import CLIPPED, format_advice, is_clipped
 
 _WANTED_HZ = 16_000
 _RATES_HZ = (8000, 11_025, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
@@ -21,6 +21,8 @@ _WINDOWS = 12
 _BLOCK_BYTES = 64_000
 _BLOCKS = 10
 """Of sound, that are looked at."""
+_CLIPPED_BLOCKS = 3
+"""So many of them have to be clipped: a knock at the microphone is one."""
 
 
 class Microphone:
@@ -28,6 +30,7 @@ class Microphone:
 
     def __init__(self) -> None:
         self._blocks_left = _BLOCKS
+        self._clipped_blocks = 0
         self._block = bytearray()
         self._rate = ArrivalRate()
         self._has_advised = False
@@ -51,7 +54,13 @@ class Microphone:
         self._block.clear()
         if block.strip(b"\0"):
             self._blocks_left -= 1
-        return format_advice(block)
+            self._clipped_blocks += is_clipped(block)
+        return format_advice(block) or self._clipping_advice()
+
+    def _clipping_advice(self) -> str:
+        """When all else has been looked for: a wrong rate is worse."""
+        is_known = not self._blocks_left and self._clipped_blocks >= _CLIPPED_BLOCKS
+        return CLIPPED if is_known else ""
 
 
 class ArrivalRate:

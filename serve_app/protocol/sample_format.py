@@ -21,7 +21,12 @@ _LEAST_SOUND = 0.05
 """With a smaller share of samples that are not 0, there is nothing to judge by."""
 _SOME, _MANY, _MOST = 0.02, 0.1, 0.5
 """Shares of the samples that are not 0."""
+_FULL, _CLIPPED = 0.999, 0.05
 
+CLIPPED: Final = (
+    "the audio is cut off at full volume: lower the gain of the microphone, or scale samples to"
+    " what lies between -1 and 1"
+)
 _WANTED: Final = "send little-endian float32 from -1 to 1"
 _UNSCALED: Final = (
     f"the audio has samples far above 1: {_WANTED} (of int16, each sample divided by 32768)"
@@ -48,6 +53,15 @@ def format_advice(data: bytes) -> str:
         if is_it(data):
             return f"the audio looks like {name}: {_WANTED} ({how})"
     return _UNKNOWN if min(huge, tiny) >= _SOME else ""
+
+
+def is_clipped(data: bytes) -> bool:
+    """Whether so much of about a second of float32 audio is at full volume or above it that its
+    peaks must have been cut off. Of speech that is as loud as it can be, it is a thousandth."""
+    with np.errstate(invalid="ignore"):
+        size = np.abs(_as("<f4", data))
+    sound = size[size > 0]
+    return len(sound) > _LEAST_SOUND * len(size) and float(np.mean(sound >= _FULL)) >= _CLIPPED
 
 
 def _is_every_other_zero(words: _Array) -> bool:

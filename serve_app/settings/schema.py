@@ -13,6 +13,7 @@ from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAG
 from serve_app.settings.access import AccessSettings
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
+from serve_app.settings.limits import DelayBudgets, MessageLimits
 from serve_app.settings.socket_limits import SocketLimits
 
 WHISPER_TINY_EN, WHISPER_BASE = "whisper-tiny.en", "whisper-base"
@@ -39,6 +40,10 @@ class IngressSettings(Pool):
     drain_timeout_s: Seconds = 30.0
     """How long a replica that is stopped waits for its sessions to finish their turns. HAProxy goes
     by RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S instead."""
+    limits: MessageLimits = MessageLimits()
+    """What one client may send."""
+    delays: DelayBudgets = DelayBudgets()
+    """How long answers may take before less is done, and nobody new is let in."""
     event_log_dir: str = ""
     """The folder for each session's events, for `echo-serve replay`. What was said is in them."""
     event_log_audio: bool = False

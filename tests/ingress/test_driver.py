@@ -1,6 +1,7 @@
 """How a session ends at its socket, and whether it is kept for its client."""
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
-from serve_app.errors import EngineError
+from serve_app.errors import AtCapacity, EngineError
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
@@ -160,6 +161,28 @@ async def test_an_owner_that_is_superseded_leaves_the_session_to_the_new_one(
         assert await first.close_code() == 4409
         await first.session
         assert replica.kept == ["a"]
+
+
+async def test_a_server_that_is_too_slow_lets_nobody_new_in_but_those_who_come_back(
+    replica: Replica,
+) -> None:
+    async with replica.client("a") as first:
+        token = await opened(replica, first)
+
+    def refuse() -> None:
+        raise AtCapacity("answers take 14 s now: try again in 30 s")
+
+    replica.services = dataclasses.replace(replica.services, admit=refuse)
+    async with replica.client("b") as second:
+        second.send(OPEN)
+        closing = await second.next()
+        assert (closing["code"], closing["reason"]) == (
+            1013,
+            "answers take 14 s now: try again in 30 s",
+        )
+    async with replica.client("c") as third:
+        third.send(resuming(token))
+        assert (await third.next())["type"] == "session"
 
 
 # --- two phases: a token ends when its successor has arrived ---

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.errors import ProtocolViolation
-from serve_app.protocol.codec import MAX_MESSAGE_BYTES, MAX_TEXT_BYTES, MAX_TEXT_ID, decode, encode
+from serve_app.protocol.codec import MAX_TEXT_ID, decode, encode
+from serve_app.protocol.limits import DEFAULT_FRAMES
 from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
@@ -173,7 +174,7 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
             "audio: 5 bytes is not a whole number of float32",
         ),
         (pack(type="state", state="x"), 4400, "state: the only state a client sends is 'waiting'"),
-        (b"\xc6" + b"\0" * MAX_MESSAGE_BYTES, 1009, "at most 1048576 are taken"),
+        (b"\xc6" + b"\0" * DEFAULT_FRAMES.message_bytes, 1009, "at most 1048576 are taken"),
     ],
 )
 def test_bad_input(frame: bytes | str, code: int, reason: str) -> None:
@@ -185,9 +186,9 @@ def test_bad_input(frame: bytes | str, code: int, reason: str) -> None:
 
 
 TOO_MUCH: dict[str, object] = {
-    "prompt": "x" * (MAX_TEXT_BYTES + 1),
+    "prompt": "x" * (DEFAULT_FRAMES.text_bytes + 1),
     "events": ["x" * 900_000],
-    "greeting": "x" * (MAX_TEXT_BYTES + 1),
+    "greeting": "x" * (DEFAULT_FRAMES.text_bytes + 1),
     "language": "x" * 129,
     "voice": "x" * 129,
     "sample_rate_hz": 1 << 60,

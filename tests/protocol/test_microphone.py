@@ -53,8 +53,8 @@ RIGHT: dict[str, Change] = {
     "as it is": lambda s: s,
     "1000 times as quiet": lambda s: s / 1000,
     "a millionth": lambda s: s / 1e6,
-    "clipped": lambda s: np.clip(s * 30, -1, 1),
-    "too loud": lambda s: s * 8,
+    "as loud as can be": lambda s: s / np.abs(s).max(),
+    "with a knock": lambda s: np.where(np.arange(len(s)) % 160_000 < 16_000, 1, s),
     "with an offset": lambda s: s + 0.1,
     "of 8 bit": lambda s: np.round(s * 127) / 127,
     "in noise": lambda s: s + np.random.default_rng(1).normal(0, 0.05, len(s)),
@@ -88,6 +88,18 @@ def test_a_constant_that_keeps_a_filter_awake_is_never_complained_about() -> Non
         silence = np.full(SAMPLE_RATE_HZ * 12, offset)
         silence[::2] *= -1
         assert heard(silence.astype("<f4").tobytes()) == []
+
+
+# --- clipped ---
+
+
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut", "far above 1"])
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+def test_speech_that_is_clipped_is_told_once(path: Path, is_cut: bool) -> None:
+    """By the microphone, or by the server that takes nothing above 1."""
+    loud = repeated(speech(path), 40) * 12 / np.abs(speech(path)).max()
+    (advice,) = heard((np.clip(loud, -1, 1) if is_cut else loud).astype("<f4").tobytes())
+    assert advice.startswith("the audio is cut off at full volume: lower the gain")
 
 
 # --- the wrong format ---

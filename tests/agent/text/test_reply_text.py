@@ -6,7 +6,7 @@ import pytest
 
 from serve_app.agent.text.reply_text import MAX_REPLY_CHARS, ClauseReader, ReplyText
 from serve_app.errors import EngineError
-from serve_app.protocol.codec import MAX_TEXT_BYTES
+from serve_app.protocol.limits import DEFAULT_FRAMES
 
 DEADLINE_S = 2.0
 
@@ -90,6 +90,6 @@ async def test_no_llm_can_fill_the_memory() -> None:
 
 async def test_a_greeting_may_be_as_long_as_the_protocol_allows() -> None:
     text = ReplyText()
-    text.write("Well. " * (MAX_TEXT_BYTES // 6))
+    text.write("Well. " * (DEFAULT_FRAMES.text_bytes // 6))
     text.end()
     assert len("".join(await rest(text.after()))) > MAX_REPLY_CHARS
