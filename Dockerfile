@@ -1,4 +1,5 @@
-# One image for every role: a server on one machine, and the head and workers of a Ray cluster.
+# One image for every role: a server on one machine, and the head and workers of a Ray cluster. It
+# needs no rights and writes to /tmp and /dev/shm only, so it may run read-only: see compose.yaml.
 #   docker build -t echo-serve .
 #   docker run --stop-timeout 40 -e OPENAI_API_KEY=... -e ELEVEN_LABS_API_KEY=... -p 4000:4000 echo-serve
 # For nodes with NVIDIA GPUs: --build-arg DEVICE=cuda, and `docker run --gpus all`.
@@ -16,15 +17,23 @@ ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /srv/echo
 RUN python -m venv /opt/echo
 ENV PATH=/opt/echo/bin:$PATH
-COPY requirements.lock ./
-RUN sed -i "s/^ray==[0-9.]*/ray==${RAY_VERSION}/" requirements.lock \
+COPY requirements.lock requirements-build.lock requirements-cuda.lock ./
+# Every file needs a hash of the lock, wherever it comes from.
+RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements-build.lock \
     && if [ "$DEVICE" = cpu ]; then export PIP_EXTRA_INDEX_URL="$TORCH_CPU_INDEX"; fi \
-    && pip install --no-cache-dir -r requirements.lock
+    && pip install --no-cache-dir --require-hashes --no-deps --no-build-isolation -r requirements.lock
+# PyTorch without `+cpu` in its version wants CUDA's libraries.
+RUN python -c 'from importlib.metadata import version as v; exit("+cpu" not in v("torch"))' \
+    || pip install --no-cache-dir --require-hashes --no-deps -r requirements-cuda.lock
+# Another Ray comes without hashes.
+RUN python -c "from importlib.metadata import version as v; exit(v('ray') != '${RAY_VERSION}')" \
+    || pip install --no-cache-dir "ray[serve]==${RAY_VERSION}"
 COPY pyproject.toml README.md LICENSE ./
 COPY serve_app serve_app
 COPY deployments deployments
 RUN sed -i "s/ray\[serve\]==[0-9.]*/ray[serve]==${RAY_VERSION}/" pyproject.toml \
-    && pip install --no-cache-dir --no-deps . \
+    && pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && pip check \
     && python -c "import serve_app.app"
 
 # Models that start without the network: the packaged ones, and more from Hugging Face by name,
@@ -42,12 +51,15 @@ FROM ${RUNNER_IMAGE}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends wget \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 1000 --create-home ray
+    && useradd --uid 1000 --create-home ray \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=builder /opt/echo /opt/echo
 COPY --from=models --chown=1000:1000 /models /models
 WORKDIR /srv/echo
 COPY configs configs
-ENV PATH=/opt/echo/bin:$PATH ECHO_CACHE_DIR=/models/echo-serve HF_HOME=/models/huggingface \
+# What a library keeps in its user's home would otherwise fail in a read-only image.
+ENV PATH=/opt/echo/bin:$PATH HOME=/tmp \
+    ECHO_CACHE_DIR=/models/echo-serve HF_HOME=/models/huggingface \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # Who can reach the container is decided by who publishes its port. While no keys are set, the server
 # says so at start; with keys, callers need one here as anywhere.

@@ -6,11 +6,12 @@ INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 PEERS := $(VENV)/.peers
 CONFIG ?= configs/serve.yaml
+MINUTES ?= 10
 TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
 .PHONY: run demo test test-web test-slow redis web firefox lint types models lock clean chaos long-call \
 	bench-turns bench-barge-in bench-latency bench-peers bench-llm bench-stt bench-stt-models bench-speech bench-agent \
-	bench-capacity bench-hostile
+	bench-capacity bench-hostile soak audit sbom licences
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 	@$(BIN)/echo-serve run --config $(CONFIG)
@@ -69,9 +70,10 @@ bench-peers: $(INSTALLED) $(PEERS)/.installed ## the same callers at this server
 	@$(BIN)/python -m bench.peers --python $(PEERS)/bin/python
 
 # Of its own: Pipecat wants other versions of some packages. 0.8 GB.
-$(PEERS)/.installed: requirements-peers.lock
+$(PEERS)/.installed: requirements-peers.lock requirements-build.lock
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install -r requirements-peers.lock
+	$(PEERS)/bin/python -m pip install --require-hashes --no-deps --no-build-isolation -r requirements-build.lock
+	$(PEERS)/bin/python -m pip install --require-hashes --no-deps --no-build-isolation -r requirements-peers.lock
 	@touch $@
 
 bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs; 8 minutes
@@ -90,7 +92,7 @@ bench-stt-models: $(INSTALLED) ## Whisper tiny.en and base on speech that nothin
 	@$(BIN)/python -m bench.stt_models
 
 $(BENCH): $(INSTALLED) requirements-bench.lock
-	$(BIN)/python -m pip install --no-deps -r requirements-bench.lock
+	$(BIN)/python -m pip install --require-hashes --no-deps --no-build-isolation -r requirements-bench.lock
 	@touch $@
 
 bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, by sentences, and by joe; 3 minutes
@@ -102,28 +104,44 @@ bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what
 long-call: $(INSTALLED) ## whether an hour of talk leaves anything behind in the server; an hour
 	@$(BIN)/python -m bench.long_call --page docs/long-calls.md --json long-call.json
 
+soak: $(INSTALLED)      ## whether good and hostile callers leave anything behind; MINUTES=10
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
 chaos: $(INSTALLED)     ## processes are killed under live conversations; needs redis-server
 	@$(BIN)/python -m bench.chaos
 
-$(INSTALLED): requirements-dev.lock pyproject.toml
+# Every file that is installed has to have a hash of the lock files: those that build packages too.
+# The locks are complete, so pip has nothing to resolve.
+PIP := $(BIN)/python -m pip install --require-hashes --no-deps --no-build-isolation --progress-bar on
+
+$(INSTALLED): requirements-dev.lock requirements-build.lock requirements-cuda.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
 	@echo "Set-up, once: 2 GB of packages, and at the first start 561 MB of models. Some minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --progress-bar on -r requirements-dev.lock
-	$(BIN)/python -m pip install --no-deps --editable .
+	$(PIP) -r requirements-build.lock
+	# pip takes a file whose hash its index tells rather than one that lies here (PIP_FIND_LINKS).
+	@$(PIP) -q --no-index -r requirements-torch-cpu.lock 2> /dev/null \
+	|| echo "no CPU build of PyTorch lies on this machine"
+	$(PIP) -r requirements-dev.lock
+	# PyTorch from PyPI wants CUDA's libraries on Linux; its CPU build, where an index has it, none.
+	$(BIN)/python -c 'from importlib.metadata import version as v; exit("+cpu" not in v("torch"))' \
+	|| $(PIP) -r requirements-cuda.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	@touch $@
 
-PIP_COMPILE := $(BIN)/pip-compile -q --strip-extras --no-header --no-emit-index-url \
-	--no-emit-find-links --no-emit-options --annotation-style line --upgrade
+lock: $(INSTALLED)      ## pin the newest versions that pyproject.toml allows, with hashes
+	$(BIN)/python -m supply.locks
 
-lock:                   ## pin the newest versions that pyproject.toml allows
-	$(PIP_COMPILE) -o requirements.lock pyproject.toml
-	$(PIP_COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	$(PIP_COMPILE) --extra bench --extra dev -c requirements-dev.lock -o .bench.lock pyproject.toml
-	grep -E '^(av|ctranslate2|faster-whisper)==' .bench.lock > requirements-bench.lock
-	rm .bench.lock
-	printf 'pipecat-ai[openai,websocket,whisper]==1.14.0\nuvicorn\nmsgpack\n' | $(PIP_COMPILE) -o requirements-peers.lock -
-	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock requirements-dev.lock
+audit: $(INSTALLED)     ## known vulnerabilities of everything that is locked; AUDIT=--where-possible
+	@$(BIN)/python -m supply.audit $(AUDIT)
+
+sbom: $(INSTALLED)      ## a bill of materials, CycloneDX, in build/sbom.json
+	@mkdir -p build
+	@$(BIN)/python -m supply.sbom --out build/sbom.json
+
+licences: $(INSTALLED)  ## writes docs/licences.md
+	$(BIN)/python -m supply.licences > docs/licences.md
 
 clean:
 	rm -rf $(VENV) demo.wav

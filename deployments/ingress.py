@@ -67,9 +67,8 @@ class Ingress:
         self._config = config
         self._gate = Gate(config.access, os.environ)
         limits = config.ingress.socket
-        install(
-            limits, config.ingress.limits.message_bytes
-        )  # Serve starts its HTTP server after this
+        # Serve starts its HTTP server after this.
+        install(limits, config.ingress.limits.message_bytes)
         self._waiting = WaitingRoom(limits.waiting, limits.waiting_of_address)
         load = Load(LoadMetrics())
         calls = Calls(config, vad, stt, agent, load)

@@ -56,7 +56,7 @@ class Server:
 
 @asynccontextmanager
 async def serving(server: Server) -> AsyncIterator[str]:
-    install(SocketLimits(close_s=CLOSE_S))
+    install(SocketLimits(close_s=CLOSE_S), message_bytes=1 << 20)
     app = Starlette(routes=[WebSocketRoute("/", server.talk)])
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)

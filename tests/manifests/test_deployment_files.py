@@ -128,6 +128,27 @@ def test_what_the_image_copies_is_let_through_to_the_build() -> None:
     assert copied == let_through
 
 
+def test_no_service_of_compose_has_rights() -> None:
+    services = read("compose.yaml")["services"]
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "pid", "network_mode"} & set(service), name
+    assert services["echo"]["tmpfs"][0].startswith("/tmp:"), "where Ray writes"
+    assert not {"read_only", "cap_drop", "security_opt"} & set(
+        read("compose.gpu.yaml")["services"]["echo"]
+    )
+
+
+def test_nothing_in_the_image_gives_rights() -> None:
+    """Without setuid files, no-new-privileges has nothing to forbid."""
+    steps = list(instructions((ROOT / "Dockerfile").read_text()))
+    last_stage = len(steps) - [name for name, _ in reversed(steps)].index("FROM")
+    assert any("-perm /6000 -exec chmod a-s" in text for _, text in steps[last_stage:])
+    assert any(name == "HEALTHCHECK" for name, _ in steps[last_stage:])
+
+
 def test_compose_publishes_the_port_and_prometheus_asks_what_there_is() -> None:
     compose = read("compose.yaml")["services"]
     port = read("configs/serve.yaml")["http_options"]["port"]

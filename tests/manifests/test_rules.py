@@ -43,6 +43,14 @@ def _gpu(o: Objects) -> Any:
     return o.workers[1]
 
 
+def _security(o: Objects) -> Any:
+    return container(_gpu(o))["securityContext"]
+
+
+def _pod_security(o: Objects) -> Any:
+    return _gpu(o)["template"]["spec"]["securityContext"]
+
+
 def _in_config(o: Objects, old: str, new: str) -> None:
     assert old in o.spec["serveConfigV2"]
     o.spec["serveConfigV2"] = o.spec["serveConfigV2"].replace(old, new)
@@ -255,6 +263,28 @@ MISTAKES: list[tuple[Rule, Mistake]] = [
         lambda o: _first(o, "Service")["selector"].update(x="y"),
     ),
     (wiring.no_pod_is_root, lambda o: _gpu(o)["template"]["spec"].pop("securityContext")),
+    (wiring.system_calls_are_filtered, lambda o: _pod_security(o).pop("seccompProfile")),
+    (
+        wiring.system_calls_are_filtered,
+        lambda o: _pod_security(o).update(seccompProfile={"type": "Unconfined"}),
+    ),
+    *(
+        (wiring.no_container_has_rights, lambda o, change=change: _security(o).update(change))
+        for change in (
+            {"allowPrivilegeEscalation": True},
+            {"readOnlyRootFilesystem": False},
+            {"capabilities": {"drop": ["NET_RAW"]}},
+        )
+    ),
+    (
+        wiring.no_container_has_rights,
+        lambda o: o.cluster["autoscalerOptions"].pop("securityContext"),
+    ),
+    (wiring.what_is_written_has_a_place, lambda o: container(_gpu(o)).pop("volumeMounts")),
+    (
+        wiring.only_the_head_can_ask_kubernetes,
+        lambda o: _gpu(o)["template"]["spec"].pop("automountServiceAccountToken"),
+    ),
 ]
 
 

@@ -133,17 +133,66 @@ def redis_is_where_the_head_looks(objects: Objects) -> list[str]:
 
 
 def no_pod_is_root(objects: Objects) -> list[str]:
-    found = []
+    return [
+        f"{_component(template)} may be root"
+        for template in objects.pod_templates()
+        if not template["spec"].get("securityContext", {}).get("runAsNonRoot")
+    ]
+
+
+def system_calls_are_filtered(objects: Objects) -> list[str]:
+    return [
+        f"{_component(template)} may use every system call"
+        for template in objects.pod_templates()
+        if template["spec"].get("securityContext", {}).get("seccompProfile")
+        != {"type": "RuntimeDefault"}
+    ]
+
+
+def no_container_has_rights(objects: Objects) -> list[str]:
+    wanted = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    return [
+        f"{name}: {key}"
+        for name, of in _containers(objects)
+        for key, value in wanted.items()
+        if of.get("securityContext", {}).get(key) != value
+    ]
+
+
+def what_is_written_has_a_place(objects: Objects) -> list[str]:
+    """Ray and downloads write to /tmp, Redis to its volume."""
+    return [
+        f"{name} has nothing to write to"
+        for name, of in _containers(objects)
+        if not {"/tmp", "/data"} & {mount["mountPath"] for mount in of.get("volumeMounts", [])}
+    ]
+
+
+def only_the_head_can_ask_kubernetes(objects: Objects) -> list[str]:
+    """Its autoscaler makes pods."""
+    return [
+        f"{_component(template)} has a token of Kubernetes"
+        for template in objects.pod_templates()
+        if template is not objects.head["template"]
+        and template["spec"].get("automountServiceAccountToken") is not False
+    ]
+
+
+def _component(template: Any) -> str:
+    return str(template["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def _containers(objects: Objects) -> Iterator[tuple[str, Any]]:
+    """With the one that KubeRay adds to the head's pod."""
+    if objects.autoscales:
+        yield "autoscaler", objects.cluster.get("autoscalerOptions", {})
     for template in objects.pod_templates():
-        name = template["metadata"]["labels"]["app.kubernetes.io/component"]
-        if not template["spec"].get("securityContext", {}).get("runAsNonRoot"):
-            found.append(f"{name} may be root")
-        found += [
-            f"{name} may become root"
-            for c in template["spec"]["containers"]
-            if c.get("securityContext", {}).get("allowPrivilegeEscalation") is not False
-        ]
-    return found
+        for of in template["spec"]["containers"]:
+            yield f"{_component(template)}: {of['name']}", of
 
 
 WIRING_RULES: list[Rule] = [
@@ -155,4 +204,8 @@ WIRING_RULES: list[Rule] = [
     policies_let_through_what_must_pass,
     redis_is_where_the_head_looks,
     no_pod_is_root,
+    system_calls_are_filtered,
+    no_container_has_rights,
+    what_is_written_has_a_place,
+    only_the_head_can_ask_kubernetes,
 ]
