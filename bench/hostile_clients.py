@@ -6,6 +6,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 
+import msgpack
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
 from bench.providers import STORY_PROMPT
 from tests.ingress.raw_client import (
     BINARY,
@@ -64,10 +68,14 @@ async def _never_open(port: int, closes: Closes) -> None:
 
 async def _wait_then_click(port: int, closes: Closes) -> None:
     """Not hostile: the page of Echo's own client, on which somebody clicks after 33 s."""
-    async with connected(port) as client:
+    async with connect(f"ws://127.0.0.1:{port}/conversation", max_size=None) as socket:
         await asyncio.sleep(33)
-        client.send(message(type="open", prompt=STORY_PROMPT))
-        closes[0 if (await client.next()).opcode == BINARY else 4408] += 1
+        try:
+            await socket.send(msgpack.packb({"type": "open", "prompt": STORY_PROMPT}))
+            await socket.recv()
+            closes[0] += 1
+        except ConnectionClosed as error:
+            closes[error.rcvd.code if error.rcvd else 1006] += 1
         await asyncio.Event().wait()
 
 

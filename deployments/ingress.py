@@ -117,7 +117,7 @@ class Ingress:
         driver = self._driver(socket, guest)
         visitor = self._waiting.enter(guest.address, lambda: driver.fail(AtCapacity(_CROWDED)))
         driver.admit = lambda: self._admit(visitor)
-        session = _task_of_its_own(driver.run(self._config.ingress.open_timeout_s))
+        session = _task_of_its_own(driver.run(self._open_timeout_s(guest)))
         self._sessions[session] = driver
         session.add_done_callback(self._sessions.pop)
         session.add_done_callback(lambda _: self._waiting.leave(visitor))
@@ -154,6 +154,11 @@ class Ingress:
     def _live_sessions(self) -> int:
         """Without the sockets that have not sent `open`."""
         return sum(driver.has_place for driver in self._sessions.values())
+
+    def _open_timeout_s(self, guest: Guest) -> float:
+        """A page may wait for its visitor's click; who has still to show a key should do so."""
+        known = self._config.ingress.open_timeout_s
+        return known if guest.is_known else min(known, self._config.access.key_timeout_s)
 
     def _admit(self, visitor: Visitor) -> None:
         """Raises AtCapacity."""

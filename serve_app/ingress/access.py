@@ -120,9 +120,14 @@ class Guest:
         """Of the client, as far as that is known; of a proxy if it is not."""
         self._counted: list[tuple[Usage, str, float]] = []
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has shown who it is, or need not."""
+        return self.principal is not None
+
     def must_be_known(self) -> None:
         """Before anything but `open` is taken. Raises KeyRefused."""
-        if self.principal is None:
+        if not self.is_known:
             raise KeyRefused(_ASKED)
 
     async def admit(self, message: Open) -> None:

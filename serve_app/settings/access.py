@@ -97,6 +97,9 @@ class AccessSettings(Settings):
     `make run` makes one up."""
     client_key_s: float = Field(3600.0, ge=1, le=7200)
     """How long a client key is valid, if who asks for it does not say."""
+    key_timeout_s: Seconds = 10.0
+    """How long a socket may be silent whose handshake had no key, where one is needed. The others
+    have `ingress.open_timeout_s`."""
     recheck_s: Seconds = 5.0
     """How often the file of keys is looked at, and each live session's key is checked again."""
     origins: tuple[Origin, ...] = ()

@@ -17,13 +17,14 @@ class SocketLimits(Settings):
     is the longest time that a client may be held up."""
     frames_a_second: float = Field(250.0, gt=0)
     """Twice that many pieces."""
-    bytes: int = Field(8 << 20, ge=1 << 20)
-    """At once, as they are after decompression: two minutes of audio, such as a client sends again
-    that comes back."""
+    bytes: int = Field(4 << 20, ge=1 << 20)
+    """At once, as they are after decompression: a minute of audio, which a client may send again
+    that comes back at the end of the window."""
     bytes_a_second: float = Field(256 << 10, gt=0)
     """Four times as many as audio has."""
-    fragments: int = Field(1024, ge=1)
-    """Frames of one message; each is kept until the last one is here."""
+    fragments: int = Field(256, ge=1)
+    """Frames of one message; each is kept until the last one is here. The longest message has as
+    many parts of 4 KiB."""
     close_s: Seconds = 5.0
     """For a client to take the close frame and what was sent before it. Then it is cut off."""
     waiting: int = Field(500, ge=1)
