@@ -7,9 +7,9 @@
     ├── SessionUnknown             4404         no: the conversation is over
     ├── SessionTaken               4409         no: it goes on at another socket
     ├── SessionsUnavailable        4503         yes: the session may be found a little later
-    ├── Busy                       1013         yes: later
     ├── TooFast                    4429         no: the client floods the server
     ├── TooSlow                    4508         yes: the session is kept
+    ├── AtCapacity                 1013         yes: a place may be free a little later
     ├── DraftDeclined              (inside)     the reply is asked for when the turn has ended
     ├── ToolFailed                 (inside)     the chat model decides what to do
     └── EngineError                1011         yes: the session is kept
@@ -26,7 +26,7 @@ from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.violation import ProtocolViolation, VoiceError
 
 __all__ = [
-    "Busy",
+    "AtCapacity",
     "ConfigError",
     "DraftDeclined",
     "EngineError",
@@ -67,8 +67,8 @@ class SessionsUnavailable(VoiceError):
     close_code = CloseCode.SESSIONS_UNAVAILABLE
 
 
-class Busy(VoiceError):
-    """No new session is let in: whoever is here already waits too long for answers."""
+class AtCapacity(VoiceError):
+    """There is no place for one more session: whoever is here waits long for answers."""
 
     close_code = CloseCode.AT_CAPACITY
 

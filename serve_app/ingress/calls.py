@@ -9,7 +9,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.agent.parts import Began, ReplyPart
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
-from serve_app.errors import Busy, EngineTimeout, EngineUnavailable
+from serve_app.errors import AtCapacity, EngineTimeout, EngineUnavailable
 from serve_app.ingress.delays import Budget, Delays, Strain, Waits
 from serve_app.ingress.handle_calls import ask_within, engine_error, hedged, is_cancelled
 from serve_app.ingress.load import Load, Shed
@@ -103,9 +103,9 @@ class Calls:
         return self._load.sheds(what, is_strained)
 
     def admit(self) -> None:
-        """To be called for a new session. Raises Busy if answers take too long for another one."""
+        """To be called for a new session. Raises AtCapacity if answers take too long."""
         if self._delays.strain(_now_s()) is Strain.NO_NEW_SESSIONS:
-            raise Busy(self._delays.hint(_now_s()))
+            raise AtCapacity(self._delays.hint(_now_s()))
 
     def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "ReplyCall":
         """Asks the agent for an answer."""

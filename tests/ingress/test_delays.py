@@ -12,7 +12,7 @@ import pytest
 from bench.virtual_time import now_s, run
 from serve_app.agent.parts import Began
 from serve_app.conversation.sound import ANY_SOUND
-from serve_app.errors import Busy
+from serve_app.errors import AtCapacity
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.delays import Budget, Delays, Strain, Waits
 from serve_app.ingress.load import Load, Shed
@@ -131,7 +131,7 @@ class Server:
             try:
                 self.calls.admit()
                 is_open = True
-            except Busy:
+            except AtCapacity:
                 is_open = False
             self.seen.append((now_s(), self.calls.sheds(Shed.DRAFTS), is_open))
             await asyncio.sleep(0.5)

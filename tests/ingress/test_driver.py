@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
-from serve_app.errors import Busy, EngineError
+from serve_app.errors import AtCapacity, EngineError
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.load import Load
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
@@ -166,7 +166,7 @@ async def test_a_server_that_is_too_slow_lets_nobody_new_in_but_those_who_come_b
         token = await opened(replica, first)
 
     def refuse() -> None:
-        raise Busy("answers take 14 s now: try again in 30 s")
+        raise AtCapacity("answers take 14 s now: try again in 30 s")
 
     replica.services = dataclasses.replace(replica.services, admit=refuse)
     async with replica.client("b") as second:

@@ -103,7 +103,8 @@ class WhisperEngine:
     @torch.inference_mode()
     def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[Heard]]:
         """What was said, for each utterance of a batch: nothing for less than 100 ms, for anything
-        but speech, and for an utterance that is abandoned meanwhile.
+        but speech, for samples that are not finite, and for an utterance that is abandoned
+        meanwhile.
 
         Pauses at each `yield`, which comes after each layer of the encoder and each token. Raises
         EngineError.
@@ -208,7 +209,9 @@ class WhisperEngine:
 
 
 def _is_worth_it(utterance: Utterance) -> bool:
-    return utterance.duration_s >= _SHORTEST_SPEECH_S and not utterance.abandoned.is_set()
+    is_long = utterance.duration_s >= _SHORTEST_SPEECH_S and not utterance.abandoned.is_set()
+    # The ingress lets no other samples in. A single one would fail the whole batch in int8.
+    return is_long and bool(np.isfinite(utterance.samples).all())
 
 
 def _load(source: str, device: torch.device, dtype: str) -> WhisperForConditionalGeneration:
