@@ -83,6 +83,9 @@ KNOWN: dict[str, How] = {
     "make lock": _make("lock", "pip-compile"),
     "make clean": _make("clean", "rm -rf"),
     "make long-call": _make("long-call", "-m bench.long_call"),
+    ".venv/bin/python -m bench.fuzz_frames": Run(
+        (_PYTHON, "-m", "bench.fuzz_frames", "--count", "200"), "frames; the slowest took"
+    ),
     "make bench-turns": _make("bench-turns", "-m bench.turns"),
     "make bench-barge-in": _make("bench-barge-in", "-m bench.barge_in"),
     "make bench-latency": _make("bench-latency", "-m bench.latency"),

@@ -35,7 +35,7 @@ def ingress_mib(server: Server) -> float:
 async def test_a_flood_is_closed_and_costs_no_memory(server: Server, name: str) -> None:
     server.wait_until_idle()
     before_mib, most_mib, sent = ingress_mib(server), 0.0, 0
-    async with connect(server.url, max_size=None) as socket:
+    async with connect(server.url, compression=None) as socket:
         await socket.send(msgpack.packb({"type": "open", "prompt": "", "greeting": False}))
         with pytest.raises(ConnectionClosed):
             while True:

@@ -44,6 +44,8 @@ _POSITIONS_PER_SECOND = 50
 """A position of the encoder is 20 ms, or two frames of the spectrogram."""
 _FRAME_SAMPLES = 160
 _SHORTEST_SPEECH_S = 0.1
+_LOUDEST = 10.0
+"""Speech is between -1 and 1."""
 _LONGEST_HINT = 200
 """In tokens. Whisper writes at most 224."""
 
@@ -103,7 +105,8 @@ class WhisperEngine:
     @torch.inference_mode()
     def transcribe(self, utterances: Sequence[Utterance]) -> Generator[None, None, list[Heard]]:
         """What was said, for each utterance of a batch: nothing for less than 100 ms, for anything
-        but speech, and for an utterance that is abandoned meanwhile.
+        but speech, for samples that are no sound, and for an utterance that is abandoned
+        meanwhile.
 
         Pauses at each `yield`, which comes after each layer of the encoder and each token. Raises
         EngineError.
@@ -208,7 +211,10 @@ class WhisperEngine:
 
 
 def _is_worth_it(utterance: Utterance) -> bool:
-    return utterance.duration_s >= _SHORTEST_SPEECH_S and not utterance.abandoned.is_set()
+    is_long = utterance.duration_s >= _SHORTEST_SPEECH_S and not utterance.abandoned.is_set()
+    # The ingress lets no other samples in. In int8, one that is not a number would fail the whole
+    # batch, and a huge one change all its texts.
+    return is_long and bool(np.all(np.abs(utterance.samples) <= _LOUDEST))
 
 
 def _load(source: str, device: torch.device, dtype: str) -> WhisperForConditionalGeneration:
