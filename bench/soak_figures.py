@@ -79,8 +79,9 @@ def theil_sen(points: Sequence[tuple[float, float]]) -> Slope:
 
 
 def counted_from_s(looks: Sequence[Look]) -> float:
-    """Where the warm-up ends."""
-    return max(WARM_UP_S, looks[-1].at_s * WARM_UP)
+    """Where the warm-up ends, on the clock of the looks."""
+    begin_s, end_s = looks[0].at_s, looks[-1].at_s
+    return begin_s + max(WARM_UP_S, (end_s - begin_s) * WARM_UP)
 
 
 def trends(looks: Sequence[Look]) -> list[Trend]:
