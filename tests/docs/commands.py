@@ -58,6 +58,8 @@ def _fake(provider: str, *options: str) -> Served:
     return Served((_PYTHON, "-m", module, "--port", "0", *options), "Ctrl-C stops")
 
 
+_EMPTY = Elsewhere("an empty environment")
+
 KNOWN: dict[str, How] = {
     "make run": Covered("tests/serve/conftest.py", '"serve_app.cli", "run"'),
     "echo-serve run --host 0.0.0.0": Covered("tests/serve/test_public.py", '"--host", "0.0.0.0"'),
@@ -80,7 +82,13 @@ KNOWN: dict[str, How] = {
     "make lint": _make("lint", "ruff check"),
     "make types": _make("types", "mypy"),
     "make models": _make("models", "echo-serve fetch"),
-    "make lock": _make("lock", "pip-compile"),
+    "make lock": _make("lock", "-m supply.locks"),
+    "python -m supply.locks --keep": Run((_PYTHON, "-m", "supply.locks", "--help"), "--keep"),
+    "make audit": Covered(".ci/run", "make audit"),
+    "make sbom": _make("sbom", "-m supply.sbom"),
+    "python -m supply.sbom --cuda": Run((_PYTHON, "-m", "supply.sbom", "--cuda"), "nvidia-cublas"),
+    "make licences": _make("licences", "-m supply.licences"),
+    "make soak": Covered(".ci/run", "make soak"),
     "make clean": _make("clean", "rm -rf"),
     "make long-call": _make("long-call", "-m bench.long_call"),
     ".venv/bin/python -m bench.fuzz_frames": Run(
@@ -140,8 +148,10 @@ KNOWN: dict[str, How] = {
     "python -m serve_app.fakes.elevenlabs --port 8790 --first-audio-ms 120": _fake(
         "elevenlabs", "--http-port", "0", "--first-audio-ms", "120"
     ),
-    "pip install -r requirements.lock": Elsewhere("an empty environment"),
-    "pip install --no-deps .": Elsewhere("an empty environment"),
+    "pip install --require-hashes --no-deps -r requirements-build.lock": _EMPTY,
+    "pip install --require-hashes --no-deps --no-build-isolation -r requirements.lock": _EMPTY,
+    "pip install --require-hashes --no-deps -r requirements-cuda.lock": _EMPTY,
+    "pip install --no-deps --no-build-isolation .": _EMPTY,
 }
 _PROGRAMS = {
     "docker": Elsewhere("a container engine"),
@@ -192,7 +202,7 @@ def _serve(root: Path, words: tuple[str, ...], prints: str) -> str:
 
 _NAMES: dict[str, Callable[[Path, str], bool]] = {
     r"-k (\S+)": lambda root, folder: (root / folder / "kustomization.yaml").is_file(),
-    r"-[fr] ([\w./]+)": lambda root, file: (root / file).is_file(),
+    r"-[fr] (\w[\w./-]*)": lambda root, file: (root / file).is_file(),
     r"--profile (\S+)": lambda root, profile: profile in _profiles(root),
     r"--build-arg (\w+)=": lambda root, name: f"ARG {name}" in _text(root / "Dockerfile"),
 }

@@ -29,7 +29,10 @@ _LANGUAGES = {
     "python",
     "js",
 }
-_FOLDERS = ("serve_app", "deployments", "tests", "bench", "docs", "configs", "k8s", "monitoring")
+_FOLDERS = (
+    *("serve_app", "deployments", "tests", "bench", "supply"),
+    *("docs", "configs", "k8s", "monitoring"),
+)
 _VARIABLE = re.compile(
     r"\b(?:ECHO|OPENAI|TEXT_GENERATION|TEXT_TO_SPEECH|SPEECH_TO_TEXT|ELEVEN_LABS|RAY_SERVE)"
     r"_[A-Z][A-Z_]*[A-Z]\b"
