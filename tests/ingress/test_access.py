@@ -27,6 +27,7 @@ from serve_app.client.conversation import connect as talking
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
 from tests.ingress.replica import (
+    OPEN,
     Replica,
     closing,
     is_admitted,
@@ -93,6 +94,17 @@ def in_open(credential: str) -> dict[str, Any]:
 
 PLACES = [in_header, in_subprotocol, in_open]
 Place = Callable[[str], dict[str, Any]]
+
+
+async def test_who_has_still_to_show_a_key_does_not_wait_long(keys: Path) -> None:
+    """Only a page whose key is in its handshake may wait for its visitor's click."""
+    async with guarded(keys, key_timeout_s=0.2) as server:
+        known = await connect(server.url, proxy=None, **in_header(ADA))
+        unknown = await connect(server.url, proxy=None)
+        assert (await closing(unknown))[0] == 4408
+        await known.send(msgpack.packb(OPEN))
+        assert await is_admitted(known)
+        await known.close()
 
 
 @pytest.mark.parametrize("place", PLACES)
