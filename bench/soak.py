@@ -38,8 +38,8 @@ _FIRST_S = 20.0
 """A first round, before anything is counted: HAProxy keeps connections to the ingress, and every
 process has seen everything once."""
 _SERVES_LOG = {"RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1"}
-"""Serve keeps up to 1000 lines of its log in an ingress replica before it writes them: a line for
-each visit, 20 to 30 KiB with what it refers to. A run with fewer visits would see nothing else."""
+"""Serve keeps up to 1000 lines of its log in an ingress replica before it writes them, one for each
+visit. A run with fewer visits would see these objects only grow."""
 _ROOM = 100
 """Sessions: hostile callers must not take the good ones' places here."""
 
