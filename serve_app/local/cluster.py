@@ -39,6 +39,9 @@ Report = Callable[[str], None]
 LOGS = "/tmp/ray/session_latest/logs/serve"
 _OBJECT_STORE_BYTES = 200 << 20
 """Audio travels inside the calls. By default, the store would take 30 % of the memory."""
+_TOO_SLOW = "timed out during startup"
+"""In what `ray.init` raises. Its raylet gives its agents 15 s to start, without a setting for that:
+on two cores beside other work they took 17."""
 _PATIENCE_S = 10.0
 """For processes to end by themselves when Ray has been shut down."""
 
@@ -171,6 +174,23 @@ class _Cluster:
         them. Takes the signals back from Ray, which has SIGTERM abort the process."""
         import ray
 
+        try:
+            self._init_ray()
+        except Exception as error:  # Ray raises no other
+            if _TOO_SLOW not in str(error):
+                raise
+            self._report("Ray was too slow on this busy machine; once more ...")
+            ray.shutdown()
+            processes.end_all(processes.descendants, patience_s=0)
+            if self._stop.done():
+                raise _Stopping from None
+            self._init_ray()
+        self._signals.take()
+        self._report(f"Ray is at {ray.get_runtime_context().gcs_address}, logs are in {LOGS}")
+
+    def _init_ray(self) -> None:
+        import ray
+
         ray.init(
             address="local",
             include_dashboard=False,
@@ -179,8 +199,6 @@ class _Cluster:
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-        self._signals.take()
-        self._report(f"Ray is at {ray.get_runtime_context().gcs_address}, logs are in {LOGS}")
 
     def _serve(self) -> AppConfig:
         from ray import serve

@@ -1,5 +1,6 @@
 """Real servers: the commands that users run, each in a process of its own."""
 
+import fcntl
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -58,6 +60,15 @@ def replica_ports() -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(_RANGES[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(_RANGES[0] + _RANGE - 1),
     }
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """For the start of a Ray. Two at once, on two cores, are too slow for its raylet, which waits
+    for 15 s and has no setting for it."""
+    with open(Path(tempfile.gettempdir()) / "echo-serve-tests-start.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass
@@ -142,6 +153,13 @@ def start(
     command: Sequence[str], port: int, sign: str, env: Mapping[str, str] | None = None
 ) -> Server:
     """Starts the command, and returns when it has printed the line with `sign`."""
+    with one_at_a_time():
+        return _start(command, port, sign, env)
+
+
+def _start(
+    command: Sequence[str], port: int, sign: str, env: Mapping[str, str] | None = None
+) -> Server:
     moved = {
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),

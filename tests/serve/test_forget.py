@@ -20,7 +20,12 @@ from tests.redis_server import redis_server
 from tests.serve.conftest import ROOT, Server, config_with, free_port, running
 from tests.serve.test_sessions import ending
 
-pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.serve,
+    pytest.mark.models,
+    pytest.mark.slow,  # tests/local and tests/sessions have its parts
+    pytest.mark.timeout(300),
+]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from serve_app.app import build
 from serve_app.stt.job import Request
 from tests.manifests.objects import KEYS, ROOT
 from tests.serve.call import SERVICE_RESTART, Call
-from tests.serve.conftest import free_port
+from tests.serve.conftest import free_port, one_at_a_time
 from tests.speech import clip, transcript, word_error_rate
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -37,9 +37,10 @@ class Nodes:
 
     def __init__(self) -> None:
         head = {"num_cpus": 0, "include_dashboard": False}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.cpu = [self._cluster.add_node(**CPU_NODE) for _ in range(2)]
-        self.gpu = [self._cluster.add_node(**GPU_NODE)]
+        with one_at_a_time():
+            self._cluster = Cluster(initialize_head=True, head_node_args=head)
+            self.cpu = [self._cluster.add_node(**CPU_NODE) for _ in range(2)]
+            self.gpu = [self._cluster.add_node(**GPU_NODE)]
         ray.init(self._cluster.address, log_to_driver=False, logging_level="error")
         self.port = free_port()
         # One proxy: all nodes are on one address, where more would share the port.

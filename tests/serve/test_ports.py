@@ -102,6 +102,14 @@ def files(server: Server) -> list[Listener]:
     return found
 
 
+def taken_by_others(server: Server) -> set[str]:
+    """The ports of other servers on this machine, which this one cannot have: some of Ray's are
+    fixed, and the tests of another worker run beside these."""
+    own = {process.pid for process, _ in processes(server)}
+    everybody = psutil.net_connections("inet")
+    return {str(c.laddr.port) for c in everybody if c.status == "LISTEN" and c.pid not in own}
+
+
 def test_a_port_that_the_table_does_not_name_is_found() -> None:
     rows = table()
     assert any(row.names(Listener("127.0.0.1", "4000", "bin/haproxy -db")) for row in rows)
@@ -120,7 +128,9 @@ def test_every_row_is_of_a_port_that_is_there(server: Server) -> None:
     found = listeners(server) + files(server)
     unused = [row for row in table() if not any(row.names(each) for each in found)]
     # A number of our own, and a worker that Ray has for a while only.
-    assert {row.port for row in unused} | {row.process for row in unused} <= {
+    others = taken_by_others(server)
+    mine = [row for row in unused if row.port not in others]
+    assert {row.port for row in mine} | {row.process for row in mine} <= {
         *("ECHO_METRICS_PORT", "haproxy", "any", "ray::IDLE")
     }
 
@@ -183,7 +193,10 @@ def answer(port: int, method: str) -> grpc.StatusCode:
 
 
 def test_the_agents_of_ray_ask_for_it_as_well(server: Server) -> None:
-    (agent,) = [each for each in listeners(server) if each.port == "52365"]
+    found = [each for each in listeners(server) if each.port == "52365"]
+    if not found and "52365" in taken_by_others(server):
+        pytest.skip("the agent of another Ray on this machine has the port")
+    (agent,) = found
     with closing(HTTPConnection("127.0.0.1", int(agent.port), timeout=10)) as connection:
         connection.request("GET", "/api/ray/version")
         assert connection.getresponse().status == 401

@@ -38,7 +38,12 @@ from tests.serve import everywhere
 from tests.serve.conftest import START_S, Server, config_with, free_port, running
 from tests.speech import clip
 
-pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(420)]
+pytestmark = [
+    pytest.mark.serve,
+    pytest.mark.models,
+    pytest.mark.slow,  # two minutes: CI has 30
+    pytest.mark.timeout(420),
+]
 
 
 def canary(name: str) -> str:

@@ -47,7 +47,7 @@ async def opened(server: Server) -> AsyncIterator[ClientConnection]:
             4400,
             "5 bytes is not a whole number",
         ),
-        (b"\0" * ((1 << 20) + 1), 1009, "at most 1048576"),
+        (b"\0" * ((1 << 20) + 1), 1009, "frame exceeds limit of 1048576 bytes"),
     ],
 )
 async def test_bad_input_gets_a_code_and_a_reason(

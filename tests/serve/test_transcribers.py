@@ -23,6 +23,7 @@ from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.job import Heard, Request
+from tests.serve.conftest import one_at_a_time
 from tests.speech import TRANSCRIPTS, clip, transcript, word_error_rate
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -36,14 +37,15 @@ WITHIN_S = 60.0
 def cluster() -> Iterator[None]:
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     others = set(psutil.Process().children(recursive=True))
-    ray.init(
-        "local",  # whatever else runs on the machine
-        num_cpus=4,
-        num_gpus=GPUS,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-    )
+    with one_at_a_time():
+        ray.init(
+            "local",  # whatever else runs on the machine
+            num_cpus=4,
+            num_gpus=GPUS,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+        )
     started = [p for p in psutil.Process().children(recursive=True) if p not in others]
     yield
     serve.shutdown()
