@@ -88,7 +88,7 @@ KNOWN: dict[str, How] = {
     "make sbom": _make("sbom", "-m supply.sbom"),
     "python -m supply.sbom --cuda": Run((_PYTHON, "-m", "supply.sbom", "--cuda"), "nvidia-cublas"),
     "make licences": _make("licences", "-m supply.licences"),
-    "make soak": Covered(".ci/run", "make soak"),
+    "make soak": _make("soak", "-m bench.soak"),
     "make clean": _make("clean", "rm -rf"),
     "make long-call": _make("long-call", "-m bench.long_call"),
     ".venv/bin/python -m bench.fuzz_frames": Run(
