@@ -11,7 +11,11 @@ from websockets.exceptions import ConnectionClosed
 from bench.processes import STAGES
 from tests.serve.conftest import Server
 
-pytestmark = [pytest.mark.serve, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.serve,
+    pytest.mark.slow,  # tests/ingress/test_flood.py has the same without a cluster
+    pytest.mark.timeout(300),
+]
 
 _MIB = 1 << 20
 MOST_MIB = 60
