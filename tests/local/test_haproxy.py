@@ -137,10 +137,13 @@ def test_one_address_has_its_share_of_the_connections(serve: Serve) -> None:
 def answered(host: str, port: int) -> socket.socket:
     """A connection that has had an answer. Raises ConnectionError if it is dropped."""
     client = socket.create_connection((host, port), timeout=WITHIN_S)
-    client.sendall(b"GET /-/routes HTTP/1.1\r\nHost: x\r\n\r\n")
-    if not client.recv(100):
+    try:
+        client.sendall(b"GET /-/routes HTTP/1.1\r\nHost: x\r\n\r\n")
+        if not client.recv(100):
+            raise ConnectionResetError
+    except BaseException:
         client.close()
-        raise ConnectionResetError
+        raise
     return client
 
 
