@@ -153,6 +153,10 @@ def test_the_program_becomes_haproxy_under_the_name_that_serve_knows(serve: Serv
         with serve.running(program) as process:
             assert process.name() == "haproxy"
             assert str(serve.file) in process.cmdline()  # Serve looks for it there
+            deadline = time.monotonic() + WITHIN_S
+            while not serve.socket.exists():  # HAProxy gives it its name once it listens
+                assert time.monotonic() < deadline, "no socket"
+                time.sleep(0.01)
             assert serve.socket.stat().st_mode & 0o777 == 0o600
 
 
