@@ -77,6 +77,8 @@ class Server:
 
     process: subprocess.Popen[str]
     port: int
+    guard: subprocess.Popen[bytes]
+    """Ends it if this process is killed."""
     lines: list[str] = field(default_factory=list)
     is_ready: threading.Event = field(default_factory=threading.Event)
     reader: threading.Thread = field(default_factory=threading.Thread)
@@ -121,23 +123,21 @@ class Server:
     def end(self, strike: Callable[[], None] | None = None) -> list[psutil.Process]:
         """Ends it with Ctrl-C, or as `strike` does. Returns what it has left behind, which is
         killed."""
-        started = self._processes()
+        server = [psutil.Process(self.process.pid)] if self.process.poll() is None else []
+        started = [*server, *(child for each in server for child in each.children(recursive=True))]
         if strike:
             strike()
         else:
             self.process.send_signal(signal.SIGINT)
-        self.process.wait(STOP_S)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_S)
         _, left = psutil.wait_procs(started, timeout=10)
         for process in left:
             process.kill()
+        self.process.wait()
+        self.guard.communicate()  # there is nothing left for it
         self.reader.join(STOP_S)
         return left
-
-    def _processes(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
 
     def read(self, sign: str) -> None:
         assert self.process.stdout is not None
@@ -179,7 +179,8 @@ def _start(
         # A background job ignores Ctrl-C, and its children would, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    server = Server(process, port)
+    guard = [sys.executable, "-m", "tests.serve.guard", str(process.pid), str(STOP_S)]
+    server = Server(process, port, subprocess.Popen(guard, cwd=ROOT, stdin=subprocess.PIPE))
     server.reader = threading.Thread(target=server.read, args=(sign,))
     server.reader.start()
     try:
