@@ -7,16 +7,20 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from serve_app.local import haproxy
 from serve_app.local.haproxy import Edge
+from serve_app.local.leftovers import MARKER, bearing_marker, is_running, namespace
 from serve_app.settings.edge import EDGE_VARIABLE
 
 _PARENT = "/tmp"
 """Not TMPDIR, which may be long: the path of a socket has at most 107 bytes."""
+_PREFIX = "echo-serve-"
+_OWNER = "owner"
+"""A file that says which process made the folder."""
 _PATHS = {
     "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
     "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
@@ -27,12 +31,25 @@ _PATHS = {
 """Serve's own are in /tmp/haproxy-serve, which all users share."""
 
 
+def remove_leftovers() -> None:
+    """Removes this user's folders of servers that were killed."""
+    here = namespace(os.getpid())
+    for owner in Path(_PARENT).glob(f"{_PREFIX}*/{_OWNER}"):
+        with suppress(OSError):  # of another user, or gone by now
+            marker, _, place = owner.read_text().partition(" ")
+            is_ours = owner.parent.lstat().st_uid == os.getuid() and place == here
+            if is_ours and not is_running(marker):
+                shutil.rmtree(owner.parent)
+
+
 @contextmanager
 def edge_folder(edge: Edge) -> Iterator[dict[str, str]]:
     """A folder with the program that Serve is to start as HAProxy. Yields the variables that make
     Serve use it; afterwards it is gone."""
-    folder = Path(tempfile.mkdtemp(prefix="echo-", dir=_PARENT))  # mode 700
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PARENT))  # mode 700
     try:
+        marker = bearing_marker()[MARKER]
+        (folder / _OWNER).write_text(f"{marker} {namespace(os.getpid())}")
         yield {
             EDGE_VARIABLE: "1",
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(_program(folder, edge)),

@@ -42,15 +42,20 @@ def leftovers() -> list[psutil.Process]:
     """The processes whose server was started by a process that is gone, apart from those that this
     one descends from."""
     ours = psutil.Process()
+    here = namespace(ours.pid)
     above = {ours.pid, *(parent.pid for parent in ours.parents())}
     return [
         p
         for p in psutil.process_iter()
-        if (by := starter(p)) and not _is_running(by) and p.pid not in above and _is_visible(p)
+        if (by := starter(p))
+        and not is_running(by)
+        and p.pid not in above
+        and namespace(p.pid) == here
     ]
 
 
-def _is_running(marker: str) -> bool:
+def is_running(marker: str) -> bool:
+    """Whether the process of this marker is there."""
     pid, _, start = marker.partition("/")
     return pid.isdigit() and _start_time(int(pid)) == start
 
@@ -68,13 +73,9 @@ def _start_time(pid: int) -> str:
         return ""
 
 
-def _is_visible(process: psutil.Process) -> bool:
-    """Whether the ids in its marker mean the same to us: in a container, they are other ones."""
-    return _ids(process.pid) == _ids(os.getpid())
-
-
-def _ids(pid: int) -> str:
-    """The namespace of process ids. Empty where there are none."""
+def namespace(pid: int) -> str:
+    """In which process ids mean something: in a container, they are other ones. Empty where there
+    are no namespaces."""
     try:
         return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:

@@ -19,7 +19,7 @@ import yaml
 from serve_app.access.configured import check_access, has_credentials
 from serve_app.agent.tools.factory import check_tools
 from serve_app.errors import ConfigError
-from serve_app.local import exposure, ports
+from serve_app.local import edge, exposure, ports
 from serve_app.local.exposure import Exposure
 from serve_app.local.leftovers import end_leftovers
 from serve_app.local.proxies import go_around_proxies
@@ -182,6 +182,7 @@ def _prepared(
         raise ConfigError(f"{exposure.METRICS_HOST_VARIABLE} needs RAY_SERVE_ENABLE_HA_PROXY=1")
     wanted = needed_ports(port or file.port, os.environ)
     end_leftovers(report)
+    edge.remove_leftovers()
     ports.check_free(wanted)
     patience_s = drain_s(config, os.environ) + _TO_STOP_S
     for line in warnings:

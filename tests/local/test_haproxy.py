@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ from ray.serve._private.haproxy import HAProxyApi, HAProxyConfig
 from ray.serve.config import HTTPOptions
 
 from serve_app.local import haproxy
-from serve_app.local.edge import edge_folder, haproxy_binary
+from serve_app.local.edge import edge_folder, haproxy_binary, remove_leftovers
 from serve_app.local.haproxy import Edge, UnknownConfiguration, hardened
 from serve_app.local.ports import free_port
 
@@ -167,6 +168,26 @@ def test_the_folder_is_of_its_user_alone_and_goes_with_the_server() -> None:
         sockets = (v for name, v in variables.items() if name.endswith(("_PATH", "_LOC")))
         assert {Path(path).parent for path in sockets} == {folder}
     assert not folder.exists()
+
+
+_KILLED = """
+import os, signal
+from tests.local.test_haproxy import EDGE, edge_folder
+with edge_folder(EDGE) as variables:
+    print(os.path.dirname(variables["RAY_SERVE_HAPROXY_BINARY_PATH"]), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_folder_of_a_server_that_was_killed_goes_with_the_next_start() -> None:
+    """Seven were found in /tmp."""
+    killed = subprocess.run([sys.executable, "-c", _KILLED], stdout=subprocess.PIPE, text=True)
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    with edge_folder(EDGE) as variables:
+        remove_leftovers()
+        assert not left.exists()
+        assert Path(variables["RAY_SERVE_HAPROXY_BINARY_PATH"]).exists(), "it is in use"
 
 
 def test_the_path_of_a_socket_is_short_enough() -> None:
