@@ -7,12 +7,7 @@ from websockets.asyncio.client import connect
 from tests.ingress.raw_client import OPEN, PING, connected, frame
 from tests.serve.conftest import Server
 
-pytestmark = [
-    pytest.mark.serve,
-    pytest.mark.models,
-    pytest.mark.slow,  # tests/ingress/test_hostile_sockets.py has all of it, without Ray
-    pytest.mark.timeout(300),
-]
+pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 
 async def test_a_flood_of_pings_is_closed_and_the_call_beside_it_is_not(server: Server) -> None:
