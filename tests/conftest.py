@@ -2,5 +2,12 @@
 
 import os
 
+from tests.guard import guard_this_process
+
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def pytest_sessionstart() -> None:
+    """In each worker of pytest-xdist, too."""
+    guard_this_process()

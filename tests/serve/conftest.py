@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from serve_app.local.server import RAY_ENVIRONMENT
+from tests.guard import guard_this_process
 
 ROOT = Path(__file__).parents[2]
 START_S = 240.0
@@ -77,8 +78,6 @@ class Server:
 
     process: subprocess.Popen[str]
     port: int
-    guard: subprocess.Popen[bytes]
-    """Ends it if this process is killed."""
     lines: list[str] = field(default_factory=list)
     is_ready: threading.Event = field(default_factory=threading.Event)
     reader: threading.Thread = field(default_factory=threading.Thread)
@@ -135,7 +134,6 @@ class Server:
         for process in left:
             process.kill()
         self.process.wait()
-        self.guard.communicate()  # there is nothing left for it
         self.reader.join(STOP_S)
         return left
 
@@ -153,6 +151,7 @@ def start(
     command: Sequence[str], port: int, sign: str, env: Mapping[str, str] | None = None
 ) -> Server:
     """Starts the command, and returns when it has printed the line with `sign`."""
+    guard_this_process()
     with one_at_a_time():
         return _start(command, port, sign, env)
 
@@ -179,8 +178,7 @@ def _start(
         # A background job ignores Ctrl-C, and its children would, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    guard = [sys.executable, "-m", "tests.serve.guard", str(process.pid), str(STOP_S)]
-    server = Server(process, port, subprocess.Popen(guard, cwd=ROOT, stdin=subprocess.PIPE))
+    server = Server(process, port)
     server.reader = threading.Thread(target=server.read, args=(sign,))
     server.reader.start()
     try:

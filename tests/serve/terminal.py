@@ -17,7 +17,14 @@ from pathlib import Path
 import psutil
 
 from serve_app.local.server import HAPROXY_PORTS
-from tests.serve.conftest import ROOT, STOP_S, config_with, free_port, replica_ports
+from tests.serve.conftest import (
+    ROOT,
+    STOP_S,
+    config_with,
+    free_port,
+    one_at_a_time,
+    replica_ports,
+)
 
 _LABEL = "ECHO_TEST_SERVER"
 _LINE_S = 120.0
@@ -121,7 +128,8 @@ def place(folder: Path, env: Mapping[str, str]) -> Iterator[Place]:
     """Afterwards, nothing that was started there runs."""
     here = Place(folder, env)
     try:
-        yield here
+        with one_at_a_time():
+            yield here
     finally:
         for process in here.processes():
             with suppress(psutil.Error):

@@ -1,33 +1,35 @@
 """A test that is killed leaves no server behind."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.serve import guard
-from tests.serve.conftest import ROOT
+from tests import guard
 
 pytestmark = pytest.mark.timeout(60)
 
 _SERVER = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("ready", child.pid, flush=True)
+print(child.pid, flush=True)
 try:
     time.sleep(600)
 finally:
     child.kill()
 """
 _TEST = f"""
-import sys
-from tests.serve.conftest import start
-server = start([sys.executable, "-c", {_SERVER!r}], 0, "ready")
-print(server.process.pid, *server.lines, flush=True)
+import subprocess, sys
+from tests.guard import guard_this_process
+guard_this_process()
+server = subprocess.Popen([sys.executable, "-c", {_SERVER!r}], process_group=0)
+print(server.pid, flush=True)
 sys.stdin.read()
 """
 _STUBBORN = """
@@ -37,13 +39,15 @@ print("ready", flush=True)
 time.sleep(600)
 """
 _WITHIN_S = 20.0
+_ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def stubborn() -> Iterator[psutil.Process]:
     """A server that does not mind Ctrl-C."""
     command = [sys.executable, "-c", _STUBBORN]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    env = {**os.environ, "ECHO_TEST_STARTED_BY": "a label"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as process:
         assert process.stdout
         process.stdout.readline()
         yield psutil.Process(process.pid)
@@ -53,11 +57,11 @@ def stubborn() -> Iterator[psutil.Process]:
 def test_a_server_ends_when_its_test_is_killed() -> None:
     """Five servers ran on when the tests of a whole run were stopped with Ctrl-C."""
     with subprocess.Popen(
-        [sys.executable, "-c", _TEST], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", _TEST], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as test:
         assert test.stdout
-        server, _, child = test.stdout.readline().split()
-        found = [psutil.Process(int(pid)) for pid in (server, child)]
+        lines = [test.stdout.readline() for _ in range(2)]
+        found = [psutil.Process(int(line)) for line in lines]
         test.send_signal(signal.SIGKILL)
     _, left = psutil.wait_procs(found, _WITHIN_S)
     for process in left:
@@ -67,5 +71,6 @@ def test_a_server_ends_when_its_test_is_killed() -> None:
 
 
 def test_one_that_does_not_stop_is_killed_and_named(stubborn: psutil.Process) -> None:
-    assert guard.end(stubborn, patience_s=0.5) == [stubborn]
+    assert guard.bearing("a label") == [stubborn]
+    assert guard.end("a label", patience_s=0.5) == [stubborn]
     stubborn.wait(_WITHIN_S)
