@@ -15,7 +15,6 @@ from serve_app.access.usage import Usage
 from serve_app.errors import KeyEnded, KeyRefused
 from serve_app.ingress.key_file import KeyFile
 from serve_app.ingress.web_tokens import WebTokens
-from serve_app.protocol.messages import Open
 from serve_app.settings.access import AccessSettings
 from serve_app.settings.edge import EDGE_VARIABLE
 
@@ -130,15 +129,16 @@ class Guest:
         if not self.is_known:
             raise KeyRefused(_ASKED)
 
-    async def admit(self, message: Open) -> None:
-        """To a conversation. Raises KeyRefused, LimitReached and EngineUnavailable."""
-        if self.principal is None and message.key:
-            self.principal = await self._gate.identify(message.key)
+    async def identify(self, credential: str) -> None:
+        """Who it is, by what `open` says, unless that is known. Raises KeyRefused and
+        EngineUnavailable."""
+        if self.principal is None and credential:
+            self.principal = await self._gate.identify(credential)
         self.must_be_known()
-        self._count(is_new=not message.resume_token)
 
-    def _count(self, is_new: bool) -> None:
-        """Against all limits, or none. Raises LimitReached."""
+    def begin(self, is_new: bool) -> None:
+        """A connection of it begins, and a conversation if `is_new`: counts against all limits, or
+        none. Raises LimitReached."""
         now_s, counts = self._gate.now_s(), self._counts()
         for usage, name in counts:
             usage.may_begin(name, now_s, is_new)

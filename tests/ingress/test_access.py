@@ -5,8 +5,10 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import httpx2
 import jwt
@@ -25,6 +27,7 @@ from serve_app.app import FORWARDED_FOR
 from serve_app.client.conversation import ConversationClosed
 from serve_app.client.conversation import connect as talking
 from serve_app.client.session import converse
+from serve_app.errors import AtCapacity, ProtocolViolation
 from serve_app.protocol.formats import parse_format
 from tests.ingress.replica import (
     OPEN,
@@ -658,6 +661,38 @@ async def test_who_is_refused_by_one_limit_has_used_nothing_of_another(keys: Pat
             assert (code, said) == (4402, "this address has 1 connections: end one first")
         await first.send(msgpack.packb({"type": "close"}))
         assert (await closing(first))[0] == 1000
+        assert await is_admitted(await server.call(**in_header(ADA)))
+
+
+async def test_who_finds_no_place_has_used_none_of_its_sessions(keys: Path) -> None:
+    access = {"keys_file": str(keys), "per_principal": {"sessions_a_day": 1}}
+    async with replica(access=access, ingress={"max_sessions": 1}) as server:
+        ada = await connect(server.url, proxy=None, **in_header(ADA))  # while there is a place
+        ben = await server.call(**in_header(BEN))
+        assert await is_admitted(ben)
+        await ada.send(msgpack.packb(OPEN))
+        assert await closing(ada) == (1013, "all sessions are taken: try again later")
+        await ben.send(msgpack.packb({"type": "close"}))
+        assert (await closing(ben))[0] == 1000
+        assert await is_admitted(await server.call(**in_header(ADA)))
+
+
+@pytest.mark.parametrize(
+    "refuses",
+    [
+        {"admit": Mock(side_effect=AtCapacity("answers take 14 s now"))},
+        {"check": AsyncMock(side_effect=ProtocolViolation("no such voice"))},
+    ],
+    ids=["slow answers", "a wrong option"],
+)
+async def test_who_is_refused_for_another_reason_has_used_none_of_its_sessions(
+    keys: Path, refuses: dict[str, Any]
+) -> None:
+    async with guarded(keys, per_principal={"sessions_a_day": 1}) as server:
+        ingress, services = server.ingress, server.ingress._services
+        ingress._services = replace(services, **refuses)
+        assert (await closing(await server.call(**in_header(ADA))))[0] in (1013, 4400)
+        ingress._services = services
         assert await is_admitted(await server.call(**in_header(ADA)))
 
 
