@@ -106,7 +106,7 @@ class Ingress:
             await socket.close(CloseCode.STOPPING, "the server is about to stop: connect again")
             return
         try:
-            guest = await self._gate.receive(socket)
+            guest = self._gate.receive(socket)
         except VoiceError as error:
             log.info("a client is refused with %s: %s", error.close_code, error)
             await socket.close(error.close_code, str(error))
@@ -156,9 +156,9 @@ class Ingress:
         return sum(driver.has_place for driver in self._sessions.values())
 
     def _open_timeout_s(self, guest: Guest) -> float:
-        """A page may wait for its visitor's click; who has still to show a key should do so."""
+        """A page may wait for its visitor's click; a client that has not shown a key yet may not."""
         known = self._config.ingress.open_timeout_s
-        return known if guest.is_known else min(known, self._config.access.key_timeout_s)
+        return known if guest.has_shown_a_key else min(known, self._config.access.key_timeout_s)
 
     def _admit(self, visitor: Visitor) -> None:
         """Raises AtCapacity."""

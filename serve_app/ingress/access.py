@@ -46,18 +46,17 @@ class Gate:
         names = (machine, f"{machine}.local")
         self._origins = OriginRules(settings.origins, names, settings.asks_for_keys)
 
-    async def receive(self, socket: WebSocket) -> "Guest":
-        """Who is at an accepted socket. Raises OriginRefused, KeyRefused and EngineUnavailable."""
+    def receive(self, socket: WebSocket) -> "Guest":
+        """Who is at an accepted socket; `Guest.identify` looks at what it shows. Raises
+        OriginRefused, and KeyRefused for a credential that cannot be read."""
         headers = socket.headers
         self._origins.check(headers.get("origin"), headers.get("host"))
         peer = socket.client.host if socket.client else ""
         address = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
-        guest = Guest(self, address)
-        if self.settings.asks_for_keys:
-            guest.principal = None
-            if credential := presented(headers, socket.scope.get("subprotocols", [])):
-                guest.principal = await self.identify(credential)
-        return guest
+        if not self.settings.asks_for_keys:
+            return Guest(self, address)
+        shown = presented(headers, socket.scope.get("subprotocols", []))
+        return Guest(self, address, None, shown)
 
     async def identify(self, credential: str) -> Principal:
         """Raises KeyRefused and EngineUnavailable."""
@@ -111,30 +110,37 @@ class Gate:
 class Guest:
     """Who is at one socket, and what that counts against."""
 
-    def __init__(self, gate: Gate, address: str = "") -> None:
-        self.principal: Principal | None = NOBODY
+    def __init__(
+        self,
+        gate: Gate,
+        address: str = "",
+        principal: Principal | None = NOBODY,
+        credential: str = "",
+    ) -> None:
+        """`credential`: what its handshake has shown, which nobody has looked at."""
+        self.principal = principal
         """None until it is known."""
-        self._gate = gate
         self.address = address
         """Of the client, as far as that is known; of a proxy if it is not."""
+        self._gate = gate
+        self._credential = credential
         self._counted: list[tuple[Usage, str, float]] = []
 
     @property
-    def is_known(self) -> bool:
-        """Whether it has shown who it is, or need not."""
-        return self.principal is not None
+    def has_shown_a_key(self) -> bool:
+        """Or need not. The key may be a wrong one."""
+        return self.principal is not None or bool(self._credential)
 
     def must_be_known(self) -> None:
         """Before anything but `open` is taken. Raises KeyRefused."""
-        if not self.is_known:
+        if self.principal is None:
             raise KeyRefused(_ASKED)
 
-    async def identify(self, credential: str) -> None:
-        """Who it is, by what `open` says, unless that is known. Raises KeyRefused and
-        EngineUnavailable."""
-        if self.principal is None and credential:
+    async def identify(self, key: str = "") -> None:
+        """By what its handshake has shown, or else by this key. May wait for an identity provider.
+        Raises KeyRefused and EngineUnavailable."""
+        if self.principal is None and (credential := self._credential or key):
             self.principal = await self._gate.identify(credential)
-        self.must_be_known()
 
     def begin(self, is_new: bool) -> None:
         """A connection of it begins, and a conversation if `is_new`: counts against all limits, or

@@ -184,6 +184,7 @@ class Driver:
 
     async def _read(self) -> None:
         try:
+            await self._guest.identify()
             await self._socket.read(self._receive)
             self.leave()
         except VoiceError as error:
@@ -275,6 +276,7 @@ class Driver:
     async def _open(self, message: Open) -> ev.Opened:
         """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
         await self._guest.identify(message.key)
+        self._guest.must_be_known()
         event = opened(await self._checked(message))
         if not self._has_opened:
             self._take_place(is_new=not message.resume_token)

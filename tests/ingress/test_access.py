@@ -1,5 +1,6 @@
 """Who may connect: each case against the real ingress, over real sockets."""
 
+import asyncio
 import base64
 import json
 import time
@@ -415,9 +416,12 @@ class Provider:
         self.keys = {"one": RSA_KEY}
         self.asked = 0
         self.is_down = False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def answer(self, request: Request) -> JSONResponse:
         self.asked += 1
+        await self.may_answer.wait()
         if self.is_down:
             return JSONResponse({}, status_code=503)
         keys = [
@@ -428,12 +432,15 @@ class Provider:
 
 
 @asynccontextmanager
-async def with_jwks(pem: Path) -> AsyncIterator[tuple[Replica, Provider]]:
+async def with_jwks(pem: Path, **args: Any) -> AsyncIterator[tuple[Replica, Provider]]:
     provider = Provider()
     async with served([Route("/jwks", provider.answer)]) as address:
         settings = of_provider(pem, public_key_file="", jwks_url=f"http://{address}/jwks")
-        async with replica(**settings) as server:
-            yield server, provider
+        async with replica(**settings, **args) as server:
+            try:
+                yield server, provider
+            finally:
+                provider.may_answer.set()
 
 
 def named(name: str, key: rsa.RSAPrivateKey = RSA_KEY, **headers: Any) -> str:
@@ -482,6 +489,18 @@ async def test_a_provider_that_is_down_lets_nobody_in_and_says_that_it_is_not_th
             code, said = await closing(await server.call(**in_header(named("one"))))
             assert code == 1011 and "the provider's keys cannot be had" in said
         assert provider.asked == 1, "it is left alone for a while"
+
+
+async def test_who_waits_for_a_provider_to_answer_waits_like_all_others(pem: Path) -> None:
+    """Strangers with names of keys that are made up must not pile up while it is slow."""
+    async with with_jwks(pem, ingress={"socket": {"waiting_of_address": 2}}) as (server, provider):
+        provider.may_answer.clear()
+        first, *others = [await server.call(**in_header(named("one"))) for _ in range(3)]
+        code, said = await closing(first)
+        assert code == 1013 and "too many sockets wait" in said
+        provider.may_answer.set()
+        for other in others:
+            assert await is_admitted(other)
 
 
 # --- tenants ---
