@@ -1,23 +1,7 @@
 """What a budget lets through, by the clock that it is given."""
 
-from serve_app.ingress.frame_budget import Bucket, FrameBudget
+from serve_app.ingress.frame_budget import FrameBudget
 from serve_app.settings.socket_limits import SocketLimits
-
-
-def test_a_bucket_gives_what_is_there_and_fills_again_up_to_its_size() -> None:
-    bucket = Bucket(3, 2.0)
-    assert [bucket.take(1, 100.0) for _ in range(4)] == [True, True, True, False]
-    assert bucket.take(1, 100.5), "half a second later there is one again"
-    assert not bucket.take(1, 100.5)
-    assert not bucket.take(4, 200.0), "never more than its size"
-    assert bucket.take(3, 200.0)
-
-
-def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
-    bucket = Bucket(1, 1000.0)
-    assert bucket.take(1, 10.0)
-    assert not bucket.take(1, 10.0)
-    assert not bucket.take(1, 9.0)
 
 
 def test_what_is_refused_says_which_rate_it_was() -> None:
