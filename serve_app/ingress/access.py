@@ -16,7 +16,7 @@ from serve_app.errors import KeyEnded, KeyRefused
 from serve_app.ingress.key_file import KeyFile
 from serve_app.ingress.web_tokens import WebTokens
 from serve_app.settings.access import AccessSettings
-from serve_app.settings.edge import EDGE_VARIABLE
+from serve_app.settings.edge import has_edge
 
 _ASKED = "send a key: as a bearer token, as the subprotocol bearer.<base64url>, or in open.key"
 _WRONG = "this key is not known here: was it revoked, or copied in part?"
@@ -39,9 +39,7 @@ class Gate:
         self._keys = KeyFile(settings.keys_file)
         self._tokens = None if settings.jwt is None else WebTokens(settings.jwt, env)
         self._secret = env.get(settings.client_key_secret_variable, "").encode()
-        self._proxies = TrustedProxies(
-            settings.trusted_proxies, has_edge=env.get(EDGE_VARIABLE) == "1"
-        )
+        self._proxies = TrustedProxies(settings.trusted_proxies, has_edge(env))
         machine = sockets.gethostname().lower()
         names = (machine, f"{machine}.local")
         self._origins = OriginRules(settings.origins, names, settings.asks_for_keys)
