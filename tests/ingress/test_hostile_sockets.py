@@ -19,7 +19,8 @@ from tests.ingress.raw_client import (
     memory_mib,
     message,
 )  # fmt: skip
-from tests.ingress.real_ingress import SMALL, RealIngress, serving
+from tests.ingress.real_ingress import RealIngress, serving
+from tests.ingress.served import SMALL
 
 BYE = message(type="close")
 SOON = {"close_s": 0.2}
