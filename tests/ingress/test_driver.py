@@ -90,6 +90,18 @@ async def test_a_mistake_of_ours_ends_one_session_and_no_other(
         assert await whole.close_code() == 1000
 
 
+async def test_who_sees_the_close_frame_has_left_already(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a client with one connection could not connect again at once."""
+    left = Mock()
+    async with replica.client("a") as client:
+        monkeypatch.setattr(client.driver._guest, "leave", left)
+        client.driver.fail(AtCapacity("full"))
+        assert client.gets.empty() and left.call_count == 1
+        assert await client.close_code() == 1013
+
+
 @pytest.mark.parametrize("task", ["read", "write"])
 async def test_a_session_without_its_reader_or_writer_ends(
     replica: Replica, monkeypatch: pytest.MonkeyPatch, task: str
