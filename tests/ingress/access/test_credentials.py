@@ -38,6 +38,14 @@ async def test_a_client_that_has_shown_no_key_does_not_wait_long(keys: Path) -> 
         await known.close()
 
 
+@pytest.mark.parametrize("place", [in_header, in_subprotocol])
+async def test_a_wrong_key_in_the_handshake_is_refused_before_any_message(
+    keys: Path, place: Place
+) -> None:
+    async with guarded(keys) as server, connect(server.url, proxy=None, **place("wrong")) as socket:
+        assert (await closing(socket))[0] == 4401
+
+
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_key_is_taken_in_each_place(keys: Path, place: Place) -> None:
     async with guarded(keys) as server:

@@ -51,6 +51,17 @@ async def test_of_forwarded_for_only_what_the_proxy_has_added_is_believed() -> N
         assert await admitted(server, forwarded_for("1.1.1.1, 2.2.2.2"))
 
 
+async def test_our_own_haproxy_is_believed_without_being_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its last entry only: who writes another one before it is the same client."""
+    monkeypatch.setenv("ECHO_SERVE_EDGE", "1")
+    async with replica(access=ONE_EACH) as server:
+        assert await admitted(server, forwarded_for("1.1.1.1"))
+        assert await admitted(server, forwarded_for("2.2.2.2"))
+        assert not await admitted(server, forwarded_for("9.9.9.9", "1.1.1.1"))
+
+
 # --- limits ---
 
 
