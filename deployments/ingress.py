@@ -21,10 +21,11 @@ from deployments.loopback import reached_where_its_node_is
 from deployments.scaling import SESSIONS
 from serve_app.access.credentials import chosen
 from serve_app.conversation.opening import LAST_TURN_S
-from serve_app.errors import AtCapacity, VoiceError
+from serve_app.errors import VoiceError
 from serve_app.ingress.access import Gate, Guest
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.client_keys import client_key_routes
+from serve_app.ingress.door import Door
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
 from serve_app.ingress.driver import Driver, Services
 from serve_app.ingress.event_log import EventLog
@@ -35,7 +36,6 @@ from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
-from serve_app.ingress.waiting_room import Visitor, WaitingRoom
 from serve_app.outline import outline
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.sessions.actors import SessionActors
@@ -49,8 +49,6 @@ serve_log = logging.getLogger("ray.serve")
 """What is said here is in the replica's log, which Serve keeps from this level on."""
 
 _SOCKETS = ("/conversation", "/conversation/websocket")
-_FULL = "all sessions are taken: try again later"
-_CROWDED = "too many sockets wait without an `open`: connect again"
 
 
 @reached_where_its_node_is
@@ -66,10 +64,9 @@ class Ingress:
     ) -> None:
         self._config = config
         self._gate = Gate(config.access, os.environ)
-        limits = config.ingress.socket
+        self._door = Door(config.ingress, self._gate)
         # Serve starts its HTTP server after this.
-        install(limits, config.ingress.limits.message_bytes)
-        self._waiting = WaitingRoom(limits.waiting, limits.waiting_of_address)
+        install(config.ingress.socket, config.ingress.limits.message_bytes)
         load = Load(LoadMetrics())
         calls = Calls(config, vad, stt, agent, load)
         actors = SessionActors(config.sessions.actors, _checkpoints(config.sessions))
@@ -84,7 +81,6 @@ class Ingress:
             config.ingress.limits,
         )
         self._loops: list[asyncio.Task[None]] = []
-        self._sessions: dict[asyncio.Task[None], Driver] = {}
         self._is_draining = False
 
     def __serve_build_asgi_app__(self) -> Starlette:
@@ -106,21 +102,13 @@ class Ingress:
             await socket.close(CloseCode.STOPPING, "the server is about to stop: connect again")
             return
         try:
-            guest = await self._gate.receive(socket)
+            guest = self._door.receive(socket)
         except VoiceError as error:
             log.info("a client is refused with %s: %s", error.close_code, error)
             await socket.close(error.close_code, str(error))
             return
-        if self._live_sessions >= self._config.ingress.max_sessions:
-            await socket.close(CloseCode.AT_CAPACITY, _FULL)
-            return
         driver = self._driver(socket, guest)
-        visitor = self._waiting.enter(guest.address, lambda: driver.fail(AtCapacity(_CROWDED)))
-        driver.admit = lambda: self._admit(visitor)
-        session = _task_of_its_own(driver.run(self._open_timeout_s(guest)))
-        self._sessions[session] = driver
-        session.add_done_callback(self._sessions.pop)
-        session.add_done_callback(lambda _: self._waiting.leave(visitor))
+        session = _task_of_its_own(self._door.enter(driver, guest))
         try:
             # In HAProxy mode Serve cancels this handler when the socket is gone, even while the
             # session cleans up. So the session is a task of its own, which is told instead.
@@ -136,7 +124,7 @@ class Ingress:
         if not is_of_this_machine(peer, forwarded, os.environ):
             return JSONResponse({"status": "ok"})
         plan = {row.stage: f"{row.engine}: {row.model}" for row in stages(self._config)}
-        return JSONResponse({"status": "ok", "sessions": len(self._sessions), "plan": plan})
+        return JSONResponse({"status": "ok", "sessions": len(self._door), "plan": plan})
 
     async def check_health(self) -> None:
         for loop in self._loops:
@@ -148,23 +136,7 @@ class Ingress:
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve calls this by its name; ScaleBySessions reads it. Empty while draining: Serve
         leaves out a replica that it is stopping, but a restarted controller counts it again."""
-        return {} if self._is_draining else {SESSIONS: float(self._live_sessions)}
-
-    @property
-    def _live_sessions(self) -> int:
-        """Without the sockets that have not sent `open`."""
-        return sum(driver.has_place for driver in self._sessions.values())
-
-    def _open_timeout_s(self, guest: Guest) -> float:
-        """A page may wait for its visitor's click; who has still to show a key should do so."""
-        known = self._config.ingress.open_timeout_s
-        return known if guest.is_known else min(known, self._config.access.key_timeout_s)
-
-    def _admit(self, visitor: Visitor) -> None:
-        """Raises AtCapacity."""
-        self._waiting.leave(visitor)
-        if self._live_sessions >= self._config.ingress.max_sessions:
-            raise AtCapacity(_FULL)
+        return {} if self._is_draining else {SESSIONS: float(self._door.sessions)}
 
     def _driver(self, socket: WebSocket, guest: Guest) -> Driver:
         self._start_loops()
@@ -181,18 +153,10 @@ class Ingress:
             work = (
                 services.batcher.run(),
                 services.leases.run(),
-                self._watch_keys(),
+                self._door.run(),
                 self._watch_for_the_end(),
             )
             self._loops = [_task_of_its_own(loop) for loop in work]
-
-    async def _watch_keys(self) -> None:
-        """Sessions whose key ends meanwhile end with it."""
-        while True:
-            await asyncio.sleep(self._config.access.recheck_s)
-            await self._gate.look_again()
-            for driver in list(self._sessions.values()):
-                driver.check_guest()
 
     async def _watch_for_the_end(self) -> None:
         """Tells the sessions that the replica is about to stop, then again shortly before that."""
@@ -200,14 +164,10 @@ class Ingress:
             await asyncio.sleep(CHECK_S)
         self._is_draining = True
         left_s = time_left_s(self._config.ingress.drain_timeout_s)
-        self._drain(left_s)
+        self._door.drain(left_s)
         if left_s > LAST_TURN_S:
             await asyncio.sleep(left_s - LAST_TURN_S)
-            self._drain(LAST_TURN_S)
-
-    def _drain(self, left_s: float) -> None:
-        for driver in self._sessions.values():
-            driver.drain(left_s)
+            self._door.drain(LAST_TURN_S)
 
     def _event_log(self, session: str) -> EventLog | None:
         settings = self._config.ingress

@@ -130,7 +130,8 @@ class ToolFailed(VoiceError):
 
 
 class EngineError(VoiceError):
-    """A model or a provider failed. `stage` is vad, stt, llm, tts, agent or sessions.
+    """A model or a provider failed. `stage` is vad, stt, llm, tts, agent, sessions or
+    access.
 
     `retryable`: whether the same call may succeed a little later."""
 

@@ -28,10 +28,10 @@ class TrustedProxies:
         """The address to which limits apply: the first from the end that is no trusted proxy's; or
         else the first of all. Empty if it is unknown. `peer`: the other end of the connection;
         `forwarded_for`: each X-Forwarded-For header, in their order."""
-        hops = [part.strip() for header in forwarded_for for part in header.split(",")]
-        found = _parsed(hops.pop() if self._has_edge and hops else peer)
+        hops = hops_in(forwarded_for)
+        found = address_of(hops.pop() if self._has_edge and hops else peer)
         while found is not None and hops and self._trusts(found):
-            last = _parsed(_without_port(hops.pop()))
+            last = address_of(_without_port(hops.pop()))
             if last is None:
                 break  # what is before it may be made up
             found = last
@@ -41,7 +41,13 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
-def _parsed(text: str) -> Address | None:
+def hops_in(forwarded_for: Sequence[str]) -> list[str]:
+    """What proxies have seen, or clients made up: the last one to write is the last."""
+    return [hop.strip() for header in forwarded_for for hop in header.split(",")]
+
+
+def address_of(text: str) -> Address | None:
+    """None for what is no address. One of IPv4 may be written as one of IPv6."""
     with suppress(ValueError):
         address = ipaddress.ip_address(text)
         return getattr(address, "ipv4_mapped", None) or address

@@ -10,12 +10,11 @@ machine's name, which nobody else's page can have; under https, for which a rebo
 certificate here; or if clients need a key, which a foreign page does not have.
 """
 
-import ipaddress
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from serve_app.access.addresses import address_of
 from serve_app.errors import OriginRefused
 
 _PORTS = {"http": 80, "https": 443}
@@ -46,7 +45,7 @@ class OriginRules:
     def _is_own(self, page: "_Site", host: str | None) -> bool:
         if host is None or _parsed(f"{page.scheme}://{host}") != page:
             return False
-        is_certain = _address(page.host) is not None or page.host in self.machine
+        is_certain = address_of(page.host) is not None or page.host in self.machine
         return is_certain or page.scheme == "https" or self.asks_for_keys
 
 
@@ -71,17 +70,10 @@ def _parsed(origin: str) -> _Site | None:
     return _Site(parts.scheme, name, port or _PORTS[parts.scheme])
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    with suppress(ValueError):
-        found = ipaddress.ip_address(host)
-        return getattr(found, "ipv4_mapped", None) or found
-    return None
-
-
 def _is_local(host: str) -> bool:
     """localhost and names below it (RFC 6761 section 6.3), all of 127.0.0.0/8, ::1, and 0.0.0.0,
     under which browsers reach this machine, too."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    address = _address(host)
+    address = address_of(host)
     return address is not None and (address.is_loopback or address.is_unspecified)

@@ -66,9 +66,9 @@ def read(token: str, key: Any, settings: JwtSettings, now_s: float) -> Claims:
             leeway=settings.leeway_s,
             options={"require": ["exp", "sub"], "verify_aud": bool(settings.audience)},
         )
-    except (jwt.PyJWTError, OverflowError) as error:  # PyJWT takes an exp of Infinity for a number
+        expires_s = float(claims["exp"]) + settings.leeway_s
+    except (jwt.PyJWTError, OverflowError) as error:  # exp may be Infinity, or have 400 digits
         raise KeyRefused(_said(error)) from None
-    expires_s = float(claims["exp"]) + settings.leeway_s
     if not 0 < len(claims["sub"]) <= _SUBJECT_CHARS:
         raise KeyRefused(f"the token's subject (sub) must have 1 to {_SUBJECT_CHARS} characters")
     if expires_s <= now_s:

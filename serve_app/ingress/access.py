@@ -15,9 +15,8 @@ from serve_app.access.usage import Usage
 from serve_app.errors import KeyEnded, KeyRefused
 from serve_app.ingress.key_file import KeyFile
 from serve_app.ingress.web_tokens import WebTokens
-from serve_app.protocol.messages import Open
 from serve_app.settings.access import AccessSettings
-from serve_app.settings.edge import EDGE_VARIABLE
+from serve_app.settings.edge import has_edge
 
 _ASKED = "send a key: as a bearer token, as the subprotocol bearer.<base64url>, or in open.key"
 _WRONG = "this key is not known here: was it revoked, or copied in part?"
@@ -40,25 +39,22 @@ class Gate:
         self._keys = KeyFile(settings.keys_file)
         self._tokens = None if settings.jwt is None else WebTokens(settings.jwt, env)
         self._secret = env.get(settings.client_key_secret_variable, "").encode()
-        self._proxies = TrustedProxies(
-            settings.trusted_proxies, has_edge=env.get(EDGE_VARIABLE) == "1"
-        )
+        self._proxies = TrustedProxies(settings.trusted_proxies, has_edge(env))
         machine = sockets.gethostname().lower()
         names = (machine, f"{machine}.local")
         self._origins = OriginRules(settings.origins, names, settings.asks_for_keys)
 
-    async def receive(self, socket: WebSocket) -> "Guest":
-        """Who is at an accepted socket. Raises OriginRefused, KeyRefused and EngineUnavailable."""
+    def receive(self, socket: WebSocket) -> "Guest":
+        """Who is at an accepted socket; `Guest.identify` looks at what it shows. Raises
+        OriginRefused, and KeyRefused for a credential that cannot be read."""
         headers = socket.headers
         self._origins.check(headers.get("origin"), headers.get("host"))
         peer = socket.client.host if socket.client else ""
         address = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
-        guest = Guest(self, address)
-        if self.settings.asks_for_keys:
-            guest.principal = None
-            if credential := presented(headers, socket.scope.get("subprotocols", [])):
-                guest.principal = await self.identify(credential)
-        return guest
+        if not self.settings.asks_for_keys:
+            return Guest(self, address)
+        shown = presented(headers, socket.scope.get("subprotocols", []))
+        return Guest(self, address, None, shown)
 
     async def identify(self, credential: str) -> Principal:
         """Raises KeyRefused and EngineUnavailable."""
@@ -112,33 +108,41 @@ class Gate:
 class Guest:
     """Who is at one socket, and what that counts against."""
 
-    def __init__(self, gate: Gate, address: str = "") -> None:
-        self.principal: Principal | None = NOBODY
+    def __init__(
+        self,
+        gate: Gate,
+        address: str = "",
+        principal: Principal | None = NOBODY,
+        credential: str = "",
+    ) -> None:
+        """`credential`: what its handshake has shown, which nobody has looked at."""
+        self.principal = principal
         """None until it is known."""
-        self._gate = gate
         self.address = address
         """Of the client, as far as that is known; of a proxy if it is not."""
+        self._gate = gate
+        self._credential = credential
         self._counted: list[tuple[Usage, str, float]] = []
 
     @property
-    def is_known(self) -> bool:
-        """Whether it has shown who it is, or need not."""
-        return self.principal is not None
+    def has_shown_a_key(self) -> bool:
+        """Or need not. The key may be a wrong one."""
+        return self.principal is not None or bool(self._credential)
 
     def must_be_known(self) -> None:
         """Before anything but `open` is taken. Raises KeyRefused."""
-        if not self.is_known:
+        if self.principal is None:
             raise KeyRefused(_ASKED)
 
-    async def admit(self, message: Open) -> None:
-        """To a conversation. Raises KeyRefused, LimitReached and EngineUnavailable."""
-        if self.principal is None and message.key:
-            self.principal = await self._gate.identify(message.key)
-        self.must_be_known()
-        self._count(is_new=not message.resume_token)
+    async def identify(self, key: str = "") -> None:
+        """By what its handshake has shown, or else by this key. May wait for an identity provider.
+        Raises KeyRefused and EngineUnavailable."""
+        if self.principal is None and (credential := self._credential or key):
+            self.principal = await self._gate.identify(credential)
 
-    def _count(self, is_new: bool) -> None:
-        """Against all limits, or none. Raises LimitReached."""
+    def begin(self, is_new: bool) -> None:
+        """A connection of it begins, and a conversation if `is_new`: counts against all limits, or
+        none. Raises LimitReached."""
         now_s, counts = self._gate.now_s(), self._counts()
         for usage, name in counts:
             usage.may_begin(name, now_s, is_new)

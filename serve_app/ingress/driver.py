@@ -184,6 +184,7 @@ class Driver:
 
     async def _read(self) -> None:
         try:
+            await self._guest.identify()
             await self._socket.read(self._receive)
             self.leave()
         except VoiceError as error:
@@ -274,15 +275,11 @@ class Driver:
 
     async def _open(self, message: Open) -> ev.Opened:
         """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
-        if not self._has_opened:
-            await self._guest.admit(message)
+        await self._guest.identify(message.key)
+        self._guest.must_be_known()
         event = opened(await self._checked(message))
         if not self._has_opened:
-            self.admit()
-            if not message.resume_token:
-                self._services.admit()
-            self._has_opened = True
-            self._services.batcher.add(self._voice)
+            self._take_place(is_new=not message.resume_token)
             if message.resume_token:
                 lease = await self._services.leases.attach(message.resume_token, self._guest.tenant)
                 entry = lease.entry
@@ -294,6 +291,16 @@ class Driver:
                     Lease.begin(self._services.actors, self._session, options, self._guest.tenant)
                 )
         return event
+
+    def _take_place(self, is_new: bool) -> None:
+        """Raises VoiceError. The limits of the guest come last: who is refused for another reason
+        has used nothing of them."""
+        self.admit()
+        if is_new:
+            self._services.admit()
+        self._guest.begin(is_new)
+        self._has_opened = True
+        self._services.batcher.add(self._voice)
 
     async def _checked(self, message: Open) -> Open:
         try:

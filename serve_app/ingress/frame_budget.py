@@ -1,26 +1,8 @@
 """How many frames and bytes a client may send. Pure: the time is handed in."""
 
+from serve_app.ingress.bucket import Bucket
+from serve_app.protocol.limits import Rate
 from serve_app.settings.socket_limits import SocketLimits
-
-
-class Bucket:
-    """Holds `most` tokens, and gets `a_second` of them back."""
-
-    def __init__(self, most: float, a_second: float) -> None:
-        self._most = most
-        self._a_second = a_second
-        self._left = most
-        self._at_s = 0.0
-
-    def take(self, tokens: float, now_s: float) -> bool:
-        """Whether there were as many."""
-        since_s = max(0.0, now_s - self._at_s)
-        self._left = min(self._most, self._left + since_s * self._a_second)
-        self._at_s = now_s
-        if tokens > self._left:
-            return False
-        self._left -= tokens
-        return True
 
 
 class FrameBudget:
@@ -28,9 +10,9 @@ class FrameBudget:
 
     def __init__(self, limits: SocketLimits) -> None:
         self._limits = limits
-        self._control = Bucket(limits.control_frames, limits.control_frames_a_second)
-        self._frames = Bucket(limits.frames, limits.frames_a_second)
-        self._bytes = Bucket(limits.bytes, limits.bytes_a_second)
+        self._control = Bucket(Rate(limits.control_frames_a_second, limits.control_frames))
+        self._frames = Bucket(Rate(limits.frames_a_second, limits.frames))
+        self._bytes = Bucket(Rate(limits.bytes_a_second, limits.bytes))
         self._fragments = 0
         """Of the message that is not complete."""
 

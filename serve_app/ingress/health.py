@@ -3,7 +3,8 @@
 import ipaddress
 from collections.abc import Mapping, Sequence
 
-from serve_app.settings.edge import EDGE_VARIABLE
+from serve_app.access.addresses import hops_in
+from serve_app.settings.edge import has_edge
 
 
 def is_of_this_machine(peer: str, forwarded_for: Sequence[str], env: Mapping[str, str]) -> bool:
@@ -12,8 +13,8 @@ def is_of_this_machine(peer: str, forwarded_for: Sequence[str], env: Mapping[str
     `peer`: the other end of its connection. `forwarded_for`: each X-Forwarded-For header. With a
     HAProxy that says nothing of its callers (`serve run`, Kubernetes), everybody may be a stranger.
     """
-    hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
-    if env.get(EDGE_VARIABLE) == "1":
+    hops = hops_in(forwarded_for)
+    if has_edge(env):
         return bool(hops) and _are_loopback([peer, *hops])
     return env.get("RAY_SERVE_ENABLE_HA_PROXY") != "1" and _are_loopback([peer, *hops])
 

@@ -6,7 +6,8 @@ empties a bucket, and one that catches up after a stall has a burst for it.
 """
 
 from serve_app.errors import TooFast
-from serve_app.protocol.limits import Rate, Rates
+from serve_app.ingress.bucket import Bucket
+from serve_app.protocol.limits import Rates
 
 
 class Pace:
@@ -27,7 +28,7 @@ class Pace:
         """A typed text of `size` bytes, which was a message before."""
         return self._spent({self._text_bytes: size, self._texts: 1}, now_s)
 
-    def _spent(self, costs: "dict[Bucket, int]", now_s: float) -> float:
+    def _spent(self, costs: dict[Bucket, int], now_s: float) -> float:
         wait_s = max(bucket.spend(cost, now_s) for bucket, cost in costs.items())
         if not wait_s:
             if all(bucket.is_at_ease for bucket in self._all):
@@ -40,26 +41,5 @@ class Pace:
         return wait_s
 
     @property
-    def _all(self) -> "tuple[Bucket, ...]":
+    def _all(self) -> tuple[Bucket, ...]:
         return self._bytes, self._messages, self._text_bytes, self._texts
-
-
-class Bucket:
-    """What may still be spent."""
-
-    def __init__(self, rate: Rate) -> None:
-        self._rate = rate
-        self._left = rate.burst
-        self._at_s: float | None = None
-
-    def spend(self, cost: float, now_s: float) -> float:
-        """Takes `cost`, also if it is not there; returns the seconds until it is."""
-        earned = 0.0 if self._at_s is None else (now_s - self._at_s) * self._rate.per_s
-        self._left = min(self._rate.burst, self._left + earned) - cost
-        self._at_s = now_s
-        return max(0.0, -self._left / self._rate.per_s)
-
-    @property
-    def is_at_ease(self) -> bool:
-        """Whether there is enough for a second, or as much as there can be."""
-        return self._left >= min(self._rate.per_s, self._rate.burst / 2)

@@ -8,7 +8,7 @@ import msgpack
 import numpy as np
 
 from serve_app.protocol.close_codes import CloseCode
-from serve_app.protocol.limits import DEFAULT_FRAMES, FrameLimits
+from serve_app.protocol.limits import DEFAULT_FRAMES, MAX_KEY_BYTES, FrameLimits
 from serve_app.protocol.messages import (
     EVENTS,
     SAMPLE_RATES_HZ,
@@ -42,10 +42,8 @@ from serve_app.protocol.violation import ProtocolViolation
 MAX_TEXT_ID: Final = (1 << 53) - 1
 """The largest whole number that every JSON and JavaScript library keeps exact."""
 _MAX_NAME_BYTES: Final = 128
-_MAX_KEY_BYTES: Final = 8192
-
 _MAX_SPARE_BYTES: Final = 4096
-"""Of a message besides its texts and its audio: names, numbers, and fields that are not known."""
+"""Of a message besides its texts, its key and its audio: names, numbers, and what is not known."""
 _TURN_BYTES: Final = 16 << 10
 """64 backchannels of 40 characters and an idle prompt of 1,000, in the widest script."""
 _SAMPLE_BYTES: Final = 4
@@ -103,7 +101,7 @@ def _check_size(kind: str, size: int, message: ClientMessage, limits: FrameLimit
         case Audio():
             most = len(message.raw)
         case Open():
-            most = 2 * limits.text_bytes + _TURN_BYTES
+            most = 2 * limits.text_bytes + _TURN_BYTES + len(message.key.encode())
         case Text():
             most = limits.text_bytes
         case _:
@@ -128,7 +126,7 @@ def _open(fields: dict[str, Any], limits: FrameLimits) -> Open:
         turn=turn,
         resume=_flag("open", fields, "resume"),
         resume_token=_string("open", fields, "resume_token", _MAX_NAME_BYTES),
-        key=_string("open", fields, "key", _MAX_KEY_BYTES),
+        key=_string("open", fields, "key", MAX_KEY_BYTES),
         played=None if played is None else _played(played, limits),
     )
 

@@ -15,6 +15,8 @@ class FrameLimits:
 
 
 DEFAULT_FRAMES: Final = FrameLimits()
+MAX_KEY_BYTES: Final = 8192
+"""Of the key in `open`, which may be a JWT."""
 
 
 @dataclass(frozen=True, slots=True)

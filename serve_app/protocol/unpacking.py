@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgpack
 
 from serve_app.protocol.close_codes import CloseCode
-from serve_app.protocol.limits import FrameLimits
+from serve_app.protocol.limits import MAX_KEY_BYTES, FrameLimits
 from serve_app.protocol.violation import ProtocolViolation
 
 _MAX_ITEMS: Final = 64
@@ -30,7 +30,7 @@ def unpack(frame: bytes, limits: FrameLimits) -> dict[str, Any]:
             CloseCode.TOO_BIG,
         )
     count = _Containers()
-    longest = 2 * limits.text_bytes
+    longest = max(2 * limits.text_bytes, MAX_KEY_BYTES)
     try:
         # The limits matter: without them, 64 KiB of nested array headers take 67 MB, and 1 MiB of
         # empty maps 64 MB.

@@ -55,6 +55,12 @@ class IngressSettings(Pool):
             raise ValueError("target_sessions is more than max_sessions: no replica would be added")
         return self
 
+    @model_validator(mode="after")
+    def _takes_its_largest_message(self) -> Self:
+        if self.limits.message_bytes > self.socket.bytes:
+            raise ValueError("limits.message_bytes is more than socket.bytes: it would never fit")
+        return self
+
     @property
     def max_sockets(self) -> int:
         """Those of sessions, and those that wait for their `open`."""

@@ -80,3 +80,11 @@ def test_what_a_provider_may_sign(claims: dict[str, object]) -> None:
         with suppress(KeyRefused):
             found = web_tokens.read(token, SECRET, settings, time.time())
             assert found.subject and found.expires_s > time.time()
+
+
+@pytest.mark.parametrize("digits", [20, 400])
+def test_a_token_for_ever_ends_sometime(digits: int) -> None:
+    """Whole numbers of Python have no end, and those of a clock have."""
+    token = jwt.encode({"exp": 10**digits, "sub": "ada"}, SECRET)
+    with suppress(KeyRefused):
+        assert web_tokens.read(token, SECRET, HS256, 0.0).expires_s < float("inf")

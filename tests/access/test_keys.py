@@ -2,6 +2,7 @@
 
 import pytest
 
+from serve_app.access import client_keys
 from serve_app.access.keys import (
     Key,
     KeyRing,
@@ -81,3 +82,12 @@ def test_times() -> None:
         with pytest.raises(ValueError, match="is no time"):
             parse_duration(wrong)
     assert shown_time(NOW_S) == "2027-01-15T08:00:00Z"
+
+
+@pytest.mark.parametrize(("key_lasts_s", "lasts_s"), [(None, 600), (60, 60), (6000, 600)])
+def test_a_client_key_ends_with_its_key_at_the_latest(
+    key_lasts_s: float | None, lasts_s: float
+) -> None:
+    key = Key("ada", "0" * 64, NOW_S, None if key_lasts_s is None else NOW_S + key_lasts_s)
+    made, expires_s = client_keys.make(b"x" * 32, key, NOW_S, 600)
+    assert expires_s == client_keys.read(b"x" * 32, made, NOW_S).expires_s == NOW_S + lasts_s

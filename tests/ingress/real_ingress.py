@@ -2,7 +2,6 @@
 hears nobody."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,9 +11,7 @@ import uvicorn
 from deployments.ingress import Ingress
 from serve_app.settings.schema import AppConfig
 from serve_app.vad.jobs import VadAnswer, VadJob
-
-SMALL = 16_384
-"""Of the kernel's buffers, which would otherwise hold megabytes for a client that does not read."""
+from tests.ingress.served import running
 
 
 class _Deployment:
@@ -60,23 +57,11 @@ async def serving(ping_s: float = 20.0, **settings: Any) -> AsyncIterator[RealIn
     `settings`: of `args.ingress`."""
     handle: Any = _Deployment()
     ingress = Ingress(AppConfig.model_validate({"ingress": settings}), handle, handle, handle)
+    pings: Any = {"ws_ping_interval": ping_s, "ws_ping_timeout": ping_s}
     app = ingress.__serve_build_asgi_app__()
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(1000)
-        # As Serve does it: `start_asgi_http_server` leaves the choice of the WebSocket to uvicorn.
-        pings: Any = {"ws_ping_interval": ping_s, "ws_ping_timeout": ping_s}
-        web = uvicorn.Server(
-            uvicorn.Config(app, lifespan="off", log_level=None, log_config=None, **pings)
-        )
-        running = asyncio.create_task(web.serve(sockets=[listening]))
-        while not web.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
+    async with running(app, are_willing=False, **pings) as (port, server):
         try:
-            yield RealIngress(listening.getsockname()[1], ingress, web)
+            yield RealIngress(port, ingress, server)
         finally:
-            web.should_exit = web.force_exit = True
-            await running
             for loop in ingress._loops:
                 loop.cancel()

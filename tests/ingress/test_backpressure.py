@@ -9,7 +9,6 @@ from typing import Any
 
 import msgpack
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -23,14 +22,13 @@ from serve_app.ingress.socket import ClientSocket
 from serve_app.protocol.messages import AgentAudio, Interrupt
 from serve_app.settings.socket_limits import SocketLimits
 from tests.ingress.raw_client import connected
+from tests.ingress.served import SMALL, running
 
 DEADLINE_S = 20.0
 PIECE = AgentAudio("token001", bytes(44_100))
 """Half a second."""
 PIECES = 100
 CLOSE_S = 0.2
-SMALL = 16_384
-"""Of the buffers in the kernel, which would otherwise hold seconds of audio."""
 
 
 class Server:
@@ -58,16 +56,9 @@ class Server:
 async def serving(server: Server) -> AsyncIterator[str]:
     install(SocketLimits(close_s=CLOSE_S), message_bytes=1 << 20)
     app = Starlette(routes=[WebSocketRoute("/", server.talk)])
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        web = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level=None, log_config=None))
+    async with running(app, are_willing=False) as (port, web):
         server.connections = web.server_state.connections
-        running = asyncio.create_task(web.serve(sockets=[listening]))
-        yield f"ws://127.0.0.1:{listening.getsockname()[1]}/"
-        web.should_exit = web.force_exit = True
-        await running
+        yield f"ws://127.0.0.1:{port}/"
 
 
 @asynccontextmanager
@@ -110,6 +101,13 @@ async def settled(server: Server) -> int:
             return server.backlogs[-1]
 
 
+async def closed_as_too_slow(server: Server) -> None:
+    """As a driver does it that is told that the client does not read."""
+    while not server.errors:  # noqa: ASYNC110 - it is told in a list
+        await asyncio.sleep(0.02)
+    server.client.close(server.errors[0].close_code, str(server.errors[0]))
+
+
 async def test_a_client_that_never_reads_is_cut_off_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,9 +119,7 @@ async def test_a_client_that_never_reads_is_cut_off_and_leaves_nothing(
         serving(server) as url,
         connected(int(url.rstrip("/").split(":")[-1]), "/", SMALL),
     ):
-        while not server.errors:  # noqa: ASYNC110 - it is told in a list
-            await asyncio.sleep(0.02)
-        server.client.close(server.errors[0].close_code, str(server.errors[0]))
+        await closed_as_too_slow(server)
         await server.has_written.wait()
         while server.connections:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.02)
@@ -140,9 +136,7 @@ async def test_who_begins_to_read_again_sees_why_it_was_closed(
         serving(server) as url,
         reading_slowly(url) as client,
     ):
-        while not server.errors:  # noqa: ASYNC110 - it is told in a list
-            await asyncio.sleep(0.02)
-        server.client.close(server.errors[0].close_code, str(server.errors[0]))
+        await closed_as_too_slow(server)
         with suppress(ConnectionClosed):
             async for _ in client:
                 pass

@@ -3,119 +3,18 @@
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
-import msgpack
-import numpy as np
 import pytest
-from starlette.websockets import WebSocket
 
 from serve_app.conversation.piece import Piece
-from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
-from serve_app.errors import AtCapacity, EngineError
-from serve_app.ingress.driver import Driver, Services
-from serve_app.ingress.load import Load
-from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.conversation.settings import TurnSettings
+from serve_app.errors import AtCapacity
 from serve_app.protocol.close_codes import may_come_back
-from serve_app.protocol.messages import Open
-from serve_app.sessions.actors import SessionActors
-from serve_app.sessions.leases import Lease, Leases
-from serve_app.vad.jobs import VadAnswer, VadJob
-from tests.sessions.stores import OWN, Stores
-
-DEADLINE_S = 5.0
-OPEN = {"type": "open", "prompt": "Be kind.", "greeting": False, "resume": True}
-AUDIO = {"type": "audio", "audio": np.zeros(FRAME_SAMPLES, dtype="<f4").tobytes()}
-
-
-class Client:
-    """The other end of a driver's socket."""
-
-    def __init__(self) -> None:
-        self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.gets: asyncio.Queue[Any] = asyncio.Queue()
-        self.reads = asyncio.Event()
-        """Set while it takes what it is sent."""
-        self.reads.set()
-        self.driver: Driver
-        self.session: asyncio.Task[None]
-
-    def send(self, message: dict[str, Any]) -> None:
-        self.sends.put_nowait({"type": "websocket.receive", "bytes": msgpack.packb(message)})
-
-    def hang_up(self, code: int = 1006) -> None:
-        """With the code that the web server gives."""
-        self.sends.put_nowait({"type": "websocket.disconnect", "code": code})
-
-    async def take(self, message: dict[str, Any]) -> None:
-        await self.reads.wait()
-        self.gets.put_nowait(message)
-
-    async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(DEADLINE_S):
-            message: dict[str, Any] = await self.gets.get()
-        return msgpack.unpackb(message["bytes"]) if "bytes" in message else message
-
-    async def close_code(self) -> int:
-        async with asyncio.timeout(DEADLINE_S):
-            while (message := await self.next())["type"] != "websocket.close":
-                pass
-        return int(message["code"])
-
-
-async def _whatever_it_asks(message: Open) -> Open:
-    return message
-
-
-class Replica:
-    """What the sessions of an ingress replica share, with a VAD that may fail."""
-
-    def __init__(self) -> None:
-        self.stores = Stores(OWN)
-        self.vad_fails = False
-        self.settings = TurnSettings()
-        actors = SessionActors(1, handles=self.stores)
-        self.services = Services(
-            AsyncMock(),
-            VoiceActivityBatcher(self._detect, Load()),
-            actors,
-            Leases(actors),
-            window_s=60.0,
-            check=_whatever_it_asks,
-        )
-
-    async def _detect(self, jobs: list[VadJob]) -> list[VadAnswer]:
-        if self.vad_fails:
-            raise EngineError("vad", "ValueError")
-        return [VadAnswer(job.row, job.frames[:, 0]) for job in jobs]
-
-    @property
-    def kept(self) -> list[str]:
-        return list(self.stores.stores[OWN].entries)
-
-    @asynccontextmanager
-    async def client(self, name: str, event_log: Any = None) -> AsyncIterator[Client]:
-        client = Client()
-        socket = WebSocket({"type": "websocket"}, client.sends.get, client.take)
-        client.sends.put_nowait({"type": "websocket.connect"})
-        await socket.accept()
-        await client.next()
-        client.driver = Driver(name, socket, self.services, self.settings, event_log)
-        client.session = asyncio.create_task(client.driver.run(open_timeout_s=30.0))
-        yield client
-        client.driver.leave()
-        await client.session
-
-
-@pytest.fixture
-async def replica() -> AsyncIterator[Replica]:
-    replica = Replica()
-    running = asyncio.create_task(replica.services.batcher.run())
-    yield replica
-    running.cancel()
+from tests.ingress.driven import AUDIO, DEADLINE_S, OPEN, Client, Replica, opened, resuming
+from tests.sessions.stores import OWN
 
 
 def fail_the_vad(replica: Replica, client: Client) -> None:
@@ -149,20 +48,6 @@ async def test_a_session_is_kept_if_its_client_may_come_back(
     assert replica.kept == (["a"] if may_come_back(code) else [])
 
 
-async def test_an_owner_that_is_superseded_leaves_the_session_to_the_new_one(
-    replica: Replica,
-) -> None:
-    async with replica.client("a") as first, replica.client("b") as second:
-        first.send(OPEN)
-        notice = await first.next()
-        await replica.stores.has_saved.wait()
-        second.send({"type": "open", "resume_token": notice["resume_token"]})
-        assert (await second.next())["type"] == "session"
-        assert await first.close_code() == 4409
-        await first.session
-        assert replica.kept == ["a"]
-
-
 async def test_a_server_that_is_too_slow_lets_nobody_new_in_but_those_who_come_back(
     replica: Replica,
 ) -> None:
@@ -185,116 +70,6 @@ async def test_a_server_that_is_too_slow_lets_nobody_new_in_but_those_who_come_b
         assert (await third.next())["type"] == "session"
 
 
-# --- two phases: a token ends when its successor has arrived ---
-
-
-async def opened(replica: Replica, client: Client) -> str:
-    """A new conversation's token."""
-    client.send(OPEN)
-    token = str((await client.next())["resume_token"])
-    await replica.stores.has_saved.wait()
-    return token
-
-
-async def end_of_the_former_token(replica: Replica) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while replica.stores.stores[OWN].entries["a"].former_hash:
-            replica.stores.has_saved.clear()
-            await replica.stores.has_saved.wait()
-
-
-def resuming(token: str) -> dict[str, Any]:
-    return {"type": "open", "resume_token": token}
-
-
-async def test_two_phases_a_connection_that_breaks_before_session_arrives_loses_nothing(
-    replica: Replica,
-) -> None:
-    async with replica.client("a") as client:
-        token = await opened(replica, client)
-    async with replica.client("b") as broken, replica.client("c") as client:
-        broken.send(resuming(token))
-        assert (await broken.next())["type"] == "session", "which does not arrive"
-        client.send(resuming(token))
-        assert (await client.next())["type"] == "session"
-        assert await broken.close_code() == 4409, "the newcomer has it"
-        client.send(AUDIO)
-        await end_of_the_former_token(replica)
-    assert replica.kept == ["a"]
-    async with replica.client("d") as late:
-        late.send(resuming(token))
-        assert await late.close_code() == 4404
-
-
-async def test_two_phases_the_first_message_after_session_ends_the_former_token(
-    replica: Replica,
-) -> None:
-    async with replica.client("a") as client:
-        token = await opened(replica, client)
-    async with replica.client("b") as second, replica.client("c") as third:
-        second.send(resuming(token))
-        assert (await second.next())["type"] == "session"
-        second.send({"type": "state", "state": "waiting"})
-        await end_of_the_former_token(replica)
-        third.send(resuming(token))
-        assert await third.close_code() == 4404
-        second.send({"type": "close"})
-        assert await second.close_code() == 1000
-
-
-async def test_two_phases_what_was_sent_before_session_proves_nothing(
-    replica: Replica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message was in the socket before the server had written `session` to it."""
-    async with replica.client("a") as client:
-        token = await opened(replica, client)
-    async with replica.client("b") as client:
-        written, may_write, heard = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        listen = Lease.heard_from_client
-        monkeypatch.setattr(Lease, "heard_from_client", lambda lease: (listen(lease), heard.set()))
-
-        async def slow(message: Any) -> None:
-            written.set()
-            await may_write.wait()
-            await client.gets.put(message)
-
-        client.driver._socket._socket._send = slow
-        client.send(resuming(token))
-        client.send({"type": "played", "token": "", "played_ms": 0})
-        async with asyncio.timeout(DEADLINE_S):
-            await written.wait()
-            await heard.wait()
-        assert client.driver._lease is not None and client.driver._lease.entry.former_hash
-        may_write.set()
-        assert (await client.next())["type"] == "session"
-        client.send({"type": "played", "token": "", "played_ms": 0})
-        await end_of_the_former_token(replica)
-
-
-# --- the window ---
-
-
-@pytest.mark.parametrize(("away_s", "code"), [(58, None), (61, 4404)])
-async def test_the_window_counts_from_when_the_server_notices_the_loss(
-    replica: Replica, away_s: float, code: int | None
-) -> None:
-    """A client that is frozen for 70 s, with a socket that nobody closes, is not lost yet."""
-    async with replica.client("a") as frozen:
-        token = await opened(replica, frozen)
-        for _ in range(70):
-            replica.stores.now_s += 1.0
-            await replica.services.leases._renew()
-        frozen.hang_up()
-        await frozen.session
-    replica.stores.now_s += away_s
-    async with replica.client("b") as client:
-        client.send(resuming(token))
-        if code is None:
-            assert (await client.next())["type"] == "session"
-        else:
-            assert await client.close_code() == code
-
-
 async def test_a_mistake_of_ours_ends_one_session_and_no_other(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +88,18 @@ async def test_a_mistake_of_ours_ends_one_session_and_no_other(
         whole.send(AUDIO)
         whole.send({"type": "close"})
         assert await whole.close_code() == 1000
+
+
+async def test_who_sees_the_close_frame_has_left_already(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a client with one connection could not connect again at once."""
+    left = Mock()
+    async with replica.client("a") as client:
+        monkeypatch.setattr(client.driver._guest, "leave", left)
+        client.driver.fail(AtCapacity("full"))
+        assert client.gets.empty() and left.call_count == 1
+        assert await client.close_code() == 1013
 
 
 @pytest.mark.parametrize("task", ["read", "write"])

@@ -1,23 +1,11 @@
 """What a budget lets through, by the clock that it is given."""
 
-from serve_app.ingress.frame_budget import Bucket, FrameBudget
+import pytest
+
+from serve_app.errors import ConfigError
+from serve_app.ingress.frame_budget import FrameBudget
+from serve_app.settings.environment import load
 from serve_app.settings.socket_limits import SocketLimits
-
-
-def test_a_bucket_gives_what_is_there_and_fills_again_up_to_its_size() -> None:
-    bucket = Bucket(3, 2.0)
-    assert [bucket.take(1, 100.0) for _ in range(4)] == [True, True, True, False]
-    assert bucket.take(1, 100.5), "half a second later there is one again"
-    assert not bucket.take(1, 100.5)
-    assert not bucket.take(4, 200.0), "never more than its size"
-    assert bucket.take(3, 200.0)
-
-
-def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
-    bucket = Bucket(1, 1000.0)
-    assert bucket.take(1, 10.0)
-    assert not bucket.take(1, 10.0)
-    assert not bucket.take(1, 9.0)
 
 
 def test_what_is_refused_says_which_rate_it_was() -> None:
@@ -38,3 +26,12 @@ def test_the_frames_of_a_message_are_counted_until_it_is_whole() -> None:
     assert budget.data_frame(0, False, 0.0) == ""
     assert budget.data_frame(0, False, 0.0) == ""
     assert budget.data_frame(0, False, 0.0) == "a message in more than 3 frames"
+
+
+def test_the_largest_message_fits_or_the_server_does_not_start() -> None:
+    limits = {"message_bytes": 8 << 20}
+    with pytest.raises(ConfigError, match=r"limits\.message_bytes is more than"):
+        load({"ingress": {"limits": limits}}, {})
+    settings = load({"ingress": {"limits": limits, "socket": {"bytes": 8 << 20}}}, {}).ingress
+    budget = FrameBudget(settings.socket)
+    assert budget.data_frame(settings.limits.message_bytes, True, 0.0) == ""

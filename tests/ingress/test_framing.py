@@ -82,7 +82,7 @@ async def test_a_message_in_parts_with_a_ping_between_them_is_one_message() -> N
         while pong.opcode != PONG:
             pong = await client.next()
         assert pong.data == b"still there?"
-        client.send(frame(CONT, STATE[5:9], fin=False) + frame(CONT) * 0 + frame(CONT, STATE[9:]))
+        client.send(frame(CONT, STATE[5:9], fin=False) + frame(CONT, STATE[9:]))
         client.send(BYE)
         assert await client.close_code() == 1000
 

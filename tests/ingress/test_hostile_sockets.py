@@ -19,7 +19,8 @@ from tests.ingress.raw_client import (
     memory_mib,
     message,
 )  # fmt: skip
-from tests.ingress.real_ingress import SMALL, RealIngress, serving
+from tests.ingress.real_ingress import RealIngress, serving
+from tests.ingress.served import SMALL
 
 BYE = message(type="close")
 SOON = {"close_s": 0.2}
@@ -158,6 +159,30 @@ async def makes_room(session: RawClient, first: RawClient, others: list[RawClien
         client.send(OPEN)
         await talks(client)
     await talks(session)
+
+
+async def test_who_has_left_waits_no_longer() -> None:
+    async with (
+        serving(socket={"waiting_of_address": 2}) as server,
+        connected(server.port) as first,
+        asyncio.timeout(DEADLINE_S),
+    ):
+        for _ in range(3):
+            async with connected(server.port):
+                pass
+            while len(server.ingress._door) > 1:  # noqa: ASYNC110 - nobody is told of it
+                await asyncio.sleep(0.02)
+        first.send(OPEN)
+        await talks(first)
+
+
+async def test_at_a_full_replica_nobody_new_may_wait() -> None:
+    async with serving(max_sessions=1) as server, connected(server.port) as session:
+        session.send(OPEN)
+        await talks(session)
+        async with connected(server.port) as late:
+            assert await late.close_code() == 1013
+        await talks(session)
 
 
 async def test_a_page_may_wait_for_an_hour_before_somebody_clicks() -> None:

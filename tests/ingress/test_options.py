@@ -10,7 +10,7 @@ from serve_app.errors import EngineUnavailable, ProtocolViolation
 from serve_app.ingress.options import Options
 from serve_app.protocol.languages import LANGUAGES
 from serve_app.protocol.messages import Open
-from tests.ingress.test_driver import Replica
+from tests.ingress.driven import Replica
 from tests.settings.resolved import plan
 
 ENGLISH_ONLY = (

@@ -13,8 +13,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.ingress.driver import Driver
+from tests.ingress.driven import DEADLINE_S, Replica
 from tests.ingress.served import served
-from tests.ingress.test_driver import DEADLINE_S, Replica
 from tests.speech import clip
 
 OPEN = {"type": "open", "prompt": "Be kind.", "greeting": False, "events": ["error"]}

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import msgpack
 import pytest
@@ -50,6 +51,7 @@ def test_every_option_at_its_most_is_taken() -> None:
     text = "x" * DEFAULT_FRAMES.text_bytes
     turn = {"backchannels": [wide * 40] * 64, "idle_prompt": wide * 1000, "end_silence_ms": 500}
     options = {"events": ["transcript"], "language": "x" * 128, "voice": "x" * 128}
+    options |= {"resume_token": "x" * 128, "key": "x" * 8192}
     message = {"type": "open", "prompt": text, "greeting": text, "turn": turn, **options}
     decode(msgpack.packb(message))
     decode(msgpack.packb({"type": "text", "text": text, "id": 1}))
@@ -73,3 +75,9 @@ def test_the_limits_are_settings() -> None:
         decode(msgpack.packb({"type": "text", "text": "x" * 301}), limits)
     with pytest.raises(ProtocolViolation, match="at most 8192 are taken"):
         decode(msgpack.packb({"type": "audio", "audio": bytes(8192)}), limits)
+
+
+@pytest.mark.parametrize("long", [{"key": "x" * 8192}, {"turn": {"idle_prompt": "x" * 4000}}])
+def test_a_limit_of_texts_is_none_of_what_is_no_text(long: dict[str, Any]) -> None:
+    """A key may be a JWT."""
+    decode(msgpack.packb({"type": "open", "prompt": "", **long}), FrameLimits(text_bytes=256))

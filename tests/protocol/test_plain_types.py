@@ -21,8 +21,8 @@ from serve_app.protocol.violation import ProtocolViolation
 ROOT = Path(__file__).parents[2]
 PLAIN = {str, bytes, int, float, bool, type(None), dict, list, tuple, frozenset}
 FIELDS = [
-    "audio", "events", "greeting", "id", "language", "played", "played_ms", "prompt", "resume",
-    "resume_token", "sample_rate_hz", "state", "text", "token", "turn", "voice",
+    "audio", "events", "greeting", "id", "key", "language", "played", "played_ms", "prompt",
+    "resume", "resume_token", "sample_rate_hz", "state", "text", "token", "turn", "voice",
 ]  # fmt: skip
 TURN = ["preset", "backchannels", "idle_prompt", "end_silence_ms", "interruptions", "x"]
 
@@ -64,6 +64,7 @@ GOOD: list[dict[str, Any]] = [
     {
         "type": "open", "prompt": "a", "events": ["transcript"], "greeting": "b", "language": "de",
         "voice": "c", "sample_rate_hz": 16_000, "resume": True, "resume_token": "d",
+        "key": "g",
         "played": {"token": "e", "played_ms": 5},
         "turn": {"preset": "quick", "backchannels": ["yeah"], "idle_prompt": "f"},
     },
