@@ -180,13 +180,14 @@ export class Conversation {
       return;
     }
     const isWanted = this.#claim();
-    this.#timer = setTimeout(() => {
-      if (isWanted()) this.#abandon(), this.#ended(1006, "the key does not come");
-    }, CONNECT_MS);
+    const ended = (reason) => {
+      if (isWanted()) this.#abandon(), this.#ended(1006, reason);
+    };
+    this.#timer = setTimeout(() => ended("the key does not come"), CONNECT_MS);
     Promise.resolve()
       .then(key)
       .then((found) => isWanted() && this.#dialWith(found, opening))
-      .catch((error) => isWanted() && this.#ended(1006, `there is no key: ${error.message}`));
+      .catch((error) => ended(`there is no key: ${error?.message ?? error}`));
   }
 
   /** Returns whether nothing else has been begun since. */
