@@ -418,6 +418,18 @@ test("a key that fails late is not given up as well", async (context) => {
   await talk.close();
 });
 
+test("a socket that cannot be made is said, whoever gives the key", async () => {
+  class NoSocket {
+    constructor() {
+      throw new SyntaxError("no such address");
+    }
+  }
+  for (const key of [undefined, async () => "key"]) {
+    const connecting = async () => connect("server", { WebSocket: NoSocket, key });
+    await assert.rejects(connecting(), /no such address/);
+  }
+});
+
 test("a refused key is the last word", async () => {
   const opened = FakeSocket.next();
   const talk = connect("ws://server/conversation", { WebSocket: FakeSocket, key: "wrong" });

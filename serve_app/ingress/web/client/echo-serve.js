@@ -186,8 +186,11 @@ export class Conversation {
     this.#timer = setTimeout(() => ended("the key does not come"), CONNECT_MS);
     Promise.resolve()
       .then(key)
-      .then((found) => isWanted() && this.#dialWith(found, opening))
-      .catch((error) => ended(`there is no key: ${error?.message ?? error}`));
+      .then(
+        (found) => isWanted() && this.#dialWith(found, opening),
+        (error) => ended(`there is no key: ${error?.message ?? error}`),
+      )
+      .catch((error) => ended(error.message)); // there can be no such socket
   }
 
   /** Returns whether nothing else has been begun since. */
@@ -198,11 +201,11 @@ export class Conversation {
   }
 
   #dialWith(key, opening) {
-    this.#claim();
-    clearTimeout(this.#timer);
     const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     // A browser can set no header of a WebSocket, but its subprotocols.
     const socket = key ? new Socket(this.#url, subprotocols(key)) : new Socket(this.#url);
+    this.#claim();
+    clearTimeout(this.#timer);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     const ended = (code, reason) => {
