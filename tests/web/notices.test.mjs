@@ -5,6 +5,7 @@ import { aboutCode } from "../../serve_app/ingress/web/page/notices.js";
 
 test("what the server refuses is said in the server's words", () => {
   const reasons = {
+    1013: "answers take 7 s now: try again in 30 s",
     4400: "open: 'turn' must be a map",
     4401: "this key has expired: ask whoever runs the server for another one",
     4402: "this address has 3 connections: end one first",
