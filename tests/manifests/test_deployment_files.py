@@ -53,6 +53,11 @@ def test_the_manifests_run_our_configs(folder: str, config: str) -> None:
     assert objects.spec["serveConfigV2"] == for_pods((ROOT / config).read_text())
 
 
+def test_what_serve_run_starts_on_one_machine_listens_there_only() -> None:
+    """`echo-serve run` goes by --host; plain Serve goes by the file."""
+    assert read("configs/serve.yaml")["http_options"]["host"] == "127.0.0.1"
+
+
 def for_pods(text: str) -> str:
     """A pod is called by others; what is for one machine listens to that machine only."""
     return re.sub(r"host: 127\.0\.0\.1 .*", "host: 0.0.0.0", text)
