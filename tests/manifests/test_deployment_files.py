@@ -169,7 +169,9 @@ def test_nothing_in_the_image_gives_rights() -> None:
 def test_compose_publishes_the_port_and_prometheus_asks_what_there_is() -> None:
     compose = read("compose.yaml")["services"]
     port = read("configs/serve.yaml")["http_options"]["port"]
-    assert compose["echo"]["ports"] == [f"{port}:{port}"]
+    assert compose["echo"]["ports"] == [f"${{PUBLISH_AT:-127.0.0.1}}:{port}:{port}"]
+    for name, service in compose.items():
+        assert all("127.0.0.1" in published for published in service.get("ports", [])), name
     targets = {
         target
         for job in read("monitoring/prometheus.yml")["scrape_configs"]
