@@ -2,18 +2,18 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
-from serve_app.settings.schema import AppConfig
 from tests.docs.pages import Page, Table, page, tables
+from tests.docs.setting_rules import (
+    limits_are_settings,
+    settings_exist,
+    variables_are_read,
+    yaml_is_valid,
+)
 
 Rule = Callable[[Page], list[str]]
 
@@ -32,13 +32,6 @@ _LANGUAGES = {
 _FOLDERS = (
     *("serve_app", "deployments", "tests", "bench", "supply"),
     *("docs", "configs", "k8s", "monitoring"),
-)
-_VARIABLE = re.compile(
-    r"\b(?:ECHO|OPENAI|TEXT_GENERATION|TEXT_TO_SPEECH|SPEECH_TO_TEXT|ELEVEN_LABS|RAY_SERVE)"
-    r"_[A-Z][A-Z_]*[A-Z]\b"
-)
-_SETTING = re.compile(
-    r"(?:args\.)?((?:ingress|access|sessions|turn|vad|stt|agent)\.\w+(?:\.\w+)*)(?:: .*)?"
 )
 _PLACEHOLDER = re.compile(r"\b[A-Z]+\b")
 """`deployments/X.py` stands for all of them."""
@@ -108,63 +101,18 @@ def subcommands_exist(at: Page) -> list[str]:
     return [f"echo-serve {name}" for name in asked if name not in known]
 
 
-# --- settings ---
-
-
-def variables_are_read(at: Page) -> list[str]:
-    """Environment variables are in the code or the manifests; Serve's are in Serve's."""
-    return sorted(set(_VARIABLE.findall(at.text)) - _variables(at.root))
+def tests_exist(at: Page) -> list[str]:
+    """`test_something` is a function of a test."""
+    asked = [span for span in at.code if re.fullmatch(r"test_\w+", span)]
+    return [name for name in asked if name not in _tests(at.root)]
 
 
 @cache
-def _variables(root: Path) -> set[str]:
-    ours = [*_sources(root / "serve_app"), *_sources(root / "deployments"), *_sources(root / "k8s")]
-    serve = find_spec("ray.serve._private.constants")
-    assert serve is not None and serve.origin is not None
-    texts = (path.read_text(encoding="utf-8") for path in (*ours, Path(serve.origin)))
-    return {name for text in texts for name in _VARIABLE.findall(text)}
-
-
-def _sources(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix in (".py", ".yaml"))
-
-
-def settings_exist(at: Page) -> list[str]:
-    """`stt.max_replicas` and `args.turn.hold_ms` are fields of AppConfig."""
-    named = [match[1] for span in at.code if (match := _SETTING.fullmatch(span))]
-    unknown = [name for name in named if not _is_setting(AppConfig, name.split("."))]
-    return [name for name in unknown if name.removeprefix("args.") != "turn.preset"]
-
-
-def _is_setting(settings: Any, names: list[str]) -> bool:
-    if not names:
-        return True
-    kinds = _kinds(settings)
-    return names[0] in kinds and _is_setting(kinds[names[0]], names[1:])
-
-
-def _kinds(settings: Any) -> Mapping[str, Any]:
-    if isinstance(settings, type) and issubclass(settings, BaseModel):
-        return {name: field.annotation for name, field in settings.model_fields.items()}
-    if is_dataclass(settings):
-        return {field.name: field.type for field in fields(settings)}
-    return {}
-
-
-def yaml_is_valid(at: Page) -> list[str]:
-    """It parses, and goes under `args` if it is not about Kubernetes."""
-    is_ours = not at.name.startswith("k8s/")
-    texts = [block.text for block in at.blocks if block.language == "yaml"]
-    return [problem for text in texts for problem in _problems(text, is_ours)]
-
-
-def _problems(text: str, is_ours: bool) -> Iterator[str]:
-    try:
-        content = yaml.safe_load(text)
-        if is_ours:
-            AppConfig.model_validate(content)
-    except (yaml.YAMLError, ValidationError) as error:
-        yield " ".join(str(error).split())
+def _tests(root: Path) -> set[str]:
+    texts = (path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py"))
+    return {
+        name for text in texts for name in re.findall(r"^(?:async )?def (test_\w+)", text, re.M)
+    }
 
 
 # --- blocks ---
@@ -230,6 +178,8 @@ RULES: list[Rule] = [
     subcommands_exist,
     variables_are_read,
     settings_exist,
+    limits_are_settings,
+    tests_exist,
     yaml_is_valid,
     blocks_have_a_language,
     functions_are_where_the_walks_say,

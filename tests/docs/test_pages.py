@@ -17,10 +17,14 @@ from tests.docs.rules import (
     make_targets_exist,
     modules_exist,
     paths_exist,
-    settings_exist,
     subcommands_exist,
-    variables_are_read,
+    tests_exist,
     walks_are_counted,
+)
+from tests.docs.setting_rules import (
+    limits_are_settings,
+    settings_exist,
+    variables_are_read,
     yaml_is_valid,
 )
 
@@ -66,6 +70,14 @@ WALK = """\
 
 That is 1 files and 3 queues.
 """
+LIMITS = """\
+All are settings under `args.ingress.socket`.
+
+| what | at most | setting |
+|---|---|---|
+| pings | 20 | `control_frames` |
+| turns | 2 s | `args.turn.hold_ms` |
+"""
 
 
 @pytest.fixture
@@ -75,6 +87,8 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "k8s" / "base").mkdir(parents=True)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text("def test_it():\nasync def test_that():\n")
     return tmp_path
 
 
@@ -102,6 +116,9 @@ def written(root: Path, text: str, name: str = "docs/page.md") -> Page:
         (settings_exist, "`args.stt.max_replicas`", "`args.stt.most_replicas`"),
         (settings_exist, "`turn.hold_ms: 600`", "`turn.hold_s: 0.6`"),
         (settings_exist, "`agent.tts.transport`", "`agent.tts.transport.kind`"),
+        (limits_are_settings, LIMITS, LIMITS.replace("control_frames", "pings")),
+        (limits_are_settings, LIMITS, LIMITS.replace("ingress.socket", "ingress.limits")),
+        (tests_exist, "`test_it`, `test_that`", "`test_this`, `test_that`"),
         (yaml_is_valid, "```yaml\nturn: {hold_ms: 600}\n```\n", "```yaml\nturn: {hold: 6}\n```\n"),
         (yaml_is_valid, "```yaml\nturn: {}\n```\n", "```yaml\nturns: {}\n```\n"),
         (yaml_is_valid, "```yaml\nturn: {}\n```\n", "```yaml\nturn: {\n```\n"),

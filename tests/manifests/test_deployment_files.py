@@ -53,6 +53,11 @@ def test_the_manifests_run_our_configs(folder: str, config: str) -> None:
     assert objects.spec["serveConfigV2"] == for_pods((ROOT / config).read_text())
 
 
+def test_what_serve_run_starts_on_one_machine_listens_there_only() -> None:
+    """`echo-serve run` goes by --host; plain Serve goes by the file."""
+    assert read("configs/serve.yaml")["http_options"]["host"] == "127.0.0.1"
+
+
 def for_pods(text: str) -> str:
     """A pod is called by others; what is for one machine listens to that machine only."""
     return re.sub(r"host: 127\.0\.0\.1 .*", "host: 0.0.0.0", text)
@@ -135,10 +140,22 @@ def test_no_service_of_compose_has_rights() -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert not {"privileged", "cap_add", "pid", "network_mode"} & set(service), name
-    assert services["echo"]["tmpfs"][0].startswith("/tmp:"), "where Ray writes"
+    assert where_ray_writes(services["echo"]["tmpfs"][0])
     assert not {"read_only", "cap_drop", "security_opt"} & set(
         read("compose.gpu.yaml")["services"]["echo"]
     )
+
+
+def test_the_command_without_rights_lets_haproxy_start() -> None:
+    (tmp,) = re.findall(r"--tmpfs (\S+)", (ROOT / "docs" / "supply-chain.md").read_text())
+    assert where_ray_writes(tmp)
+
+
+def where_ray_writes(tmpfs: str) -> bool:
+    """HAProxy's wrapper is written there, too, and started (serve_app/local/edge.py): without
+    `exec`, Docker's default of noexec holds."""
+    path, _, options = tmpfs.partition(":")
+    return path == "/tmp" and {"mode=1777", "exec"} <= set(options.split(","))
 
 
 def test_nothing_in_the_image_gives_rights() -> None:
@@ -152,7 +169,9 @@ def test_nothing_in_the_image_gives_rights() -> None:
 def test_compose_publishes_the_port_and_prometheus_asks_what_there_is() -> None:
     compose = read("compose.yaml")["services"]
     port = read("configs/serve.yaml")["http_options"]["port"]
-    assert compose["echo"]["ports"] == [f"{port}:{port}"]
+    assert compose["echo"]["ports"] == [f"${{PUBLISH_AT:-127.0.0.1}}:{port}:{port}"]
+    for name, service in compose.items():
+        assert all("127.0.0.1" in published for published in service.get("ports", [])), name
     targets = {
         target
         for job in read("monitoring/prometheus.yml")["scrape_configs"]

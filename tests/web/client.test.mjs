@@ -392,6 +392,44 @@ test("a key that never comes is given up", async (context) => {
   await assert.rejects(talk, /the key does not come \(1006\)/);
 });
 
+test("a key that fails late is not given up as well", async (context) => {
+  const taken = async () => {
+    for (let i = 0; i < 9; i++) await Promise.resolve();
+  };
+  let fail;
+  let asked = 0;
+  const key = () => {
+    asked += 1;
+    return asked === 2 ? new Promise((_, reject) => (fail = reject)) : "key";
+  };
+  const [talk, first] = await conversation({ key });
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  context.mock.method(Math, "random", () => 0.99);
+  first.end(1006);
+  context.mock.timers.tick(200);
+  await taken();
+  context.mock.timers.tick(9900);
+  fail("down");
+  await taken();
+  context.mock.timers.tick(400); // the key would have been given up after 100
+  await taken();
+  assert.equal(asked, 3);
+  assert.equal(FakeSocket.all.length, 2);
+  await talk.close();
+});
+
+test("a socket that cannot be made is said, whoever gives the key", async () => {
+  class NoSocket {
+    constructor() {
+      throw new SyntaxError("no such address");
+    }
+  }
+  for (const key of [undefined, async () => "key"]) {
+    const connecting = async () => connect("server", { WebSocket: NoSocket, key });
+    await assert.rejects(connecting(), /no such address/);
+  }
+});
+
 test("a refused key is the last word", async () => {
   const opened = FakeSocket.next();
   const talk = connect("ws://server/conversation", { WebSocket: FakeSocket, key: "wrong" });

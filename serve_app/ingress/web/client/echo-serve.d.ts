@@ -23,10 +23,10 @@ export interface Options {
   turn?: TurnOptions;
   /** Whether it comes back by itself when the connection is lost; true if left out. */
   resume?: boolean;
-  /** For Node before 22, such as that of the package `ws`. */
-  /** Who this client is, if the server asks. A function is asked before each connection: client keys
-   * last two hours at most. */
+  /** Who this client is, if the server asks. A function is called before each connection: client
+   * keys last two hours at most. */
   key?: string | (() => string | Promise<string>);
+  /** For Node before 22, such as that of the package `ws`. */
   WebSocket?: typeof WebSocket;
 }
 

@@ -180,13 +180,17 @@ export class Conversation {
       return;
     }
     const isWanted = this.#claim();
-    this.#timer = setTimeout(() => {
-      if (isWanted()) this.#abandon(), this.#ended(1006, "the key does not come");
-    }, CONNECT_MS);
+    const ended = (reason) => {
+      if (isWanted()) this.#abandon(), this.#ended(1006, reason);
+    };
+    this.#timer = setTimeout(() => ended("the key does not come"), CONNECT_MS);
     Promise.resolve()
       .then(key)
-      .then((found) => isWanted() && this.#dialWith(found, opening))
-      .catch((error) => isWanted() && this.#ended(1006, `there is no key: ${error.message}`));
+      .then(
+        (found) => isWanted() && this.#dialWith(found, opening),
+        (error) => ended(`there is no key: ${error?.message ?? error}`),
+      )
+      .catch((error) => ended(error.message)); // there can be no such socket
   }
 
   /** Returns whether nothing else has been begun since. */
@@ -197,11 +201,11 @@ export class Conversation {
   }
 
   #dialWith(key, opening) {
-    this.#claim();
-    clearTimeout(this.#timer);
     const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     // A browser can set no header of a WebSocket, but its subprotocols.
     const socket = key ? new Socket(this.#url, subprotocols(key)) : new Socket(this.#url);
+    this.#claim();
+    clearTimeout(this.#timer);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     const ended = (code, reason) => {

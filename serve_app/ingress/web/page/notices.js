@@ -23,8 +23,6 @@ const CLOSED = {
   1006: ["The server does not answer.", "Is it running? Press the button to try again."],
   1011: ["The server failed.", "Press the button to try again."],
   1012: ["The server is restarting.", "Press the button to try again in a moment."],
-  1013: ["The server is full.", "All places are taken. Press the button to try again in a moment."],
-  4403: ["This page may not talk to this server.", "Open the page of the server itself."],
   4404: [
     "This conversation cannot be continued.",
     "Its token was used elsewhere or has expired. Press the button to begin another one.",
@@ -52,10 +50,16 @@ export function about(error) {
 /** Of the end of a conversation; null if nothing is wrong. */
 export function aboutCode(code, reason) {
   if (code === 1000) return null;
+  if (code === 1013) return notice(["The server is full.", laterAdvice(reason)]);
   if (code === 4401) return notice(["The server asks for a key.", keyAdvice(reason)]);
   if (code === 4402) return notice(["A limit of this server is reached.", reason]);
+  if (code === 4403) return notice(["This page may not talk to this server.", reason]);
   if (code === 4400) return notice(["The server refuses these settings.", reason]);
   return notice(CLOSED[code] ?? [`The conversation has ended (${code}).`, reason]);
+}
+
+function laterAdvice(reason) {
+  return `Press the button to try again in a moment. (${reason})`;
 }
 
 function keyAdvice(reason) {
