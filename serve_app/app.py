@@ -8,7 +8,6 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.serve._private.constants import RAY_SERVE_ENABLE_HA_PROXY
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, DeploymentActorConfig
 from ray.serve.schema import LoggingConfig
 
@@ -22,7 +21,7 @@ from serve_app.access.configured import absolute, check_access
 from serve_app.agent.tools.factory import check_tools
 from serve_app.sessions.handles import actor_name
 from serve_app.settings.base import Pool, Replicas
-from serve_app.settings.edge import EDGE_VARIABLE
+from serve_app.settings.edge import hides_addresses
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig, SttSettings
@@ -51,8 +50,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     """The application. Raises ConfigError with one line that says what to change."""
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
     check_tools(config.agent, os.environ)
-    has_edge = os.environ.get(EDGE_VARIABLE) == "1"
-    check_access(config, os.environ, RAY_SERVE_ENABLE_HA_PROXY and not has_edge)
+    check_access(config, os.environ, hides_addresses(os.environ))
     config = config.model_copy(update={"access": absolute(config.access)})
     vad = _deployment(
         VoiceActivity,

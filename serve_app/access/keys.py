@@ -102,7 +102,9 @@ def _read_key(entry: Any) -> Key:
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise ValueError(f"the sha256 of {name} is not 64 hexadecimal digits")
     expires = entry["expires"]
-    return Key(name, digest, _seconds(entry["created"]), expires and _seconds(expires))
+    return Key(
+        name, digest, _seconds(entry["created"]), None if expires is None else _seconds(expires)
+    )
 
 
 def _written_key(key: Key) -> dict[str, str | None]:

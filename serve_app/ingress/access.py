@@ -16,7 +16,7 @@ from serve_app.errors import KeyEnded, KeyRefused
 from serve_app.ingress.key_file import KeyFile
 from serve_app.ingress.web_tokens import WebTokens
 from serve_app.settings.access import AccessSettings
-from serve_app.settings.edge import has_edge
+from serve_app.settings.edge import has_edge, hides_addresses
 
 _ASKED = "send a key: as a bearer token, as the subprotocol bearer.<base64url>, or in open.key"
 _WRONG = "this key is not known here: was it revoked, or copied in part?"
@@ -40,6 +40,7 @@ class Gate:
         self._tokens = None if settings.jwt is None else WebTokens(settings.jwt, env)
         self._secret = env.get(settings.client_key_secret_variable, "").encode()
         self._proxies = TrustedProxies(settings.trusted_proxies, has_edge(env))
+        self._knows_addresses = bool(settings.trusted_proxies) or not hides_addresses(env)
         machine = sockets.gethostname().lower()
         names = (machine, f"{machine}.local")
         self._origins = OriginRules(settings.origins, names, settings.asks_for_keys)
@@ -50,7 +51,8 @@ class Gate:
         headers = socket.headers
         self._origins.check(headers.get("origin"), headers.get("host"))
         peer = socket.client.host if socket.client else ""
-        address = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
+        forwarded_for = headers.getlist("x-forwarded-for")
+        address = self._proxies.client(peer, forwarded_for) if self._knows_addresses else ""
         if not self.settings.asks_for_keys:
             return Guest(self, address)
         shown = presented(headers, socket.scope.get("subprotocols", []))

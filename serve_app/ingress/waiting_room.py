@@ -24,9 +24,9 @@ class WaitingRoom:
     """In the order in which they came."""
 
     def enter(self, address: str, send_away: Callable[[], None]) -> Visitor:
-        """Calls `send_away` of the visitor that has to go, if one has to."""
+        """`address`: empty if it is unknown, and so has no share. Calls `send_away` of the visitor that has to go, if one has to."""
         same = [visitor for visitor in self._visitors if visitor.address == address]
-        if len(same) >= self.most_of_address:
+        if address and len(same) >= self.most_of_address:
             self._send_away(same[0])
         elif len(self._visitors) >= self.most:
             self._send_away(next(iter(self._visitors)))

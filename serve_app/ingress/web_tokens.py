@@ -66,10 +66,17 @@ class _Provider:
         if time.monotonic() - self._failed_s < _REST_S:
             raise EngineUnavailable("access", "the provider's keys cannot be had")
         try:
+            self._client.get_signing_keys()
+        except (jwt.PyJWTError, ValueError) as error:  # no answer, or one that holds no keys
+            raise self._cannot_be_had(error) from None
+        try:
             return self._client.get_signing_key(name)
         except jwt.PyJWKClientConnectionError as error:
-            self._failed_s = time.monotonic()
-            log.warning("the provider's keys cannot be had: %s", error)
-            raise EngineUnavailable("access", "the provider's keys cannot be had") from None
+            raise self._cannot_be_had(error) from None
         except (jwt.PyJWTError, ValueError):
             raise KeyRefused("the token was signed with a key that its issuer lacks") from None
+
+    def _cannot_be_had(self, error: Exception) -> EngineUnavailable:
+        self._failed_s = time.monotonic()
+        log.warning("the provider's keys cannot be had: %s", error)
+        return EngineUnavailable("access", "the provider's keys cannot be had")

@@ -30,6 +30,15 @@ def test_an_address_that_has_its_share_makes_room_for_itself() -> None:
     assert door.sent_away == ["a", "b"]
 
 
+def test_those_whose_address_is_unknown_are_not_taken_for_one() -> None:
+    door = Door(most=4, most_of_address=2)
+    for name in ("a", "b", "c", "d"):
+        door.enter(name, "")
+    assert door.sent_away == []
+    door.enter("e", "")
+    assert door.sent_away == ["a"]
+
+
 def test_who_has_left_is_not_sent_away() -> None:
     door = Door(most=1, most_of_address=1)
     visitor = door.enter("a", "x")

@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from tests.ingress.access.guests import in_header
@@ -40,12 +40,15 @@ class Provider:
         self.keys = {"one": RSA_KEY}
         self.asked = 0
         self.is_down = False
+        self.instead: Response | None = None
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def answer(self, request: Request) -> JSONResponse:
+    async def answer(self, request: Request) -> Response:
         self.asked += 1
         await self.may_answer.wait()
+        if self.instead is not None:
+            return self.instead
         if self.is_down:
             return JSONResponse({}, status_code=503)
         keys = [
@@ -113,6 +116,21 @@ async def test_a_provider_that_is_down_lets_nobody_in_and_says_that_it_is_not_th
             code, said = await closing(await server.call(**in_header(named("one"))))
             assert code == 1011 and "the provider's keys cannot be had" in said
         assert provider.asked == 1, "it is left alone for a while"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [HTMLResponse("<p>Sign in</p>"), JSONResponse({"keys": []}), JSONResponse([])],
+    ids=["a page", "no keys", "no set of keys"],
+)
+async def test_a_provider_without_keys_is_down_as_well(pem: Path, instead: Response) -> None:
+    """It was asked again by each client, and called the token wrong."""
+    async with with_jwks(pem) as (server, provider):
+        provider.instead = instead
+        for _ in range(2):
+            code, said = await closing(await server.call(**in_header(named("one"))))
+            assert code == 1011 and "the provider's keys cannot be had" in said
+        assert provider.asked == 1
 
 
 async def test_who_waits_for_a_provider_to_answer_waits_like_all_others(pem: Path) -> None:
