@@ -101,10 +101,8 @@ def _read_key(entry: Any) -> Key:
         raise ValueError(f"{name!r} is no name of a key")
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise ValueError(f"the sha256 of {name} is not 64 hexadecimal digits")
-    expires = entry["expires"]
-    return Key(
-        name, digest, _seconds(entry["created"]), None if expires is None else _seconds(expires)
-    )
+    expires_s = None if entry["expires"] is None else _seconds(entry["expires"])
+    return Key(name, digest, _seconds(entry["created"]), expires_s)
 
 
 def _written_key(key: Key) -> dict[str, str | None]:

@@ -24,7 +24,8 @@ class WaitingRoom:
     """In the order in which they came."""
 
     def enter(self, address: str, send_away: Callable[[], None]) -> Visitor:
-        """`address`: empty if it is unknown, and so has no share. Calls `send_away` of the visitor that has to go, if one has to."""
+        """Calls `send_away` of the visitor that has to go, if one has to. `address`: empty if it is
+        unknown; those of unknown addresses share the room only."""
         same = [visitor for visitor in self._visitors if visitor.address == address]
         if address and len(same) >= self.most_of_address:
             self._send_away(same[0])

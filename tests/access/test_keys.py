@@ -67,6 +67,7 @@ GOOD = '{"name": "a", "sha256": "' + "0" * 64 + '", "created": "2026-11-28T00:00
         '{"keys": [' + GOOD + "}]}",
         '{"keys": [' + GOOD + ', "expires": 5}]}',
         '{"keys": [' + GOOD + ', "expires": "soon"}]}',
+        '{"keys": [' + GOOD + ', "expires": ""}]}',
         '{"keys": [' + GOOD + ', "expires": null, "key": "echo_sk_"}]}',
         '{"keys": [' + GOOD.replace("0000", "000g", 1) + ', "expires": null}]}',
     ],
