@@ -101,7 +101,7 @@ def subcommands_exist(at: Page) -> list[str]:
     return [f"echo-serve {name}" for name in asked if name not in known]
 
 
-def tests_exist(at: Page) -> list[str]:
+def named_tests_exist(at: Page) -> list[str]:
     """`test_something` is a function of a test."""
     asked = [span for span in at.code if re.fullmatch(r"test_\w+", span)]
     return [name for name in asked if name not in _tests(at.root)]
@@ -179,7 +179,7 @@ RULES: list[Rule] = [
     variables_are_read,
     settings_exist,
     limits_are_settings,
-    tests_exist,
+    named_tests_exist,
     yaml_is_valid,
     blocks_have_a_language,
     functions_are_where_the_walks_say,

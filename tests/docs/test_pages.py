@@ -18,7 +18,7 @@ from tests.docs.rules import (
     modules_exist,
     paths_exist,
     subcommands_exist,
-    tests_exist,
+    named_tests_exist,
     walks_are_counted,
 )
 from tests.docs.setting_rules import (
@@ -118,7 +118,7 @@ def written(root: Path, text: str, name: str = "docs/page.md") -> Page:
         (settings_exist, "`agent.tts.transport`", "`agent.tts.transport.kind`"),
         (limits_are_settings, LIMITS, LIMITS.replace("control_frames", "pings")),
         (limits_are_settings, LIMITS, LIMITS.replace("ingress.socket", "ingress.limits")),
-        (tests_exist, "`test_it`, `test_that`", "`test_this`, `test_that`"),
+        (named_tests_exist, "`test_it`, `test_that`", "`test_this`, `test_that`"),
         (yaml_is_valid, "```yaml\nturn: {hold_ms: 600}\n```\n", "```yaml\nturn: {hold: 6}\n```\n"),
         (yaml_is_valid, "```yaml\nturn: {}\n```\n", "```yaml\nturns: {}\n```\n"),
         (yaml_is_valid, "```yaml\nturn: {}\n```\n", "```yaml\nturn: {\n```\n"),
