@@ -132,10 +132,11 @@ def main() -> int:
     parser.add_argument("--cuda", action="store_true", help="with CUDA's libraries")
     parser.add_argument("--out", type=Path, help="a file (default: the terminal)")
     options = parser.parse_args()
-    text = json.dumps(bill(options.cuda), indent=1)
+    made = bill(options.cuda)
+    text = json.dumps(made, indent=1)
     if options.out:
         options.out.write_text(text + "\n")
-        print(f"{options.out}: {len(bill(options.cuda)['components'])} components")
+        print(f"{options.out}: {len(made['components'])} components")
     else:
         print(text)
     return 0
