@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from license_expression import get_spdx_licensing
 
 from serve_app.models.manifest import MANIFEST
-from supply.locks import CUDA, DEV, RUN, Pin, pins
+from supply.locks import CUDA, DEV, Pin, of_image, pins
 
 Metadata = Mapping[str, str]
 """Of a package's METADATA file: `License-Expression`, `License`, and `Classifier` with a line for
@@ -160,10 +160,10 @@ def _metadata(name: str) -> Metadata | None:
 
 def groups() -> Mapping[str, list[Pin]]:
     """What is installed, by what for; each package once."""
-    run = pins(RUN)
-    names = {pin.name for pin in run}
+    image = of_image()
+    names = {pin.name for pin in image}
     return {
-        "The server": run,
+        "The server": image,
         "CUDA, for PyTorch's builds that want it": pins(CUDA),
         "Development and tests": [pin for pin in pins(DEV) if pin.name not in names],
     }

@@ -1,5 +1,6 @@
-"""`make sbom`: a bill of materials (CycloneDX 1.6, JSON) of what an image holds: every package of
-requirements.lock and every model, with licences and hashes.
+"""`make sbom`: a bill of materials (CycloneDX 1.6, JSON) of what an image may hold: every package
+of requirements.lock and requirements-build.lock, and every model that `echo-serve fetch` knows,
+with licences and hashes.
 
 The same lock gives the same bill, byte for byte.
 """
@@ -17,14 +18,14 @@ from typing import Any
 
 from serve_app.models.manifest import MANIFEST, Artifact, File
 from supply.licences import licence_of, licences
-from supply.locks import CUDA, ROOT, RUN, Pin, pins
+from supply.locks import CUDA, ROOT, Pin, of_image, pins
 
 Json = dict[str, Any]
 
 
 def bill(cuda: bool = False) -> Json:
     """The whole document, with CUDA's libraries if asked for."""
-    packages = pins(RUN) + (pins(CUDA) if cuda else [])
+    packages = of_image() + (pins(CUDA) if cuda else [])
     of = licences(packages)
     components = [_package(pin, of[pin.name]) for pin in packages]
     components += [_model(name, artifact) for name, artifact in MANIFEST.items()]
