@@ -119,7 +119,7 @@ $(INSTALLED): requirements-dev.lock requirements-build.lock requirements-cuda.lo
 	@echo "Set-up, once: 2 GB of packages, and at the first start 561 MB of models. Some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements-build.lock
-	# pip takes a file whose hash its index tells rather than one that lies here (PIP_FIND_LINKS).
+	# pip prefers a file of the index to one that lies here (PIP_FIND_LINKS) if the index states its hash.
 	@$(PIP) -q --no-index -r requirements-torch-cpu.lock 2> /dev/null \
 	|| echo "no CPU build of PyTorch lies on this machine"
 	$(PIP) -r requirements-dev.lock

@@ -101,7 +101,7 @@ def _wrong(draw: st.DrawFn) -> dict[str, Any]:
 
 
 FRAMES: st.SearchStrategy[bytes | str] = st.one_of(
-    *3 * [_messages().map(_packed)],
+    *(_messages().map(_packed) for _ in range(3)),  # the same one three times would count as one
     _wrong().map(_packed),
     st.tuples(_messages(), _messages()).map(lambda two: _packed(two[0]) + _packed(two[1])),
     st.binary(max_size=200),

@@ -32,6 +32,11 @@ class Seen:
     closed: list[str] = field(default_factory=list)
     """Why calls have ended, which nobody wanted."""
 
+    @property
+    def failures(self) -> int:
+        """Calls that ended, and questions without an answer."""
+        return len(self.closed) + self.unanswered
+
     def percentile_ms(self, share: float) -> float:
         """0 if there was no answer."""
         ordered = sorted(self.delays_s)

@@ -4,9 +4,9 @@ The server is the one that `echo-serve run` starts, with its real VAD and transc
 voice stand in, with fixed delays. Good callers speak, interrupt, type, fall silent, lose their
 sockets and come back. Hostile ones, from another address, send garbage, bombs and huge frames, do
 not read, do not open, and vanish. Each process is looked at every few seconds: memory, descriptors,
-threads, asyncio tasks. It fails if one surely grows by more than is allowed, if a process of the
-application has died, if anything is left when all have gone, or if a good caller's session was
-lost.
+threads, asyncio tasks. It fails if one surely grows by more than is allowed or cannot be seen, if a
+process of the application has died, if anything is left when all have gone, or if a good caller's
+session was lost.
 """
 
 import argparse
@@ -27,7 +27,16 @@ from bench import providers
 from bench.long_call_clients import Tally, talk
 from bench.long_call_samples import Eye, Look, looking_at
 from bench.machine import machine
-from bench.soak_figures import ALLOWED, Trend, counted_from_s, gone, left_behind, table, trends
+from bench.soak_figures import (
+    ALLOWED,
+    Trend,
+    counted_from_s,
+    gone,
+    left_behind,
+    table,
+    trends,
+    unseen,
+)
 from bench.soak_hostile import Visits, pester
 from tests.serve.conftest import Server, config_with, free_port, running
 
@@ -40,6 +49,7 @@ process has seen everything once."""
 _SERVES_LOG = {"RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1"}
 """Serve keeps up to 1000 lines of its log in an ingress replica before it writes them, one for each
 visit. A run with fewer visits would see these objects only grow."""
+_SHORTEST_MINUTES = 2
 _ROOM = 100
 """Sessions: hostile callers must not take the good ones' places here."""
 
@@ -50,6 +60,8 @@ class Found:
 
     tally: Tally
     visits: Visits
+    first: list[Look]
+    """In the first round, which is not counted."""
     before: Look
     looks: list[Look]
     after: Look
@@ -57,19 +69,24 @@ class Found:
     @property
     def complaints(self) -> list[str]:
         """What is wrong; empty when nothing is."""
+        found = trends(self.looks)
         grown = [
             f"{t.process}: {t.figure} grew by at least {t.surely_grew:.1f}, allowed {t.allowed:.1f}"
-            for t in trends(self.looks)
+            for t in found
             if not t.is_flat
         ]
-        died = [f"{name} has died" for name in gone(self.looks, _APPLICATION)]
+        hidden = [f"not seen: {line}" for line in unseen(found, _APPLICATION)]
+        died = [f"{name} has died" for name in gone([*self.first, *self.looks], _APPLICATION)]
         left = [f"left behind: {line}" for line in left_behind(self.before, self.after)]
         lost = [f"a good caller lost {n} sessions: {why}" for why, n in self.tally.lost.items()]
-        return grown + died + left + lost
+        return grown + hidden + died + left + lost
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.minutes < _SHORTEST_MINUTES:
+        parser.error(f"--minutes: at least {_SHORTEST_MINUTES}, since the first does not count")
     seconds = arguments.minutes * 60
     busy = psutil.cpu_percent(interval=1.0)
     print(f"- machine: {machine()}, {busy:.0f} % busy with other work at the start")
@@ -92,10 +109,10 @@ def _measure(arguments: argparse.Namespace, seconds: float) -> Found:
             running(command, port, "Ctrl-C stops the server", environment | _SERVES_LOG) as server,
             looking_at(server) as eye,
         ):
-            asyncio.run(_soak(server.url, arguments, _FIRST_S, Tally(), Visits(), eye))
+            first = asyncio.run(_soak(server.url, arguments, _FIRST_S, Tally(), Visits(), eye))
             before = _at_rest(server, eye)
             looks = asyncio.run(_soak(server.url, arguments, seconds, tally, visits, eye))
-            return Found(tally, visits, before, looks, _at_rest(server, eye))
+            return Found(tally, visits, first, before, looks, _at_rest(server, eye))
 
 
 def _at_rest(server: Server, eye: Eye) -> Look:
@@ -171,7 +188,7 @@ def _figures(found: Found) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     add = parser.add_argument
-    add("--minutes", type=float, default=10.0, help="default 10; CI takes 2, by hand 60")
+    add("--minutes", type=float, default=10.0, help="default 10; at least 2")
     add("--sessions", type=int, default=4, help="good callers at once (default 4)")
     add("--hostile", type=int, default=3, help="hostile callers at once (default 3)")
     add("--every", type=float, default=4.0, help="seconds between two looks (default 4)")

@@ -21,8 +21,10 @@ WARM_UP, WARM_UP_S = 1 / 3, 60.0
 _SHARE = 0.03
 ALLOWED = {"uss": 6.0, "descriptors": 6.0, "threads": 4.0, "tasks": 20.0}
 """How much a process may grow in the time that counts, on top of 3 % of what it holds: MiB, and
-numbers. At rest between calls each wanders by about half of that, as many callers as there are by
-then hold something: a caller has one descriptor and up to seven tasks."""
+numbers. Each wanders by about half of that, with how many callers there happen to be: one has a
+descriptor and up to seven tasks."""
+_PROCESSES = 4
+"""How many more there may be when everybody has gone: Ray keeps idle workers."""
 _Z = 1.96
 _HOUR_S = 3600.0
 _PRESENT = 0.9
@@ -100,25 +102,36 @@ def trends(looks: Sequence[Look]) -> list[Trend]:
     ]  # fmt: skip
 
 
+def unseen(found: Sequence[Trend], roles: Sequence[str]) -> list[str]:
+    """Figures of which no process of a role has a trend: nobody can say that they are flat."""
+    seen = {(_role(trend.process), trend.figure) for trend in found}
+    return [
+        f"{role}: {figure}" for role in roles for figure in ALLOWED if (role, figure) not in seen
+    ]
+
+
 def gone(looks: Sequence[Look], roles: Sequence[str]) -> list[str]:
-    """Processes of these roles that were there after the warm-up, and not at the end."""
+    """Processes of these roles that were there at first, and not at the end."""
 
     def of(look: Look) -> set[str]:
-        return {name for name in look.processes if name.rstrip("0123456789 ") in roles}
+        return {name for name in look.processes if _role(name) in roles}
 
-    begun = next(look for look in looks if look.at_s >= counted_from_s(looks))
-    return sorted(of(begun) - of(looks[-1]))
+    return sorted(of(looks[0]) - of(looks[-1]))
 
 
 def left_behind(before: Look, after: Look) -> list[str]:
-    """What a process holds when everybody has gone, more than before anybody came. Memory is not
-    judged by it: allocators keep what they had."""
+    """What a process holds when everybody has gone, more than before anybody came, and processes.
+    Memory is not judged by it: allocators keep what they had."""
     found = []
-    for process, sample in after.processes.items():
-        for figure in ("descriptors", "tasks"):
-            held = before.processes.get(process, {}).get(figure)
-            if held is not None and sample.get(figure, 0.0) > held + ALLOWED[figure]:
-                found.append(f"{process}: {figure} {held:.0f} -> {sample[figure]:.0f}")
+    for process in sorted(before.processes.keys() & after.processes.keys()):
+        held, holds = before.processes[process], after.processes[process]
+        for figure in held.keys() & {"descriptors", "tasks"}:
+            if figure not in holds:
+                found.append(f"{process}: {figure} {held[figure]:.0f} -> not seen")
+            elif holds[figure] > held[figure] + ALLOWED[figure]:
+                found.append(f"{process}: {figure} {held[figure]:.0f} -> {holds[figure]:.0f}")
+    if len(after.processes) > len(before.processes) + _PROCESSES:
+        found.append(f"processes {len(before.processes)} -> {len(after.processes)}")
     return found
 
 
@@ -133,12 +146,17 @@ def table(found: Sequence[Trend]) -> Iterator[str]:
     for name, of in sorted(by_process.items(), key=lambda item: -_median(item[1], "uss")):
         grown = ", ".join(figure for figure, trend in of.items() if not trend.is_flat)
         cells = [
-            name.rstrip("0123456789 "),
+            _role(name),
             *_cells(of, "uss", 1), *_cells(of, "descriptors"),
             f"{_median(of, 'threads'):.0f}", *_cells(of, "tasks"),
             f"**{grown}**" if grown else "yes",
         ]  # fmt: skip
         yield f"| {' | '.join(cells)} |"
+
+
+def _role(process: str) -> str:
+    """Without its process id."""
+    return process.rstrip("0123456789 ")
 
 
 def _median(of: dict[str, Trend], figure: str) -> float:

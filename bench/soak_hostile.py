@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from bench import providers
+from bench.frame_bombs import BOMBS
 
 _FROM = ("127.0.0.2", 0)
 _PAUSES_S = (0.1, 0.8)
@@ -74,8 +75,12 @@ async def garbage(url: str, by: random.Random) -> str:
 async def broken_message(url: str, by: random.Random) -> str:
     """An `open`, with a byte changed or its end cut off."""
     message = bytearray(_opening(providers.PROMPT))
-    message[by.randrange(len(message))] ^= 1 << by.randrange(8)
-    return await _send_and_hear(url, bytes(message[: by.randint(1, len(message))]))
+    at = by.randrange(len(message))
+    if by.random() < 0.5:
+        message[at] ^= 1 << by.randrange(8)
+    else:
+        del message[at:]
+    return await _send_and_hear(url, bytes(message))
 
 
 async def text_frame(url: str, by: random.Random) -> str:
@@ -88,11 +93,13 @@ async def big_frame(url: str, by: random.Random) -> str:
 
 async def bomb(url: str, by: random.Random) -> str:
     """Arrays in arrays, each of which claims to be long."""
-    return await _send_and_hear(url, b"\xdd\x00\x00\xea\x60" * 10_000)
+    return await _send_and_hear(url, BOMBS["arrays that claim 60,000 items"])
 
 
 async def guessed_token(url: str, by: random.Random) -> str:
-    guess = {"type": "open", "prompt": "", "resume_token": by.randbytes(16).hex()}
+    """With the shape of one, so that the session actors are asked for it."""
+    token = f"{by.randbytes(16).hex()}.{by.randbytes(32).hex()}"
+    guess = {"type": "open", "prompt": "", "resume_token": token}
     return await _send_and_hear(url, msgpack.packb(guess))
 
 

@@ -159,8 +159,6 @@ class Server:
         waited_ms = drafted_ms = 0
         asked_ms: list[int] = []
         while not rules.is_over(heard, waited_ms, question=""):
-            if heard.asked_ms and not waited_ms - heard.asked_ms - FRAME_MS:
-                heard.is_judged, heard.complete = True, _answer(silence, heard.asked_ms)
             if rules.is_judgement_due(heard, waited_ms):
                 heard.asked_ms = waited_ms
                 asked_ms.append(waited_ms)
@@ -168,6 +166,8 @@ class Server:
             if not drafted_ms and is_transcribed and rules.is_draft_due(heard, waited_ms, ""):
                 drafted_ms = waited_ms
             waited_ms += FRAME_MS
+            if asked_ms and waited_ms == asked_ms[-1] + FRAME_MS:
+                heard.is_judged, heard.complete = True, _answer(silence, asked_ms[-1])
         return Course(waited_ms, drafted_ms or waited_ms, tuple(asked_ms))
 
     def __str__(self) -> str:
@@ -175,9 +175,12 @@ class Server:
 
 
 def _answer(silence: Silence, asked_ms: int) -> float:
-    """What the model says; 0 in a silence that is over before it was asked for the first time."""
+    """What the model says. Raises ValueError if it was not asked so soon, as in tables that were
+    saved before the server did."""
     known = [p for ms, p in silence.complete.items() if ms <= asked_ms]
-    return known[-1] if known else 0.0
+    if not known:
+        raise ValueError(f"no answer of the model after {asked_ms} ms: save the table again")
+    return known[-1]
 
 
 def _is_sentence(silence: Silence) -> bool:

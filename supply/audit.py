@@ -1,8 +1,10 @@
-"""`make audit`: asks pip-audit for known vulnerabilities of everything that is locked.
+"""`make audit`: asks pip-audit for known vulnerabilities of everything that is locked for this
+system, but for the other server of `make bench-peers`, which has versions of its own.
 
 It needs a service of advisories: PyPI's, OSV's, or a copy of OSV's. A mirror of the package index
 has none. Where no service can be reached, nothing was audited: that is said, and the command ends
-with 2, or with 0 if `--where-possible` is given. A vulnerability that is found ends it with 1.
+with 2, or with 0 if `--where-possible` is given. A vulnerability that is found ends it with 1, and
+so does whatever else pip-audit fails with.
 """
 
 import argparse
@@ -11,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from supply.locks import CUDA, DEV, ROOT
+from supply.locks import BENCH, BUILD, CUDA, DEV, ROOT
 
 _SERVICES = [("-s", "pypi"), ("-s", "osv")]
 _UNREACHED = (
@@ -47,10 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(service: Sequence[str]) -> Iterator[str]:
-    """The development lock has all of the server's packages."""
+    """The development lock has all of the server's packages, but neither what builds some of them
+    nor what `make bench-stt` adds."""
     yield from (str(Path(sys.executable).parent / "pip-audit"), "--strict", "--disable-pip")
     yield from ("--require-hashes", "--progress-spinner", "off", *service)
-    for lock in (DEV, CUDA):
+    for lock in (DEV, CUDA, BUILD, BENCH):
         yield from ("-r", lock)
     for advisory in IGNORED:
         yield from ("--ignore-vuln", advisory)

@@ -5,7 +5,6 @@ A package's licence is what the installed package says of itself, as an SPDX exp
 that is not recognized ends the command: somebody has to look.
 """
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
@@ -13,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from license_expression import get_spdx_licensing
 
 from serve_app.models.manifest import MANIFEST
-from supply.locks import CUDA, DEV, RUN, Pin, pins
+from supply.locks import CUDA, DEV, Pin, of_image, pins
 
 Metadata = Mapping[str, str]
 """Of a package's METADATA file: `License-Expression`, `License`, and `Classifier` with a line for
@@ -83,7 +82,11 @@ TO_KNOW = {
     "pathspec": _FOR_DEVELOPMENT,
 }
 """Of packages with conditions on who passes them on."""
-_CONDITIONS = re.compile(r"GPL|MPL|LicenseRef")
+_ONLY_NOTICES = {
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CNRI-Python",
+    "ISC", "LLVM-exception", "MIT", "MIT-0", "PSF-2.0", "Zlib",
+}  # fmt: skip
+"""Licences that want their notice kept and nothing else. What has another one is in `TO_KNOW`."""
 
 
 _BEGINNING = """\
@@ -119,6 +122,13 @@ def is_licence(text: str) -> bool:
     return text == _NVIDIA or (bool(text) and not _SPDX_IDENTIFIERS.validate(text).errors)
 
 
+def has_conditions(expression: str) -> bool:
+    """Whether a licence in it wants more than its notice kept. Of a choice, too."""
+    return expression == _NVIDIA or not _ONLY_NOTICES.issuperset(
+        _SPDX_IDENTIFIERS.license_keys(expression)
+    )
+
+
 def _said(metadata: Metadata) -> str:
     """What it says itself, in the field that says most."""
     if expression := metadata.get("License-Expression"):
@@ -150,10 +160,10 @@ def _metadata(name: str) -> Metadata | None:
 
 def groups() -> Mapping[str, list[Pin]]:
     """What is installed, by what for; each package once."""
-    run = pins(RUN)
-    names = {pin.name for pin in run}
+    image = of_image()
+    names = {pin.name for pin in image}
     return {
-        "The server": run,
+        "The server": image,
         "CUDA, for PyTorch's builds that want it": pins(CUDA),
         "Development and tests": [pin for pin in pins(DEV) if pin.name not in names],
     }
@@ -172,12 +182,14 @@ def page() -> Iterator[str]:
 
 
 def _to_know(of: Mapping[str, str]) -> Iterator[str]:
+    conditional = {name for name, said in of.items() if has_conditions(said) and said != _NVIDIA}
+    if unexplained := sorted(conditional - TO_KNOW.keys()):
+        raise ValueError(f"{unexplained}: licences with conditions: look, and add them to TO_KNOW")
     yield from ("", "## What to know before you pass it on", "")
     yield "Everything else only wants its notice kept."
     yield from ("", "| package | licence | |", "|---|---|---|")
-    for name in sorted({*TO_KNOW, *(n for n, said in of.items() if _CONDITIONS.search(said))}):
-        if of[name] != _NVIDIA:
-            yield f"| {name} | {of[name]} | {TO_KNOW[name]} |"
+    for name, to_know in sorted(TO_KNOW.items()):
+        yield f"| {name} | {of[name]} | {to_know} |"
     yield from _MORE_TO_KNOW.splitlines()
 
 

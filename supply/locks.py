@@ -89,6 +89,13 @@ def pins(name: str) -> list[Pin]:
     return parse((ROOT / name).read_text())
 
 
+def of_image() -> list[Pin]:
+    """What an image holds: the server's packages, and what has built some of them."""
+    run = pins(RUN)
+    names = {pin.name for pin in run}
+    return run + [pin for pin in pins(BUILD) if pin.name not in names]
+
+
 def is_cuda(pin: Pin) -> bool:
     """Wanted by nothing but PyTorch with CUDA."""
     return _CUDA.fullmatch(pin.name) is not None

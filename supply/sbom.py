@@ -1,5 +1,6 @@
-"""`make sbom`: a bill of materials (CycloneDX 1.6, JSON) of what an image holds: every package of
-requirements.lock and every model, with licences and hashes.
+"""`make sbom`: a bill of materials (CycloneDX 1.6, JSON) of what an image may hold: every package
+of requirements.lock and requirements-build.lock, and every model that `echo-serve fetch` knows,
+with licences and hashes.
 
 The same lock gives the same bill, byte for byte.
 """
@@ -17,14 +18,14 @@ from typing import Any
 
 from serve_app.models.manifest import MANIFEST, Artifact, File
 from supply.licences import licence_of, licences
-from supply.locks import CUDA, ROOT, RUN, Pin, pins
+from supply.locks import CUDA, ROOT, Pin, of_image, pins
 
 Json = dict[str, Any]
 
 
 def bill(cuda: bool = False) -> Json:
     """The whole document, with CUDA's libraries if asked for."""
-    packages = pins(RUN) + (pins(CUDA) if cuda else [])
+    packages = of_image() + (pins(CUDA) if cuda else [])
     of = licences(packages)
     components = [_package(pin, of[pin.name]) for pin in packages]
     components += [_model(name, artifact) for name, artifact in MANIFEST.items()]
@@ -132,10 +133,11 @@ def main() -> int:
     parser.add_argument("--cuda", action="store_true", help="with CUDA's libraries")
     parser.add_argument("--out", type=Path, help="a file (default: the terminal)")
     options = parser.parse_args()
-    text = json.dumps(bill(options.cuda), indent=1)
+    made = bill(options.cuda)
+    text = json.dumps(made, indent=1)
     if options.out:
         options.out.write_text(text + "\n")
-        print(f"{options.out}: {len(bill(options.cuda)['components'])} components")
+        print(f"{options.out}: {len(made['components'])} components")
     else:
         print(text)
     return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-PACKAGES = ("serve_app", "deployments")
+PACKAGES = ("serve_app", "deployments", "supply")
 Arrows = Mapping[str, Mapping[str, str]]
 """By room, the rooms or single modules that it may import, each with the reason. A room is a
 folder or a module, named without `serve_app.`; the longest name that fits a module is its room."""

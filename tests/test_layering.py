@@ -188,8 +188,10 @@ ARROWS: Arrows = {
         "settings.plan": "which models are the default",
         "ingress.replay": "`replay`",
     },
+    "supply": {"models.manifest": "hashes and licences of the models"},
 }
-"""From bottom to top. `deployments/X.py` runs `serve_app/X/`; only `app` knows the deployments."""
+"""From bottom to top. `deployments/X.py` runs `serve_app/X/`; only `app` knows the deployments, and
+nobody `supply`, which is in no image."""
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +246,7 @@ GOOD = {
     "deployments/vad.py": "def __init__(self):\n    from serve_app.vad.silero import Silero",
     "deployments/agent.py": "from serve_app.agent.speaker import Speaker",
     "serve_app/app.py": "from deployments.vad import VoiceActivity",
+    "supply/locks.py": "import packaging",
 }
 """A house with a few files."""
 
@@ -311,6 +314,11 @@ def test_a_good_house_has_no_complaints(tmp_path: Path) -> None:
             "serve_app.vad.jobs",
         ),
         ("vad/__init__.py", "import torch", "torch: serve_app.ingress.calls -> serve_app.vad.jobs"),
+        (
+            "cli.py",
+            "def lock():\n    from supply.locks import lock",
+            "serve_app.cli imports supply.locks, which is not for cli",
+        ),
         ("transport/tcp.py", "", "serve_app.transport.tcp is in no room"),
     ],
 )

@@ -5,8 +5,18 @@ import random
 import pytest
 
 from bench.long_call_samples import Look
-from bench.soak_figures import gone, left_behind, table, theil_sen, trends
-from bench.soak_hostile import VISITS
+from bench.soak_figures import gone, left_behind, table, theil_sen, trends, unseen
+from bench.soak_hostile import (
+    VISITS,
+    Visit,
+    big_frame,
+    bomb,
+    broken_message,
+    garbage,
+    guessed_token,
+    text_frame,
+)
+from tests.ingress.real_ingress import serving
 
 _EVERY_S = 4.0
 
@@ -50,6 +60,36 @@ def test_a_small_leak_is_found_in_an_hour() -> None:
     assert grown(looks(60.0, uss=25.0)) == ["uss"]
 
 
+VISITS_AN_HOUR = 2 * 3600
+
+
+@pytest.mark.parametrize("minutes", [2.0, 10.0, 60.0])
+@pytest.mark.parametrize("figure", ["descriptors", "tasks"])
+def test_one_a_visit_is_found(minutes: float, figure: str) -> None:
+    assert grown(looks(minutes, **{figure: VISITS_AN_HOUR})) == [figure]
+
+
+@pytest.mark.parametrize("figure", ["descriptors", "tasks"])
+def test_one_that_a_single_kind_of_visit_leaves_is_found_in_ten_minutes(figure: str) -> None:
+    assert grown(looks(10.0, **{figure: VISITS_AN_HOUR / len(VISITS)})) == [figure]
+
+
+@pytest.mark.parametrize(("minutes", "kib"), [(2.0, 160), (10.0, 50), (10.0, 20), (60.0, 4)])
+def test_memory_that_a_visit_leaves_is_found(minutes: float, kib: float) -> None:
+    assert grown(looks(minutes, uss=VISITS_AN_HOUR * kib / 1024)) == ["uss"]
+
+
+def test_what_was_not_seen_is_not_called_flat() -> None:
+    """The process that asks for tasks has ended; a run is too short; a role is not there."""
+    seen = looks()
+    assert unseen(trends(seen), ["ingress"]) == []
+    for look in seen:
+        del look.processes["ingress 7"]["tasks"]
+    assert unseen(trends(seen), ["ingress"]) == ["ingress: tasks"]
+    assert len(unseen(trends(looks(1.0)), ["ingress"])) == 4
+    assert len(unseen(trends(seen), ["STT"])) == 4
+
+
 def test_a_slope_and_its_interval() -> None:
     by = random.Random(2)
     points = [(float(at), 3.0 + 0.5 * at + by.gauss(0, 1)) for at in range(60)]
@@ -69,11 +109,31 @@ def test_a_process_that_has_died_is_named() -> None:
     assert gone([*seen, last], ["STT"]) == []
 
 
+def test_a_process_that_dies_early_is_named_although_another_takes_its_place() -> None:
+    seen = looks()
+    for look in seen[2:]:
+        look.processes["ingress 8"] = look.processes.pop("ingress 7")
+    assert gone(seen, ["ingress"]) == ["ingress 7"]
+
+
 def test_what_is_left_at_rest_is_named() -> None:
     before, after = (Look(0.0, {"ingress 7": {"descriptors": d, "tasks": t, "uss": u}}, {})
                      for d, t, u in ((60.0, 20.0, 100.0), (90.0, 25.0, 300.0)))  # fmt: skip
     assert left_behind(before, after) == ["ingress 7: descriptors 60 -> 90"]
     assert left_behind(after, before) == []
+
+
+def test_processes_that_are_left_are_named() -> None:
+    def at_rest(workers: int) -> Look:
+        return Look(0.0, {f"idle worker {n}": {"descriptors": 9.0} for n in range(workers)}, {})
+
+    assert left_behind(at_rest(3), at_rest(6)) == []
+    assert left_behind(at_rest(3), at_rest(20)) == ["processes 3 -> 20"]
+
+
+def test_tasks_that_are_not_seen_at_the_end_are_named() -> None:
+    before, after = (Look(0.0, {"ingress 7": sample}, {}) for sample in ({"tasks": 20.0}, {}))
+    assert left_behind(before, after) == ["ingress 7: tasks 20 -> not seen"]
 
 
 def test_the_report_names_what_grew() -> None:
@@ -84,3 +144,23 @@ def test_the_report_names_what_grew() -> None:
 
 def test_every_visit_says_what_it_does_by_its_name() -> None:
     assert len({visit.__name__ for visit in VISITS}) == len(VISITS) == 12
+
+
+@pytest.mark.parametrize(
+    ("visit", "said"),
+    [
+        (garbage, {"1007"}),
+        (broken_message, {"1007", "4400"}),
+        (text_frame, {"1003"}),
+        (big_frame, {"1009"}),
+        (bomb, {"1007"}),
+        (guessed_token, {"4503"}),  # no session actor is here: they were to be asked
+    ],
+)
+async def test_a_visit_does_its_harm(visit: Visit, said: set[str]) -> None:
+    """At the real ingress: refused for what it is meant to do, and for nothing before that. Of
+    broken messages, some are none."""
+    async with serving() as server:
+        heard = {await visit(server.url, random.Random(seed)) for seed in range(4)}
+    assert said & heard == said
+    assert heard <= said | {"left"}

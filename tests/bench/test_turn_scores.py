@@ -91,6 +91,20 @@ def test_the_server_asks_again_while_it_is_not_sure() -> None:
     assert [len(course.asked_ms) for course in (sooner, likely, longest)] == [2, 3, 3]
 
 
+def test_an_answer_counts_one_frame_after_the_question() -> None:
+    """As in the server, which takes it before the next frame."""
+    server = Server(TurnSettings())
+    sure_at_last = server.course(silence(4000, {96: 0.2, 640: 0.98}, "It is late."))
+    assert sure_at_last.asked_ms[-1] == 640
+    assert sure_at_last.end_ms == 672
+
+
+def test_a_table_without_the_first_answer_is_refused() -> None:
+    """One that was saved when the server asked later: 0 would be scored as an answer."""
+    with pytest.raises(ValueError, match="96 ms"):
+        Server(TurnSettings()).course(silence(4000, {128: 0.9}, "It is late."))
+
+
 def test_a_first_answer_that_is_clear_is_enough_until_the_turn_can_end() -> None:
     server = Server(TurnSettings())
     over, open_ = (silence(4000, {96: p}, "It is late.") for p in (0.98, 0.05))
@@ -111,8 +125,8 @@ def test_the_server_drafts_what_may_be_over_and_leaves_what_is_not() -> None:
 
 def test_the_server_learns_from_earlier_pauses() -> None:
     settings = TurnSettings()
-    hesitant = Silence(4000, 500, {settings.judge_silence_ms: 0.0}, "", (1500, 1500, 1500))
-    fluent = Silence(4000, 500, {settings.judge_silence_ms: 0.0}, "", (200, 200, 200))
+    hesitant = Silence(4000, 500, {96: 0.0}, "", (1500, 1500, 1500))
+    fluent = Silence(4000, 500, {96: 0.0}, "", (200, 200, 200))
     patient, hasty = Server(settings).waits_ms(Turn("dev", "", "", (hesitant, fluent), None))
     assert patient > hasty
 

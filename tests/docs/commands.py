@@ -89,6 +89,7 @@ KNOWN: dict[str, How] = {
     "python -m supply.sbom --cuda": Run((_PYTHON, "-m", "supply.sbom", "--cuda"), "nvidia-cublas"),
     "make licences": _make("licences", "-m supply.licences"),
     "make soak": _make("soak", "-m bench.soak"),
+    "make soak MINUTES=60": Run(("make", "--dry-run", "soak", "MINUTES=60"), "--minutes 60"),
     "make clean": _make("clean", "rm -rf"),
     "make long-call": _make("long-call", "-m bench.long_call"),
     ".venv/bin/python -m bench.fuzz_frames": Run(

@@ -65,6 +65,13 @@ def test_a_vulnerability_is_a_failure(capsys: pytest.CaptureFixture[str]) -> Non
     assert "ECHO-1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["wheel", "ctranslate2"])
+def test_what_builds_packages_and_what_a_benchmark_adds_are_audited(name: str) -> None:
+    flaw = json.loads(json.dumps(FLAW).replace("msgpack", name))
+    with advisories({name: flaw}) as url:
+        assert main(["--osv-url", url, "--where-possible"]) == 1
+
+
 def test_without_a_service_nothing_is_called_audited(capsys: pytest.CaptureFixture[str]) -> None:
     nobody = f"http://127.0.0.1:{free_port()}/"
     assert main(["--osv-url", nobody]) == 2

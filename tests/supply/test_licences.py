@@ -2,7 +2,15 @@
 
 import pytest
 
-from supply.licences import TO_KNOW, groups, is_licence, licence_of, licences, page
+from supply.licences import (
+    TO_KNOW,
+    groups,
+    has_conditions,
+    is_licence,
+    licence_of,
+    licences,
+    page,
+)
 from supply.locks import ROOT
 
 
@@ -15,6 +23,23 @@ def test_what_has_conditions_is_explained() -> None:
     of = {name: said for found in groups().values() for name, said in licences(found).items()}
     conditional = {n for n, said in of.items() if "GPL" in said or "MPL" in said}
     assert conditional <= set(TO_KNOW) <= set(of)
+
+
+@pytest.mark.parametrize(
+    ("expression", "conditional"),
+    [
+        ("MIT OR Apache-2.0", False),
+        ("Apache-2.0 WITH LLVM-exception", False),
+        ("MIT AND LGPL-2.1-or-later", True),
+        ("EPL-2.0", True),
+        ("CDDL-1.0", True),
+        ("CC-BY-SA-4.0", True),
+        ("LicenseRef-NVIDIA-Proprietary", True),
+    ],
+)
+def test_what_wants_more_than_its_notice_has_conditions(expression: str, conditional: bool) -> None:
+    """A licence that nobody has looked at has: the list is of those that have none."""
+    assert has_conditions(expression) == conditional
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from serve_app.models.manifest import MANIFEST
-from supply.locks import CUDA, RUN, pins
+from supply.locks import BUILD, CUDA, RUN, pins
 from supply.sbom import Json, bill
 
 
@@ -43,7 +43,7 @@ def test_a_mistake_would_be_found(mistake: Json) -> None:
 
 def test_every_package_is_there_with_its_hashes() -> None:
     libraries = components(bill(cuda=True), "library")
-    for pin in (*pins(RUN), *pins(CUDA)):
+    for pin in (*pins(RUN), *pins(BUILD), *pins(CUDA)):
         (reference,) = libraries[pin.name]["externalReferences"]
         assert libraries[pin.name]["version"] == pin.version
         assert [each["content"] for each in reference["hashes"]] == list(pin.hashes)
