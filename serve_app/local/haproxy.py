@@ -52,9 +52,16 @@ class _Rule:
     instead: str
 
 
+_LISTENS = re.compile(r"^ *(?:bind|dgram-bind|stats socket) .*$", re.MULTILINE)
+"""Where HAProxy listens. Each of these lines of Serve's has a rule."""
+_LISTENERS = 4
+
+
 def hardened(text: str, edge: Edge) -> str:
     """Serve's configuration with what Serve has no setting for. Raises UnknownConfiguration rather
     than let a port or a limit be as it was."""
+    if len(listeners := _LISTENS.findall(text)) != _LISTENERS:
+        raise UnknownConfiguration(f"HAProxy's file listens in other places: {listeners}")
     for rule in _rules(edge):
         text, found = re.subn(rule.lines, rule.instead, text, flags=re.MULTILINE)
         if found != 1:

@@ -201,3 +201,12 @@ def test_a_file_that_is_not_known_is_refused(serve: Serve) -> None:
     text = serve.file.read_text().replace("listen stats\n", "listen numbers\n")
     with pytest.raises(UnknownConfiguration, match="0 times"):
         hardened(text, EDGE)
+
+
+@pytest.mark.parametrize(
+    "line", ["frontend grpc_frontend\n    bind *:9000 proto h2", "global\n    stats socket *:9999"]
+)
+def test_a_port_that_is_not_known_is_refused(serve: Serve, line: str) -> None:
+    """Each rule fits, and nothing would close the new port."""
+    with pytest.raises(UnknownConfiguration, match=r":9[0-9]{3}"):
+        hardened(f"{serve.file.read_text()}{line}\n", EDGE)
