@@ -139,8 +139,9 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    if (Path.home() / ".ray" / "auth_token").exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported
+    from serve_app.local.ray_token import use_token
+
+    use_token(os.environ, Path.home())
     from serve_app.local.forget import forget
 
     return int(not forget(arguments.config, arguments.session, arguments.address, _say))

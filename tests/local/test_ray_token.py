@@ -1,10 +1,12 @@
 """Ray's token is readable by its user alone, and a user's own settings stay as they are."""
 
+import secrets
+import threading
 from pathlib import Path
 
 import pytest
 
-from serve_app.local.ray_token import ensure_token
+from serve_app.local.ray_token import ensure_token, use_token
 
 TOKEN = {"RAY_AUTH_MODE": "token"}
 
@@ -48,3 +50,52 @@ def test_where_no_file_can_be_the_processes_inherit_it(tmp_path: Path) -> None:
     env = dict(TOKEN)
     ensure_token(env, no_folder)
     assert len(env["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_an_empty_file_is_no_token(tmp_path: Path) -> None:
+    file_in(tmp_path).parent.mkdir()
+    file_in(tmp_path).write_text("\n")
+    ensure_token(dict(TOKEN), tmp_path)
+    assert len(file_in(tmp_path).read_text()) == 64
+
+
+def test_servers_that_start_at_once_have_the_same_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each finds no file, and makes a token."""
+    both, found = threading.Barrier(2), list[str]()
+    made = secrets.token_hex
+
+    def slowly(size: int) -> str:
+        both.wait(10)
+        return made(size)
+
+    def start() -> None:
+        ensure_token(dict(TOKEN), tmp_path)
+        found.append(file_in(tmp_path).read_text())
+        both.wait(10)
+        found.append(file_in(tmp_path).read_text())
+
+    monkeypatch.setattr(secrets, "token_hex", slowly)
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and len(set(found)) == 1
+    assert [path.name for path in file_in(tmp_path).parent.iterdir()] == ["auth_token"]
+
+
+@pytest.mark.parametrize("env", [{"RAY_AUTH_TOKEN": "mine"}, {"RAY_AUTH_TOKEN_PATH": "/mine"}])
+def test_a_command_shows_the_token_that_there_is(env: dict[str, str], tmp_path: Path) -> None:
+    none: dict[str, str] = {}
+    use_token(none, tmp_path)
+    assert not none
+    use_token(env, tmp_path)
+    assert env["RAY_AUTH_MODE"] == "token"
+    ensure_token(dict(TOKEN), tmp_path)
+    use_token(none, tmp_path)
+    assert none == TOKEN
+    off = {"RAY_AUTH_MODE": "disabled"}
+    use_token(off, tmp_path)
+    assert off == {"RAY_AUTH_MODE": "disabled"}
