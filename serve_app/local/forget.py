@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,10 @@ def forget(path: Path, wanted: str, address: str, report: Report) -> bool:
     # First, to know whether it was there: an owner who learns that it is over removes it, too.
     in_redis = asyncio.run(_erased(session, config))
     with _cluster(address) as is_there:
-        has_asked, logs = True, list[str]()
+        has_asked, logs, silent = True, list[str](), list[str]()
         if is_there:
-            has_asked, logs = _from_actors(session, report), _on_all_nodes(folder, session)
+            has_asked = _from_actors(session, report)
+            logs, silent = _on_all_nodes(folder, session)
         else:
             report("  session actors  no server runs here: nothing is kept in memory")
     if in_redis:
@@ -49,9 +50,9 @@ def forget(path: Path, wanted: str, address: str, report: Report) -> bool:
         in_redis += asyncio.run(_erased(session, config))
     report(f"  Redis           {_told_by_redis(in_redis, config)}")
     logs += remove_logs(folder, session)
-    report(f"  event logs      {_listed(logs, folder)}")
+    report(f"  event logs      {_listed(logs, silent, folder)}")
     report("  Ray's logs      have its name, and nothing of what was said")
-    return has_asked and None not in in_redis
+    return has_asked and not silent and None not in in_redis
 
 
 def remove_logs(folder: str, session: str) -> list[str]:
@@ -64,10 +65,11 @@ def remove_logs(folder: str, session: str) -> list[str]:
     return [str(log) for log in logs]
 
 
-def _listed(logs: Sequence[str], folder: str) -> str:
+def _listed(logs: Sequence[str], silent: Sequence[str], folder: str) -> str:
     if not folder:
         return "none are written (args.ingress.event_log_dir)"
-    return f"removed {', '.join(logs)}" if logs else f"nothing of it in {folder}"
+    told = f"removed {', '.join(logs)}" if logs else f"nothing of it in {folder}"
+    return told + (f"; no answer from {', '.join(silent)}" if silent else "")
 
 
 @contextmanager
@@ -130,21 +132,24 @@ def _told_by_redis(answers: Sequence[bool | None], config: AppConfig) -> str:
     return "removed" if any(answers) else "nothing of it"
 
 
-def _on_all_nodes(folder: str, session: str) -> list[str]:
-    """Removes the logs wherever a replica may have written them. A node that does not answer is
-    left out: its disk is gone with it."""
+def _on_all_nodes(folder: str, session: str) -> tuple[list[str], list[str]]:
+    """Removes the logs wherever a replica may have written them. Returns their paths, and the nodes
+    that did not answer."""
     import ray
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
+    removed, silent = list[str](), list[str]()
     if not folder:
-        return []
+        return removed, silent
     task: Any = ray.remote(num_cpus=0, max_retries=0)(remove_logs)
-    removed: list[str] = []
     for node in ray.nodes():
         if node["Alive"]:
-            with suppress(RayError, TimeoutError):
-                there = task.options(scheduling_strategy=On(node["NodeID"], soft=False))
+            address = str(node["NodeManagerAddress"])
+            there = task.options(scheduling_strategy=On(node["NodeID"], soft=False))
+            try:
                 logs = ray.get(there.remote(folder, session), timeout=_ANSWER_S)
-                removed += [f"{log} (on {node['NodeManagerAddress']})" for log in logs]
-    return removed
+                removed += [f"{log} (on {address})" for log in logs]
+            except (RayError, TimeoutError):
+                silent.append(address)
+    return removed, silent

@@ -1,12 +1,19 @@
 """What `echo-serve forget` takes for a session, and which files go. With a server, Redis and logs:
 tests/serve/test_forget.py."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
+from ray.exceptions import GetTimeoutError
 
 from serve_app.cli import main
-from serve_app.local.forget import remove_logs
+from serve_app.local import forget as module
+from serve_app.local.forget import forget, remove_logs
+from tests.serve.conftest import config_with
 
 NAME, OTHER = "a" * 32, "b" * 32
 
@@ -31,3 +38,59 @@ def test_the_logs_of_one_session_go(tmp_path: Path) -> None:
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"{OTHER}.jsonl", f"{OTHER}.{NAME}.jsonl", f"{NAME}.txt"}
     assert remove_logs(str(tmp_path), NAME) == remove_logs("", NAME) == []
+
+
+class Nodes:
+    """A cluster of three: one answers, one does not, and one is gone."""
+
+    def nodes(self) -> list[dict[str, Any]]:
+        alive = {"10.0.0.7": True, "10.0.0.8": True, "10.0.0.9": False}
+        return [
+            {"NodeID": f"{number:056x}", "NodeManagerAddress": address, "Alive": is_alive}
+            for number, (address, is_alive) in enumerate(alive.items())
+        ]
+
+    def remote(self, **options: Any) -> Any:
+        return lambda function: Task(function)
+
+    def get(self, asked: "tuple[str, list[str]]", timeout: float) -> list[str]:
+        node, logs = asked
+        if int(node, 16):
+            raise GetTimeoutError(f"no answer within {timeout} s")
+        return logs
+
+
+class Task:
+    def __init__(self, function: Any, node: str = "") -> None:
+        self._function, self._node = function, node
+
+    def options(self, scheduling_strategy: Any) -> "Task":
+        return Task(self._function, scheduling_strategy.node_id)
+
+    def remote(self, *arguments: Any) -> Any:
+        return self._node, [] if int(self._node, 16) else self._function(*arguments)
+
+
+def test_a_node_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it keeps may be all that was said: it was left out, and the command said that there was
+    nothing."""
+
+    @contextmanager
+    def cluster(address: str) -> Iterator[bool]:
+        yield True
+
+    logs, nodes = tmp_path / "logs", Nodes()
+    logs.mkdir()
+    (logs / f"{NAME}.jsonl").touch()
+    for name in ("nodes", "remote", "get"):
+        monkeypatch.setattr(ray, name, getattr(nodes, name))
+    monkeypatch.setattr(module, "_cluster", cluster)
+    monkeypatch.setattr(module, "_from_actors", lambda session, report: True)
+    config = config_with(tmp_path, 4000, ingress={"event_log_dir": str(logs)})
+    told: list[str] = []
+    assert not forget(config, NAME, "auto", told.append)
+    (about_logs,) = [line for line in told if line.startswith("  event logs")]
+    assert "(on 10.0.0.7); no answer from 10.0.0.8" in about_logs
+    assert "10.0.0.9" not in about_logs
