@@ -31,6 +31,8 @@ def test_the_agent_does_not_talk_to_itself(echo_s: float) -> None:
     told = " ".join(line.removeprefix("agent: ") for line in score.talk[1:])
     assert told == STORY, "each word once"
     assert len(score.asked(ef.Reply)) <= 2, "after a long echo, for what is not written yet"
+    asked = [effect for _, effect in score.effects if isinstance(effect, ef.Reply)]
+    assert sum(reply.is_draft for reply in asked) == 1, "none of an answer to itself"
     assert score.machine.state is State.WAITING
 
 

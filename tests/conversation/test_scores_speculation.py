@@ -36,6 +36,13 @@ def test_nothing_is_drafted_in_a_pause_that_the_model_calls_open() -> None:
     assert score.talk == ["user: I would like... some tea.", "agent: It is a test."]
 
 
+def test_words_that_break_off_are_not_drafted_although_the_model_calls_them_complete() -> None:
+    settings = replace(SETTINGS, unfinished_threshold=0.95)
+    score = Score([Says(1, 2, "I would like to"), Says(2.9, 4, "sleep.")], settings).play(8)
+    assert len(score.asked(ef.Reply)) == 1
+    assert score.talk == ["user: I would like to sleep.", "agent: It is a test."]
+
+
 def test_the_reply_to_a_turn_in_doubt_is_ready_when_it_ends() -> None:
     """It is drafted as long before as it takes."""
     settings = replace(SETTINGS, sentence_silence_ms=1000)
@@ -52,6 +59,32 @@ def test_without_the_models_answer_each_pause_is_drafted(models: Models) -> None
     assert drafted_s < 2.3
 
 
+@pytest.mark.parametrize(
+    ("models", "after_ms"),
+    [(Models(has_judge=False), 96), (Models(judge_is_mute=True), 320)],
+    ids=["there is none", "it does not answer"],
+)
+def test_the_model_is_waited_for_only_if_it_may_answer(models: Models, after_ms: int) -> None:
+    """Until it is asked, and has said that there is none; or until the turn could be judged."""
+    settings = replace(SETTINGS, judge_silence_ms=320)
+    fast = replace(models, stt_s=0.01, judge_s=0.01)
+    score = Score([Says(1, 2, "I would like")], settings, fast).play(8)
+    drafted_s, *_ = score.asked(ef.Reply)
+    assert drafted_s - 2.0 == pytest.approx(after_ms / 1000, abs=0.04)
+
+
+def test_a_short_answer_is_drafted_before_the_model_has_judged() -> None:
+    """The words say enough. Others wait until the turn could be judged."""
+    settings = replace(SETTINGS, judge_silence_ms=320)
+    mute = Models(judge_is_mute=True, stt_s=0.01)
+    drafted_s = {}
+    for said in ("Yes please.", "Tell me more."):
+        turns = [QUESTION, Says(6, 6.5, said)]
+        score = Score(turns, settings, mute, answer=lambda chat: "Shall I?").play(9)
+        drafted_s[said] = next(at_s for at_s in score.asked(ef.Reply) if at_s > 6)
+    assert drafted_s["Yes please."] < 6.6 < 6.8 < drafted_s["Tell me more."]
+
+
 def test_a_draft_is_used_only_for_the_same_words() -> None:
     """A sound that adds no word leaves the draft alive; a word does not."""
     slow = replace(SETTINGS, end_silence_ms=800)
@@ -65,9 +98,10 @@ def test_a_draft_is_used_only_for_the_same_words() -> None:
 def test_drafts_are_few() -> None:
     """livekit#4219: tokens doubled."""
     stutter = [Says(1 + i, 1.5 + i, f"part{i}...") for i in range(9)]
-    score = Score(stutter, SETTINGS).play(15)
+    settings = replace(SETTINGS, draft_ahead_ms=SETTINGS.max_silence_ms)  # in each pause
+    score = Score(stutter, settings).play(15)
     assert len(score.talk) == 2
-    assert len(score.asked(ef.Reply)) <= SETTINGS.max_drafts + 1
+    assert len(score.asked(ef.Reply)) == SETTINGS.max_drafts + 1
 
 
 def test_a_busy_server_drafts_nothing_and_answers_all_the_same() -> None:
