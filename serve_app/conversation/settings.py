@@ -54,8 +54,9 @@ class TurnSettings:
     """Silence after which an utterance is transcribed on the guess that it is over: the transcript
     is ready if that is so, and is thrown away if speech goes on."""
     judge_silence_ms: int = 256
-    """Silence after which the end-of-turn model is asked whether the turn is complete. It is asked
-    again before `likely_silence_ms`: what it hears is clearer by then."""
+    """Silence after which the end-of-turn model is asked again whether the turn is complete, if its
+    first answer, soon after the speech, leaves doubt; and once more before `likely_silence_ms`:
+    what it hears is clearer by then."""
     end_silence_ms: int = 416
     """Silence that ends a turn of which the model is sure; no turn ends sooner. LLM and voice
     begin at `soft_end_ms`, so a shorter wait would hardly be heard."""

@@ -73,6 +73,14 @@ def test_the_model_is_waited_for_only_if_it_may_answer(models: Models, after_ms:
     assert drafted_s - 2.0 == pytest.approx(after_ms / 1000, abs=0.04)
 
 
+def test_what_the_model_said_of_one_silence_is_no_answer_for_the_next() -> None:
+    settings = replace(SETTINGS, judge_silence_ms=320)
+    slow = Models(stt_s=0.01, judge_s=0.35)
+    score = Score([Says(1, 2, "I would like..."), Says(2.6, 4, "some tea.")], settings, slow)
+    *_, drafted_s = score.play(8).asked(ef.Reply)
+    assert drafted_s - 4.0 == pytest.approx(0.32, abs=0.04)
+
+
 def test_a_short_answer_is_drafted_before_the_model_has_judged() -> None:
     """The words say enough. Others wait until the turn could be judged."""
     settings = replace(SETTINGS, judge_silence_ms=320)
