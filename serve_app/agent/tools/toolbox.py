@@ -21,10 +21,12 @@ _MAX_CALLS = 8
 """In one round. They run at the same time."""
 _CLOSE_TIMEOUT_S = 5.0
 _UNREADABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    r"\U000e0000-\U000e0fff]"
 )
-"""Control characters, and those that make text look like another: a result is data for the model,
-and what is in it should be what a reader of it sees."""
+"""Control characters, and those that make text look like another or hide it (the last ones are
+letters that only a model sees): a result is data for the model, and what is in it should be what a
+reader of it sees."""
 
 
 class Toolbox:

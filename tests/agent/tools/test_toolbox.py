@@ -109,7 +109,8 @@ async def test_a_long_result_is_cut() -> None:
 
 async def test_a_result_is_plain_text() -> None:
     """Nothing that hides words, or turns them round."""
-    hidden = "a\x00b\x1b[2Jc\u202ed\u200be\ufefff\r\n\tg"
+    to_models_only = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    hidden = "a\x00b\x1b[2Jc\u202ed\u200be\ufefff\r\n\tg" + to_models_only
     tools = toolbox(PythonTool(spec("odd", NOTHING), lambda: hidden))
     (result,) = await tools.call_all([ToolCall("1", "odd", "{}")])
     await tools.aclose()
