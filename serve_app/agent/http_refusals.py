@@ -5,9 +5,9 @@ import ssl
 
 from serve_app.errors import EngineError, EngineRefused, EngineUnavailable
 
-_CODE = re.compile(r"[a-z]+(?:[_.-][a-z]+)+|(?:[A-Z][a-z]+){2,}|\d{1,4}")
-"""The shapes of codes: insufficient_quota, DeploymentNotFound, 3051. No word that is said has one
-of them, and no key."""
+_CODE = re.compile(r"(?=[a-z.-]*_)[a-z]+(?:[_.-][a-z]+)+|(?:[A-Z][a-z]+){3,}|\d{1,4}")
+"""The shapes of codes: insufficient_quota, DeploymentNotFound, 3051. No key has one of them, and of
+what is said only short numbers do: "twenty-one", "example.com" and "YouTube" are words."""
 _PLAIN_CODES = frozenset({
     "cancelled", "error", "failed", "internal", "length", "messages", "model", "prompt",
     "recitation", "safety", "stop", "temperature", "timeout", "tools", "unauthorized", "voice",

@@ -113,7 +113,10 @@ def test_a_code_is_shown_if_it_looks_like_one() -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error) == "tts: HTTP 404"
 
 
-@pytest.mark.parametrize("code", ["rosebud", "sk-4711abcd", "sk_0f3ab91c", "Rosebud", "a_b" * 30])
+SAID = ["rosebud", "Rosebud", "mary-jane", "rosebud.com", "RoseBud"]
+
+
+@pytest.mark.parametrize("code", [*SAID, "sk-4711abcd", "sk_0f3ab91c", "a_b" * 30])
 def test_neither_a_word_that_was_said_nor_a_key_is_a_code(code: str) -> None:
     """A server that answers with a piece of the request in place of a code."""
     assert code not in refusal("llm", 400, "KEY", code, code).message
