@@ -2,6 +2,7 @@
 sees either the old or the new one."""
 
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -64,10 +65,15 @@ def _changing(path: Path) -> Iterator[KeyRing]:
 
 
 def _write(path: Path, ring: KeyRing) -> None:
-    """Only its owner may read it: it holds no key, but names."""
+    """Only its owner may read it: it holds no key, but names. If there is one already, whoever may
+    read that may read the new one: a server that may not would go on with the former keys."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            if path.exists():
+                former = path.stat()
+                os.fchown(handle, former.st_uid, former.st_gid)
+                os.fchmod(handle, stat.S_IMODE(former.st_mode))
             file.write(ring.written())
             file.flush()
             os.fsync(file.fileno())

@@ -1,5 +1,6 @@
 """`echo-serve keys`."""
 
+import os
 import stat
 import threading
 from pathlib import Path
@@ -75,6 +76,19 @@ def test_a_broken_file_is_not_written_over(capsys: pytest.CaptureFixture[str], p
     status, said = run(capsys, "add", "phone", "--file", str(path))
     assert status == 2 and "is no file of keys" in said
     assert path.read_text() == "{"
+
+
+def test_a_server_of_another_user_can_still_read_the_file(path: Path) -> None:
+    """It would go on with the keys that it knows, those included that were revoked."""
+    keys.add(path, "phone", None, lambda line: None)
+    path.chmod(0o640)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(path, 1000, 1000)
+    keys.revoke(path, "phone", lambda line: None)
+    now = path.stat()
+    assert stat.S_IMODE(now.st_mode) == 0o640
+    assert not is_root or (now.st_uid, now.st_gid) == (1000, 1000)
 
 
 def test_several_at_once_lose_nothing(path: Path) -> None:
