@@ -4,16 +4,20 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from http.client import HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
-from ray.serve._private.haproxy import HAProxyApi, HAProxyConfig
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
 from ray.serve.config import HTTPOptions
+from websockets.utils import accept_key
 
 from serve_app.local import haproxy
 from serve_app.local.edge import edge_folder, haproxy_binary, remove_leftovers
@@ -22,13 +26,17 @@ from serve_app.local.ports import free_port
 
 WITHIN_S = 10.0
 HALF = b"GET /healthz HTT"
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+VERSION = (f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13")
 EDGE = Edge(haproxy_binary({}), "127.0.0.1", "127.0.0.1", None, 512)
 
 
 class Serve:
     """Serve's part: it writes the file and names the ports."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *replicas: int) -> None:
+        self.replicas = replicas
         self.port, self.stats, self.metrics = free_port(), free_port(), free_port()
         self.socket = folder / "admin.sock"
         config = HAProxyConfig(
@@ -41,7 +49,10 @@ class Serve:
             metrics_port=self.metrics,
         )
         self.file = folder / "haproxy.cfg"
-        HAProxyApi(config, config_file_path=str(self.file))._generate_config_file_internal()
+        servers = [ServerConfig(f"replica{port}", "127.0.0.1", port) for port in replicas]
+        backends = {"app": BackendConfig("app", "/", servers=servers)} if servers else {}
+        api = HAProxyApi(config, backends, config_file_path=str(self.file))
+        api._generate_config_file_internal()
 
     @contextmanager
     def running(self, *command: str) -> Iterator[psutil.Process]:
@@ -62,9 +73,49 @@ class Serve:
             yield process
 
 
+class Replica(BaseHTTPRequestHandler):
+    """Says whom it has been told of, waits for bodies, and sends back what comes by a WebSocket."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.headers.get("Upgrade"):
+            self.send_response(101)
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Sec-WebSocket-Accept", accept_key(KEY))
+            self.end_headers()
+            self.wfile.write(self.rfile.read1(100))
+        else:
+            self._answer(str(self.headers.get_all("X-Forwarded-For")).encode())
+
+    def do_POST(self) -> None:
+        with suppress(ConnectionError):
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *told: object) -> None:
+        pass
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
     return Serve(tmp_path)
+
+
+@pytest.fixture
+def with_replica(tmp_path: Path) -> Iterator[Serve]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Replica) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Serve(tmp_path, server.server_port)
+        server.shutdown()
+        thread.join()
 
 
 def is_open(host: str, port: int) -> bool:
@@ -105,12 +156,33 @@ def test_only_the_port_for_calls_is_public_if_it_is_to_be(serve: Serve) -> None:
         assert public == {serve.port}
 
 
+def test_ipv6_is_a_port_of_its_own(serve: Serve) -> None:
+    """As one, all callers of IPv4 would be one address, with its share of the connections."""
+    try:
+        socket.create_server(("::", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serve.hardened(replace(EDGE, host="::")) as process:
+        hosts = {host for host, port in listeners(process) if port == serve.port}
+        assert hosts == {"0.0.0.0", "::"}
+
+
 def test_the_numbers_are_where_prometheus_is_to_find_them(serve: Serve) -> None:
     outside, inside = free_port(), free_port()
     edge = replace(EDGE, metrics_host="0.0.0.0", ray_metrics=(outside, inside))
     with serve.hardened(edge) as process:
         public = {port for host, port in listeners(process) if host != "127.0.0.1"}
         assert public == {serve.metrics, outside}
+
+
+def test_of_rays_port_there_are_only_the_numbers(with_replica: Serve) -> None:
+    outside = free_port()
+    edge = replace(EDGE, ray_metrics=(outside, with_replica.replicas[0]))
+    with with_replica.hardened(edge):
+        for path, status in (("/metrics", 200), ("/", 403), ("/metrics/../x", 403)):
+            with socket.create_connection(("127.0.0.1", outside), timeout=WITHIN_S) as stranger:
+                stranger.sendall(REQUEST.replace(b"/", path.encode(), 1))
+                assert answer(stranger)[0] == status
 
 
 def test_half_a_request_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +193,58 @@ def test_half_a_request_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
     ):
         stranger.sendall(HALF)
         assert stranger.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_half_a_body_is_ended(with_replica: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy, "STALLED_S", 1)
+    with with_replica.hardened(EDGE), client_of(with_replica) as stranger:
+        stranger.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+        assert answer(stranger)[0] == 400
+        assert stranger.recv(100) == b""
+
+
+def test_a_connection_without_a_next_request_is_ended(
+    with_replica: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(haproxy, "REQUEST_S", 1)
+    with with_replica.hardened(EDGE), client_of(with_replica) as stranger:
+        stranger.sendall(REQUEST)
+        assert answer(stranger)[0] == 200
+        assert stranger.recv(100) == b""
+
+
+def test_a_websocket_may_be_silent_for_longer(
+    with_replica: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(haproxy, "STALLED_S", 1)
+    monkeypatch.setattr(haproxy, "REQUEST_S", 1)
+    with with_replica.hardened(EDGE), client_of(with_replica) as caller:
+        caller.sendall(with_lines("Connection: Upgrade", "Upgrade: websocket", *VERSION))
+        assert answer(caller)[0] == 101
+        time.sleep(2.5)
+        caller.sendall(b"are you there?")
+        assert caller.recv(100) == b"are you there?"
+
+
+def test_whom_haproxy_has_seen_comes_after_what_a_client_has_made_up(with_replica: Serve) -> None:
+    with with_replica.hardened(EDGE), client_of(with_replica) as stranger:
+        stranger.sendall(with_lines("X-Forwarded-For: 1.1.1.1"))
+        assert answer(stranger) == (200, b"['1.1.1.1', '127.0.0.1']")
+
+
+def with_lines(*lines: str) -> bytes:
+    """A request with these lines in its head."""
+    return REQUEST.replace(b"\r\n\r\n", "\r\n".join(("", *lines, "", "")).encode())
+
+
+def answer(client: socket.socket) -> tuple[int, bytes]:
+    with HTTPResponse(client) as response:
+        response.begin()
+        return response.status, response.read()
+
+
+def client_of(serve: Serve) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", serve.port), timeout=WITHIN_S)
 
 
 def test_one_address_has_its_share_of_the_connections(serve: Serve) -> None:
@@ -139,7 +263,7 @@ def answered(host: str, port: int) -> socket.socket:
     """A connection that has had an answer. Raises ConnectionError if it is dropped."""
     client = socket.create_connection((host, port), timeout=WITHIN_S)
     try:
-        client.sendall(b"GET /-/routes HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(REQUEST)
         if not client.recv(100):
             raise ConnectionResetError
     except BaseException:
