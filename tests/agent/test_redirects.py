@@ -61,35 +61,33 @@ async def hosts() -> AsyncIterator[Hosts]:
         yield Hosts(await stack.enter_async_context(asked), elsewhere)
 
 
-async def chat(url: str) -> str:
+async def chat(url: str) -> None:
     llm = build_llm(LlmSettings(provider="generic", model="m", api_url=url), KEY)
     try:
-        with pytest.raises(EngineError) as caught:
+        with pytest.raises(EngineError, match="307"):
             await anext(llm.stream([ChatMessage("user", "Hello.")]))
     finally:
         await llm.aclose()
-    return str(caught.value)
 
 
-async def speech(url: str) -> str:
+async def speech(url: str) -> None:
     given = {"provider": "generic", "model": "m", "voice": "v", "api_url": url}
     tts = build_tts(TtsSettings.model_validate({**given, "api_key_variable": "KEY"}), KEY)
     try:
-        with pytest.raises(EngineError) as caught:
+        with pytest.raises(EngineError, match="307"):
             await anext(tts.speak(say("Hello.")))
     finally:
         await tts.aclose()
-    return str(caught.value)
 
 
-async def http_tool(url: str) -> str:
+async def http_tool(url: str) -> None:
     tools = toolbox(HttpTool(spec("weather"), url, "hush", 1000))
     (result,) = await tools.call_all([rome("weather")])
     await tools.aclose()
-    return result
+    assert "307" in result
 
 
-async def mcp_server(url: str) -> str:
+async def mcp_server(url: str) -> None:
     """Never gets as far as a list of tools."""
     settings = McpServerSettings(name="far", url=url, api_key_variable="KEY")
     server = McpServer(settings, KEY)
@@ -98,13 +96,12 @@ async def mcp_server(url: str) -> str:
             await asyncio.wait_for(server.is_listed.wait(), 1.0)
     finally:
         await server.aclose()
-    return "307"
 
 
 @pytest.mark.parametrize("ask", [chat, speech, http_tool, mcp_server])
 async def test_a_redirect_to_another_host_is_not_followed(
-    hosts: Hosts, ask: Callable[[str], Awaitable[str]]
+    hosts: Hosts, ask: Callable[[str], Awaitable[None]]
 ) -> None:
-    assert "307" in await ask(hosts.url)
+    await ask(hosts.url)
     assert hosts.asked.requests
     assert not hosts.elsewhere.requests
