@@ -84,7 +84,7 @@ class Driver:
         self._event_log = event_log
         self._socket = ClientSocket(socket, self.fail, self._take_backlog, services.limits)
         self._timers = Timers(self.take)
-        self._work = Work(session, services.calls, self.take)
+        self._work = Work(session, services.calls, self.take, self._fail_unexpectedly)
         self._microphone = Microphone()
         self._voice = VoiceStream(self._take_voice, self.fail)
         self._lease: Lease | None = None
@@ -149,7 +149,7 @@ class Driver:
             # The caller may be a loop that serves all sessions, which must not end with this one.
             self._fail_unexpectedly(error)
 
-    def _fail_unexpectedly(self, error: Exception) -> None:
+    def _fail_unexpectedly(self, error: BaseException) -> None:
         """Without this, a session whose reader or writer has ended would be deaf or mute and keep
         its place."""
         log.error("session %s failed:\n%s", self._session, outline(error))

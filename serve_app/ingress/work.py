@@ -23,12 +23,20 @@ Key = tuple[type, int, int]
 
 
 class Work:
-    """Carries out the effects that ask a model. `take` is handed the resulting events."""
+    """Carries out the effects that ask a model. `take` is handed the resulting events, `fail` an
+    error that nobody has thought of: its event will never come."""
 
-    def __init__(self, session: str, calls: Calls, take: Callable[[ev.Event], None]) -> None:
+    def __init__(
+        self,
+        session: str,
+        calls: Calls,
+        take: Callable[[ev.Event], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self._session = session
         self._calls = calls
         self._take = take
+        self._fail = fail
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._waited_in = 0
         """The last turn in which the agent was waited for in vain."""
@@ -76,6 +84,8 @@ class Work:
         # After a failure, the same key may already have a new task.
         if self._tasks.get(key) is task:
             del self._tasks[key]
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
 
     def _stop(self, key: Key) -> None:
         if task := self._tasks.get(key):

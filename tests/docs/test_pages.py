@@ -16,9 +16,9 @@ from tests.docs.rules import (
     links_lead_somewhere,
     make_targets_exist,
     modules_exist,
+    named_tests_exist,
     paths_exist,
     subcommands_exist,
-    named_tests_exist,
     walks_are_counted,
 )
 from tests.docs.setting_rules import (

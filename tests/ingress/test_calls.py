@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
+import numpy as np
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
@@ -206,7 +207,7 @@ async def test_an_ingress_is_busy_until_its_replies_have_ended() -> None:
 async def test_a_reply_that_is_cancelled_is_cancelled_over_there(kind: ef.Reply | ef.Say) -> None:
     response, events = Parts(Began()), asyncio.Queue[ev.Event]()
     calls = agent(response)
-    work = Work("s", calls, events.put_nowait)
+    work = Work("s", calls, events.put_nowait, Mock())
     work.start(kind)
     async with asyncio.timeout(5):
         assert await events.get() == ev.ReplyBegan(1, 1)
@@ -218,11 +219,22 @@ async def test_a_reply_that_is_cancelled_is_cancelled_over_there(kind: ef.Reply 
 @pytest.mark.parametrize("kind", [ef.Reply(1, 1, ()), ef.Say(1, 1, "Hm.")])
 async def test_a_reply_that_is_cancelled_at_once_is_not_asked_for(kind: ef.Reply | ef.Say) -> None:
     calls = agent(Parts())
-    work = Work("s", calls, Mock())
+    work = Work("s", calls, Mock(), Mock())
     work.start(kind)
     work.cancel(ef.CancelReply(1, 1))
     await asyncio.gather(*work.tasks, return_exceptions=True)
     assert not calls.is_busy
+
+
+async def test_an_error_that_nobody_has_thought_of_is_told() -> None:
+    """It was left to asyncio, which logs its text, and the turn waited for nothing."""
+    calls, failed = Mock(), asyncio.Queue[BaseException]()
+    calls.sheds.side_effect = ZeroDivisionError("what was said")
+    work = Work("s", calls, Mock(), failed.put_nowait)
+    work.start(ef.JudgeTurn(1, 1, np.zeros(512, dtype=np.float32)))
+    async with asyncio.timeout(5):
+        assert isinstance(await failed.get(), ZeroDivisionError)
+    assert not work.tasks
 
 
 def test_a_declined_draft_comes_through_as_what_it_is() -> None:

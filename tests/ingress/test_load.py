@@ -222,7 +222,7 @@ async def carried_out(effect: Any, load: Load) -> tuple[list[ev.Event], int]:
     agent.reply.remote.return_value = AsyncMock(__anext__=AsyncMock(side_effect=StopAsyncIteration))
     agent.reply.remote.return_value.cancel = Mock()
     taken: list[ev.Event] = []
-    work = Work("session", Calls(AppConfig(), vad, stt, agent, load), taken.append)
+    work = Work("session", Calls(AppConfig(), vad, stt, agent, load), taken.append, Mock())
     work.start(effect)
     while work.tasks:
         await asyncio.wait(work.tasks)

@@ -162,7 +162,7 @@ class Response:
 def work_with(agent: Any) -> tuple[Work, list[tuple[float, ev.Event]]]:
     taken: list[tuple[float, ev.Event]] = []
     calls = Calls(resolve(AppConfig(), {}, gpus=0), Mock(), Mock(), agent, Load())
-    return Work("session", calls, lambda event: taken.append((now_s(), event))), taken
+    return Work("session", calls, lambda event: taken.append((now_s(), event)), Mock()), taken
 
 
 async def ended(work: Work) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -99,7 +100,7 @@ async def session(
         deployment = serve.deployment(Agent).bind(config.agent)
         handle = serve.run(deployment, _local_testing_mode=True)
         events: asyncio.Queue[ev.Event] = asyncio.Queue()
-        work = Work("s", Calls(config, handle, handle, handle, Load()), events.put_nowait)
+        work = Work("s", Calls(config, handle, handle, handle, Load()), events.put_nowait, Mock())
         yield Session(work, events, weather, openai)
         for task in work.tasks:
             task.cancel()
