@@ -209,7 +209,9 @@ async def _in_speech(stage: Stage, result: Result) -> None:
         whole, *cut = _told(session)
         result.turns += 1 + len(cut)
         result.next_audio_s.append(next_s)
-        result.lost += cut[:1] != [whole]
+        if cut[:1] != [whole]:
+            print(f"  in speech: without the fault {whole!r}, with it {cut}", file=sys.stderr)
+            result.lost += 1
         result.doubled += len(cut) > 1
         result.resumed += session.resumes
         result.stale_chunks += session.playback.stale_chunks

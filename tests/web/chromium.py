@@ -172,8 +172,9 @@ async def chromium(flags: Sequence[str] = ()) -> AsyncIterator[Tab]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         command = (CHROMIUM, *_FLAGS, *sandbox, *flags, f"--user-data-dir={profile}", "about:blank")
+        env = {**os.environ, "TMPDIR": profile}  # it leaves folders there
         async with (
-            running(*command) as process,
+            running(*command, env=env) as process,
             connect(await address(process, "DevTools", _START_S), max_size=None) as socket,
         ):
             tab = Tab(socket)
