@@ -74,8 +74,9 @@ def _listed(logs: Sequence[str], silent: Sequence[str], folder: str) -> str:
 
 @contextmanager
 def _cluster(address: str) -> Iterator[bool]:
-    """Connects to the server's Ray. Whether there is one."""
+    """Connects to the server's Ray. Whether there is one. Raises ConfigError."""
     import ray
+    from ray.exceptions import AuthenticationError
 
     try:
         ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
@@ -86,6 +87,12 @@ def _cluster(address: str) -> Iterator[bool]:
             ) from None
         yield False
         return
+    except AuthenticationError:
+        there = "here" if address == "auto" else f"at {address}"
+        raise ConfigError(
+            f"the Ray {there} takes another token: run this as the user who started the server, or"
+            " with the RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH that it was started with"
+        ) from None
     try:
         yield True
     finally:

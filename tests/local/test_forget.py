@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import GetTimeoutError
+from ray.exceptions import AuthenticationError, GetTimeoutError
 
 from serve_app.cli import main
 from serve_app.local import forget as module
@@ -38,6 +38,26 @@ def test_the_logs_of_one_session_go(tmp_path: Path) -> None:
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"{OTHER}.jsonl", f"{OTHER}.{NAME}.jsonl", f"{NAME}.txt"}
     assert remove_logs(str(tmp_path), NAME) == remove_logs("", NAME) == []
+
+
+@pytest.mark.parametrize("address", ["auto", "10.0.0.7:6379"])
+def test_a_token_that_the_server_does_not_take_is_said_with_what_to_do(
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was a traceback."""
+
+    def init(*arguments: object, **options: object) -> None:
+        raise AuthenticationError("the authentication token is invalid or incorrect")
+
+    monkeypatch.setattr(ray, "init", init)
+    config = config_with(tmp_path, 4000)
+    assert main(["forget", NAME, "--config", str(config), "--address", address]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "takes another token" in line and "RAY_AUTH_TOKEN" in line
+    assert (address in line) == (address != "auto")
 
 
 class Nodes:
