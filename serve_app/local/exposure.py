@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from serve_app.access.addresses import address_of
 from serve_app.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
@@ -62,6 +63,19 @@ def warnings(wanted: Exposure, has_credentials: bool) -> list[str]:
     return [
         f"  WARNING: no keys are set, and the server listens at {wanted.host}: whoever reaches its",
         "  port can talk with the agent, at your cost. `echo-serve keys add NAME` makes a key.",
+    ]
+
+
+def unheard(in_file: str, wanted: Exposure) -> list[str]:
+    """What the owner is to be told if the file would let others in (`http_options.host`), since
+    only `serve run` and clusters go by that."""
+    address = address_of(in_file)
+    is_for_others = not address.is_loopback if address else in_file not in ("", "localhost")
+    if wanted.is_public or not is_for_others:
+        return []
+    return [
+        f"  NOTE: the server listens at {wanted.host}, for this machine only. The file's"
+        f" http_options.host is {in_file}, but that is for `serve run`: here use --host {in_file}"
     ]
 
 

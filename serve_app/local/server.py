@@ -93,6 +93,11 @@ class ServerFile:
     def port(self) -> int:
         return int(self.http.get("port", 8000))
 
+    @property
+    def host(self) -> str:
+        """Where Serve would listen by itself."""
+        return str(self.http.get("host") or "")
+
 
 def read_file(path: Path) -> ServerFile:
     """Raises ConfigError, with one line, if the file is not what Serve takes."""
@@ -143,6 +148,8 @@ def serve(
     """
     signals = StopSignals()
     wanted = exposure.exposure(host, is_open, os.environ)
+    for line in exposure.unheard(read_file(path).host, wanted):
+        report(line)
     _, server = _prepared(path, report, wanted, port)
     with server:
         if server.wait(signals):

@@ -3,7 +3,7 @@
 import pytest
 
 from serve_app.errors import ConfigError
-from serve_app.local.exposure import Exposure, exposure, warnings
+from serve_app.local.exposure import Exposure, exposure, unheard, warnings
 
 
 def test_by_default_a_server_is_for_its_machine() -> None:
@@ -40,6 +40,19 @@ def test_a_public_address_needs_keys_or_a_word_from_its_owner(host: str) -> None
     assert warnings(Exposure(host), has_credentials=True) == []
     loud = "\n".join(warnings(Exposure(host, is_open=True), has_credentials=False))
     assert "WARNING: no keys are set" in loud and host in loud
+
+
+@pytest.mark.parametrize("in_file", ["0.0.0.0", "::", "192.0.2.7", "voice.example.com"])
+def test_a_file_that_would_let_others_in_and_is_not_asked_is_told_so(in_file: str) -> None:
+    (line,) = unheard(in_file, Exposure())
+    assert "127.0.0.1" in line and f"http_options.host is {in_file}" in line
+    assert f"--host {in_file}" in line
+    assert unheard(in_file, Exposure("192.0.2.7")) == []
+
+
+@pytest.mark.parametrize("in_file", ["", "127.0.0.1", "::1", "localhost"])
+def test_a_file_for_this_machine_gets_what_it_says(in_file: str) -> None:
+    assert unheard(in_file, Exposure()) == unheard(in_file, Exposure("0.0.0.0")) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What a server on this machine reads from its file and its environment."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from serve_app.models.manifest import MANIFEST
 from serve_app.settings.environment import load
 from serve_app.settings.packaged import DEFAULT_LLM
 from serve_app.settings.resolve import resolve
+from tests.serve.conftest import ROOT
 
 
 @pytest.mark.parametrize("value, port", [(None, None), (" ", None), ("8080", 8080)])
@@ -44,6 +47,15 @@ def test_tools_that_cannot_be_used_are_refused_before_ray_is_started(
     ):
         pass
     assert not ray.is_initialized() and reports == []
+
+
+def test_an_address_in_the_file_that_is_not_listened_at_is_said() -> None:
+    """The rest of the start is refused: a key is missing."""
+    command = (sys.executable, "-m", "serve_app.cli", "run", "--config", "configs/serve.gpu.yaml")
+    env = {"PATH": "", "TEXT_GENERATION_PROVIDER": "openai"}
+    refused = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2 and "OPENAI_API_KEY is not set" in refused.stderr
+    assert "http_options.host is 0.0.0.0" in refused.stdout and refused.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("asked", ["", "packaged", DEFAULT_LLM])
