@@ -1,4 +1,5 @@
-"""The proxies of docs/deployment.md, as they stand there, pass a WebSocket on over TLS."""
+"""The proxies of docs/deployment.md, as they stand there, pass a WebSocket on over TLS, with what
+the check of `Origin` needs. They listen at an unusual port, which `Host` has to name."""
 
 import asyncio
 import shutil
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Origin
 
+from serve_app.access.origins import OriginRules
 from tests.docs.pages import ROOT, Page
 from tests.serve.conftest import free_port
 
@@ -26,9 +29,13 @@ def block(language: str) -> str:
 
 @asynccontextmanager
 async def server() -> AsyncIterator[int]:
-    """Sends back whatever it is sent."""
+    """Sends back whatever it is sent by a page of its own host, as the ingress checks that."""
+    rules = OriginRules(listed=())
 
     async def answer(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        headers = socket.request.headers
+        rules.check(headers.get("Origin"), headers.get("Host"))
         async for message in socket:
             await socket.send(message)
 
@@ -50,11 +57,14 @@ async def echoed(port: int) -> bytes | str:
     """Tries until the proxy listens."""
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    url = f"wss://voice.example.com:{port}/conversation"
+    site = f"voice.example.com:{port}"
+    url, origin = f"wss://{site}/conversation", Origin(f"https://{site}")
     async with asyncio.timeout(_WITHIN_S):
         while True:
             try:
-                async with connect(url, ssl=trusting, host="127.0.0.1", port=port) as there:
+                async with connect(
+                    url, ssl=trusting, host="127.0.0.1", port=port, origin=origin
+                ) as there:
                     await there.send(b"hello")
                     return await there.recv()
             except OSError:
