@@ -9,7 +9,8 @@ VARIABLE = "ECHO_LOG_ERROR_TEXTS"
 
 
 def outline(error: BaseException) -> str:
-    """The error and what it came from, as Python would print it, but without their texts."""
+    """The error, what it came from and, of a group, its members: as Python would print them, but
+    without their texts."""
     if shows_texts():
         return "".join(traceback.format_exception(error)).rstrip()
     return "\n".join(_outlines(error))
@@ -26,4 +27,6 @@ def _outlines(error: BaseException) -> list[str]:
         f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}'
         for frame in traceback.extract_tb(error.__traceback__)
     ]
-    return [*before, *places, f"{type(error).__name__} (its text may quote what was said)"]
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    below = [f"    {line}" for member in members for line in _outlines(member)]
+    return [*before, *places, f"{type(error).__name__} (its text may quote what was said)", *below]
