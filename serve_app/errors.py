@@ -2,10 +2,11 @@
 
     VoiceError                     close code   may the client come back
     ├── ConfigError                (at start)   the message says what to set
-    ├── ProtocolViolation          1003, 1007,  no: the client sent something wrong
-    │                              1009, 4400
+    ├── ProtocolViolation          1002, 1003,  no: the client sent something wrong
+    │                              1007, 1009,
+    │                              4400, 4429
     ├── KeyRefused                 4401         no: the message says what to do
-    ├── LimitReached               4402         no: the message says when there is more
+    ├── LimitReached               4402         no: the message says what has to happen first
     ├── OriginRefused              4403         no: the page's origin has to be listed
     ├── KeyEnded                   4511         yes, with another key: the session is kept
     ├── SessionUnknown             4404         no: the conversation is over
@@ -106,7 +107,7 @@ class TooSlow(VoiceError):
 
 
 class TooFast(VoiceError):
-    """The client sends more frames or bytes a second than a conversation needs, and went on when it
+    """The client sends more audio, texts or messages than a conversation needs, and went on when it
     was slowed down."""
 
     close_code = CloseCode.TOO_FAST

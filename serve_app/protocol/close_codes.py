@@ -34,9 +34,19 @@ class CloseCode(IntEnum):
     )
     NOT_BINARY = 1003, "a text frame", False
     LOST = 1006, "the connection was lost: there was no close frame", True
-    NOT_MSGPACK = 1007, "a frame that is not MessagePack, or a text that is not UTF-8", False
-    TOO_BIG = 1009, "a message over 1 MiB", False
-    FAILED = 1011, "the server failed, or no VAD has answered for 32 s", True
+    NOT_MSGPACK = (
+        1007,
+        "a frame that is not MessagePack, or has a list or map of more than 64 items, or a text"
+        " that is not UTF-8",
+        False,
+    )
+    TOO_BIG = 1009, "a message over 1 MiB (`args.ingress.limits.message_bytes`)", False
+    FAILED = (
+        1011,
+        "the server failed, or something that it has to ask does not answer, such as the VAD for"
+        " 32 s",
+        True,
+    )
     STOPPING = 1012, "the server is about to stop: another one takes over at once", True
     AT_CAPACITY = (
         1013,
@@ -50,18 +60,33 @@ class CloseCode(IntEnum):
         False,
     )
     KEY_REFUSED = 4401, "no key, or one that is not valid: the reason says what to do", False
-    LIMIT_REACHED = 4402, "a limit of this key or address is used up: the reason says when", False
+    LIMIT_REACHED = (
+        4402,
+        "a limit of this key or address is reached: the reason says when there is more, or that"
+        " another connection has to end first",
+        False,
+    )
     ORIGIN_REFUSED = 4403, "a web page whose origin is not allowed (`args.access.origins`)", False
     SESSION_UNKNOWN = (
         4404,
         "no session has this resume token: it was used before, or has expired",
         False,
     )
-    NOT_OPENED = 4408, "no `open` in time (`args.ingress.open_timeout_s`)", False
+    NOT_OPENED = (
+        4408,
+        "no `open` in time (`args.ingress.open_timeout_s`; if a key is needed and the handshake had"
+        " none, `args.access.key_timeout_s`)",
+        False,
+    )
     SESSION_TAKEN = 4409, "the conversation was resumed at another socket", False
     IDLE = 4410, "nothing was said for `idle_close_ms`", False
     TIME_IS_UP = 4411, "the session has lasted for `max_session_s`: open a new one", False
-    TOO_FAST = 4429, "more frames or bytes a second than a conversation needs", False
+    TOO_FAST = (
+        4429,
+        "more audio, texts, messages, frames or pings than a conversation needs"
+        " (`args.ingress.limits`, `args.ingress.socket`)",
+        False,
+    )
     SESSIONS_UNAVAILABLE = 4503, "the sessions cannot be reached, or are being restored", True
     TOO_SLOW = 4508, "the client does not read what it is sent, or answers no ping", True
     KEY_ENDED = 4511, "the key has expired or was revoked: come back with one that is valid", True
