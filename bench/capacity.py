@@ -37,7 +37,7 @@ from bench.capacity_figures import (
 from bench.capacity_table import cost_table, cpu_table, memory_table, talk_table
 from bench.machine import machine
 from bench.processes import Account, Load, Memory
-from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.conftest import Server, config_with, free_port, running_server
 
 _ALONE_S = 60.0
 """Length of the step with one session, in which each clip should come twice."""
@@ -143,8 +143,7 @@ def _run(arguments: argparse.Namespace) -> Bench:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder, providers.provided() as environment:
         config = config_with(Path(folder), port, ingress={"max_sessions": _PLACES})
-        command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-        with running(command, port, "Ctrl-C stops the server", environment) as server:
+        with running_server(config, port, environment) as server:
             bench = Bench(server, arguments.seconds)
             with busy_loops() if arguments.busy else nullcontext():
                 asyncio.run(bench.run(arguments.silent, arguments.talking))

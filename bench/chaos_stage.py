@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from bench import providers
 from bench.chaos_relay import Cable
 from serve_app.fakes import elevenlabs as elevenlabs_server
 from serve_app.fakes import openai as openai_server
-from tests.serve.conftest import Server, free_port, start
+from tests.serve.conftest import READY, Server, echo_serve, free_port, start
 
 _WHOLE_S = 60.0
 _LOOK_S = 0.5
@@ -41,8 +40,7 @@ class Engines:
 
 
 def launch(config: Path, port: int, environment: Mapping[str, str]) -> Server:
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-    return start(command, port, "Ctrl-C stops the server", environment)
+    return start(echo_serve("run", "--config", str(config)), port, READY, environment)
 
 
 @dataclass

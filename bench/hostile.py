@@ -19,7 +19,7 @@ from bench import providers
 from bench.hostile_callers import Seen, calling
 from bench.hostile_clients import HOSTILE, Hostile
 from bench.processes import Account
-from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.conftest import Server, config_with, free_port, running_server
 
 _WARM_UP_S = 3.0
 _PLACES = 20
@@ -88,8 +88,7 @@ def main() -> int:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder, providers.provided() as environment:
         config = config_with(Path(folder), port, ingress={"max_sessions": _PLACES})
-        command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-        with running(command, port, "Ctrl-C stops the server", environment) as server:
+        with running_server(config, port, environment) as server:
             print(_HEAD, "|---" * 7 + "|", sep="\n", flush=True)
             bench = Bench(server, arguments.callers)
             return int(not asyncio.run(bench.run(arguments.clients, arguments.calm)))

@@ -25,7 +25,7 @@ from bench.machine import machine
 from bench.phrases import CLIPS, PAUSES_S
 from bench.visits import Heard, Plan, all_exchanges, interrupted, talked
 from serve_app.protocol.formats import parse_format
-from tests.serve.conftest import config_with, free_port, running
+from tests.serve.conftest import config_with, free_port, running_server
 
 _FORMAT = parse_format("pcm_44100")
 
@@ -45,8 +45,7 @@ def _measure(session_counts: Sequence[int], plan: Plan) -> list[Figures]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder, providers.providing() as provided:
         config = config_with(Path(folder), port)
-        command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-        with running(command, port, "Ctrl-C stops the server", provided.environment) as server:
+        with running_server(config, port, provided.environment) as server:
             rows = []
             for count in session_counts:
                 heard = asyncio.run(_heard(server.url, count, plan, provided))

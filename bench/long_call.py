@@ -26,7 +26,7 @@ from bench.long_call_clients import Tally, talk
 from bench.long_call_figures import Course, courses, grown, store_line, table
 from bench.long_call_samples import Eye, Look, looking_at
 from bench.machine import machine
-from tests.serve.conftest import config_with, free_port, running
+from tests.serve.conftest import config_with, free_port, running_server
 
 _BEGIN, _END = "<!-- what make long-call printed -->", "<!-- end -->"
 """Between these two lines a page has the report."""
@@ -57,9 +57,8 @@ def _measure(
     port, tally = free_port(), Tally()
     with tempfile.TemporaryDirectory() as folder, providers.provided() as environment:
         config = config_with(Path(folder), port)
-        command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
         with (
-            running(command, port, "Ctrl-C stops the server", environment) as server,
+            running_server(config, port, environment) as server,
             looking_at(server) as eye,
         ):
             looks = asyncio.run(

@@ -28,7 +28,7 @@ from bench.stt_peers import MANIFEST
 from bench.visits import Heard, Plan, all_exchanges, interrupted, talked
 from serve_app.models.fetch import ModelStore, cache_dir
 from serve_app.protocol.formats import AudioFormat, parse_format
-from tests.serve.conftest import config_with, free_port, running
+from tests.serve.conftest import config_with, free_port, running, running_server
 
 ROOT = Path(__file__).parents[1]
 DEVIATIONS = (
@@ -93,8 +93,7 @@ def _ours(provided: providers.Providers) -> Iterator[Started]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = config_with(Path(folder), port)
-        command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-        with running(command, port, "Ctrl-C stops the server", provided.environment) as server:
+        with running_server(config, port, provided.environment) as server:
             yield Started(server.url, server.process.pid, parse_format("pcm_44100"))
 
 

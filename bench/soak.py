@@ -38,7 +38,7 @@ from bench.soak_figures import (
     unseen,
 )
 from bench.soak_hostile import Visits, pester
-from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.conftest import Server, config_with, free_port, running_server
 
 _REST_S = 10.0
 """From the end of the last session to the look at what is left."""
@@ -104,9 +104,8 @@ def _measure(arguments: argparse.Namespace, seconds: float) -> Found:
     port, tally, visits = free_port(), Tally(), Visits()
     with tempfile.TemporaryDirectory() as folder, providers.provided() as environment:
         config = config_with(Path(folder), port, ingress={"max_sessions": _ROOM})
-        command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
         with (
-            running(command, port, "Ctrl-C stops the server", environment | _SERVES_LOG) as server,
+            running_server(config, port, environment | _SERVES_LOG) as server,
             looking_at(server) as eye,
         ):
             first = asyncio.run(_soak(server.url, arguments, _FIRST_S, Tally(), Visits(), eye))

@@ -61,12 +61,12 @@ def _fake(provider: str, *options: str) -> Served:
 _EMPTY = Elsewhere("an empty environment")
 
 KNOWN: dict[str, How] = {
-    "make run": Covered("tests/serve/conftest.py", '"serve_app.cli", "run"'),
+    "make run": Covered("tests/serve/conftest.py", 'echo_serve("run"'),
     "echo-serve run --host 0.0.0.0": Covered("tests/serve/test_public.py", '"--host", "0.0.0.0"'),
     "echo-serve run --host 0.0.0.0 --open": Covered(
         "tests/serve/test_public.py", '"--host", "0.0.0.0", "--open"'
     ),
-    "make demo": Covered("tests/serve/test_demo.py", '"serve_app.cli", "demo"'),
+    "make demo": Covered("tests/serve/test_demo.py", 'echo_serve("demo"'),
     ".venv/bin/echo-serve talk": Elsewhere("serve_app/client/devices.py"),
     ".venv/bin/echo-serve talk --text Who are you?": Covered(
         "tests/serve/test_talk.py", '"--text", "Who are you?"'
@@ -118,7 +118,7 @@ KNOWN: dict[str, How] = {
         "tests/models/test_listing.py", 'main(["fetch", "tiny"])'
     ),
     "echo-serve forget SESSION": Covered(
-        "tests/serve/test_forget.py", '"serve_app.cli", "forget", session]'
+        "tests/serve/test_forget.py", 'echo_serve("forget", session)'
     ),
     "echo-serve replay logs/SESSION.jsonl": Covered(
         "tests/ingress/test_event_log.py", 'main(["replay", str(log)])'

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from serve_app.models.manifest import MANIFEST
 from serve_app.settings.environment import load
 from serve_app.settings.packaged import DEFAULT_LLM
 from serve_app.settings.resolve import resolve
-from tests.serve.conftest import ROOT
+from tests.serve.conftest import ROOT, echo_serve
 
 
 @pytest.mark.parametrize("value, port", [(None, None), (" ", None), ("8080", 8080)])
@@ -51,7 +50,7 @@ def test_tools_that_cannot_be_used_are_refused_before_ray_is_started(
 
 def test_an_address_in_the_file_that_is_not_listened_at_is_said() -> None:
     """The rest of the start is refused: a key is missing."""
-    command = (sys.executable, "-m", "serve_app.cli", "run", "--config", "configs/serve.gpu.yaml")
+    command = echo_serve("run", "--config", "configs/serve.gpu.yaml")
     env = {"PATH": "", "TEXT_GENERATION_PROVIDER": "openai"}
     refused = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 2 and "OPENAI_API_KEY is not set" in refused.stderr

@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,13 @@ from tests.guard import guard_this_process
 ROOT = Path(__file__).parents[2]
 START_S = 240.0
 STOP_S = 60.0
+READY = "Ctrl-C stops the server"
+"""`echo-serve run` says it when it takes callers."""
+
+
+def echo_serve(*arguments: str) -> list[str]:
+    """The command, as it is here and not as it may be installed."""
+    return [sys.executable, "-m", "serve_app.cli", *arguments]
 
 
 def _shuffled(start: int, stop: int, step: int) -> deque[int]:
@@ -203,6 +210,13 @@ def running(
     assert not left, f"left behind: {left}\n{server.output}"
 
 
+def running_server(
+    config: Path, port: int, env: Mapping[str, str] | None = None
+) -> AbstractContextManager[Server]:
+    """`echo-serve run` with this file, in which the port is."""
+    return running(echo_serve("run", "--config", str(config)), port, READY, env)
+
+
 def config_with(folder: Path, port: int, **changes: dict[str, Any]) -> Path:
     """configs/serve.yaml with another port and these changes."""
     config = yaml.safe_load((ROOT / "configs/serve.yaml").read_text())
@@ -220,6 +234,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`echo-serve run` on the packaged models, with room for three sessions."""
     port = free_port()
     config = config_with(tmp_path_factory.mktemp("server"), port, ingress={"max_sessions": 3})
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-    with running(command, port, "Ctrl-C stops the server") as server:
+    with running_server(config, port) as server:
         yield server

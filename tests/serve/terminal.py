@@ -6,7 +6,6 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import termios
 import time
 import uuid
@@ -21,6 +20,7 @@ from tests.serve.conftest import (
     ROOT,
     STOP_S,
     config_with,
+    echo_serve,
     free_port,
     one_at_a_time,
     replica_ports,
@@ -44,7 +44,7 @@ class Terminal:
         self.output = ""
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)],
+            [*prefix, *echo_serve("run", "--config", str(config))],
             cwd=ROOT,
             env={**os.environ, **env},
             stdin=slave,

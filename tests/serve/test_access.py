@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -18,16 +17,20 @@ from websockets.exceptions import ConnectionClosed
 
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
-from tests.serve.conftest import ROOT, Server, config_with, free_port, running
+from tests.serve.conftest import ROOT, Server, config_with, echo_serve, free_port, running_server
 from tests.serve.test_refusals import OPEN, closing
 
 pytestmark = [pytest.mark.serve, pytest.mark.timeout(300)]
 
 
-def echo_serve(*arguments: str, **env: str) -> str:
-    command = [sys.executable, "-m", "serve_app.cli", *arguments]
+def printed(*arguments: str, **env: str) -> str:
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **env}, text=True, capture_output=True, timeout=60
+        echo_serve(*arguments),
+        cwd=ROOT,
+        env={**os.environ, **env},
+        text=True,
+        capture_output=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
@@ -41,13 +44,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
     """A server that asks for keys, and Ada's."""
-    ada = echo_serve("keys", "add", "ada", "--expires", "1h", ECHO_KEYS_FILE=str(keys))
+    ada = printed("keys", "add", "ada", "--expires", "1h", ECHO_KEYS_FILE=str(keys))
     port = free_port()
     # The proxy that is believed is none of those that there are.
     access = {"per_address": {"connections": 2}, "trusted_proxies": ["192.0.2.1"]}
     config = config_with(tmp_path_factory.mktemp("guarded"), port, access=access)
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-    with running(command, port, "Ctrl-C stops the server", {"ECHO_KEYS_FILE": str(keys)}) as server:
+    with running_server(config, port, {"ECHO_KEYS_FILE": str(keys)}) as server:
         yield server, ada
 
 

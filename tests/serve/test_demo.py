@@ -3,25 +3,23 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from serve_app.client.demo import TURNS
-from tests.serve.conftest import ROOT, config_with, free_port
+from tests.serve.conftest import ROOT, config_with, echo_serve, free_port
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(400)]
 
 
 def test_the_demo_holds_a_conversation_and_leaves_nothing_behind(tmp_path: Path) -> None:
     config, wav = config_with(tmp_path, free_port()), tmp_path / "demo.wav"
-    command = [sys.executable, "-m", "serve_app.cli", "demo"]
-    options = ["--config", str(config), "--wav", str(wav)]
+    command = echo_serve("demo", "--config", str(config), "--wav", str(wav))
     # HAProxy takes ports beside the configured one, where another server may be.
     environment = {**os.environ, "RAY_SERVE_ENABLE_HA_PROXY": "0"}
     demo = subprocess.run(
-        command + options, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=380
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=380
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "stopped; no process is left" in demo.stdout

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from bench.chaos_stage import redis_server
 from serve_app.client.session import converse
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
-from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.conftest import Server, config_with, free_port, running_server
 from tests.serve.test_conversation import said
 from tests.serve.test_sessions import recorded
 
@@ -34,8 +33,7 @@ async def serving(
     several = {"replicas": replicas}
     ingress = several | {"drain_timeout_s": PERIOD_S}
     config = config_with(folder, port, ingress=ingress, vad=several, agent=several)
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
-    server = running(command, port, "Ctrl-C stops the server", environment)
+    server = running_server(config, port, environment)
     started = await asyncio.to_thread(server.__enter__)
     try:
         yield started

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from websockets.asyncio.client import connect
 from serve_app.client.session import EchoSession, converse
 from serve_app.protocol.formats import parse_format
 from tests.redis_server import redis_server
-from tests.serve.conftest import ROOT, Server, config_with, free_port, running
+from tests.serve.conftest import ROOT, Server, config_with, echo_serve, free_port, running_server
 from tests.serve.test_sessions import ending
 
 pytestmark = [
@@ -48,7 +47,7 @@ class Kept:
         return set(self.server.ask("ask_sessions"))
 
     def forget(self, session: str) -> str:
-        command = [sys.executable, "-m", "serve_app.cli", "forget", session]
+        command = echo_serve("forget", session)
         result = subprocess.run(
             [*command, "--config", str(self.config), "--address", self.server.ray_address],
             cwd=ROOT,
@@ -66,10 +65,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     folder = tmp_path_factory.mktemp("kept")
     port, logs = free_port(), folder / "logs"
     config = config_with(folder, port, ingress={"event_log_dir": str(logs)})
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
     with (
         redis_server() as (_, url),
-        running(command, port, "Ctrl-C stops the server", {"ECHO_REDIS_URL": url}) as server,
+        running_server(config, port, {"ECHO_REDIS_URL": url}) as server,
         Redis.from_url(url) as redis,
     ):
         yield Kept(server, config, redis, url, logs)

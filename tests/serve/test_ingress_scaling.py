@@ -1,7 +1,6 @@
 """The ingress of a real server follows its sessions: it grows, and drains a replica to shrink."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from websockets.sync.client import connect
 from bench import providers
 from bench.processes import kind_of, title
 from tests.serve.call import SERVICE_RESTART, Call
-from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.conftest import Server, config_with, free_port, running_server
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
@@ -35,10 +34,9 @@ WITHIN_S = 60.0
 def server(tmp_path: Path) -> Iterator[Server]:
     port = free_port()
     config = config_with(tmp_path, port, ingress=INGRESS)
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
     with providers.provided() as environment:
         environment["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = str(DRAIN_S)
-        with running(command, port, "Ctrl-C stops the server", environment) as server:
+        with running_server(config, port, environment) as server:
             yield server
 
 

@@ -6,7 +6,6 @@ hurts most. Nothing is lost, and nobody is told of an error: the user waits."""
 import asyncio
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +18,7 @@ from bench import providers
 from serve_app.client.session import EchoSession, converse
 from serve_app.client.speech import trim
 from serve_app.protocol.messages import EVENTS
-from tests.serve.conftest import Server, config_with, free_port, running
+from tests.serve.conftest import Server, config_with, free_port, running_server
 from tests.serve.test_conversation import FORMAT, SENTENCE, error_rate, finish, said
 from tests.serve.test_sessions import recorded
 from tests.speech import TRANSCRIPTS, clip
@@ -68,10 +67,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """With local servers in the place of LLM and voice, so that an agent starts within seconds."""
     port = free_port()
     config = config_with(tmp_path_factory.mktemp("server"), port)
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
     with (
         providers.provided() as environment,
-        running(command, port, "Ctrl-C stops the server", environment) as server,
+        running_server(config, port, environment) as server,
     ):
         yield server
 

@@ -16,7 +16,7 @@ from serve_app.ingress.page import WEB
 from serve_app.protocol.formats import parse_format
 from serve_app.protocol.messages import EVENTS
 from tests.agent.chains import DOWN
-from tests.serve.conftest import START_S, Server, config_with, free_port, running
+from tests.serve.conftest import START_S, Server, config_with, free_port, running, running_server
 from tests.speech import clip
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -88,10 +88,9 @@ async def test_a_dead_provider_is_replaced_by_the_next(
         "tts_fallbacks": [{"provider": "elevenlabs", "api_url": elevenlabs.url}],
     }
     config = config_with(tmp_path, port, agent=agent)
-    command = [sys.executable, "-m", "serve_app.cli", "run", "--config", str(config)]
     proxies = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
     environment = {"ELEVEN_LABS_API_KEY": "el-test"} | dict.fromkeys(proxies, "http://127.0.0.1:9")
-    server = running(command, port, "Ctrl-C stops the server", environment)
+    server = running_server(config, port, environment)
     started = await asyncio.to_thread(server.__enter__)
     try:
         assert f"llm 2 openai api, {openai.url}" in " ".join(started.output.split())

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -10,14 +9,14 @@ import psutil
 import pytest
 
 from tests.local.test_haproxy import own_address
-from tests.serve.conftest import ROOT, config_with, free_port, running
+from tests.serve.conftest import READY, ROOT, config_with, echo_serve, free_port, running
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
-COMMAND = [sys.executable, "-m", "serve_app.cli", "run"]
 
 
 def test_without_keys_it_does_not_start(tmp_path: Path) -> None:
-    command = [*COMMAND, "--host", "0.0.0.0", "--config", str(config_with(tmp_path, free_port()))]
+    config = config_with(tmp_path, free_port())
+    command = echo_serve("run", "--host", "0.0.0.0", "--config", str(config))
     refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert refused.returncode == 2
     assert refused.stderr.startswith("echo-serve: at 0.0.0.0 anybody could use this server")
@@ -27,9 +26,9 @@ def test_without_keys_it_does_not_start(tmp_path: Path) -> None:
 @pytest.mark.slow  # tests/serve/test_ports.py has a server's sockets, tests/local HAProxy's file
 def test_an_open_one_says_so_and_has_one_public_port(tmp_path: Path) -> None:
     port, here = free_port(), own_address()
-    command = [*COMMAND, "--host", "0.0.0.0", "--open", "--config"]
-    command.append(str(config_with(tmp_path, port)))
-    with running(command, port, "Ctrl-C stops the server") as server:
+    config = config_with(tmp_path, port)
+    command = echo_serve("run", "--host", "0.0.0.0", "--open", "--config", str(config))
+    with running(command, port, READY) as server:
         assert "WARNING: no keys are set" in server.output
         assert public(server.process.pid) == {port}
         stranger = healthz(here, port)

@@ -4,7 +4,6 @@ import json
 import os
 import socket as sockets
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.serve.conftest import ROOT, Server, free_port
+from tests.serve.conftest import ROOT, Server, echo_serve, free_port
 
 pytestmark = [pytest.mark.serve, pytest.mark.timeout(300)]
 OPEN = msgpack.packb({"type": "open", "prompt": "Be brief."})
@@ -109,9 +108,13 @@ async def test_a_lost_client_frees_its_session(server: Server) -> None:
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "serve_app.cli", "run", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={"PATH": "", **env}, text=True, capture_output=True, timeout=60
+        echo_serve("run", *arguments),
+        cwd=ROOT,
+        env={"PATH": "", **env},
+        text=True,
+        capture_output=True,
+        timeout=60,
     )
 
 

@@ -17,12 +17,12 @@ from websockets.sync.client import ClientConnection, connect
 
 from bench import providers
 from serve_app.local.ports import check_free
+from tests.serve.conftest import READY
 from tests.serve.terminal import Place, Terminal, place
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 SLOW = pytest.mark.slow
-READY = "Ctrl-C stops the server"
 SERVICE_RESTART = 1012
 OPEN = {"type": "open", "prompt": "", "greeting": False, "events": ["goaway", "transcript"]}
 

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import wave
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from tests.serve.conftest import ROOT, Server
+from tests.serve.conftest import ROOT, Server, echo_serve
 from tests.speech import transcript, word_error_rate
 
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
@@ -23,7 +22,7 @@ PICTURES = ROOT / "build" / "pictures"
 
 def test_what_is_typed_and_said_is_answered(server: Server, tmp_path: Path) -> None:
     wav, heard = ROOT / f"tests/data/speech/{CLIP}.wav", tmp_path / "heard.wav"
-    command = [sys.executable, "-m", "serve_app.cli", "talk", "--url", server.url, "--json"]
+    command = echo_serve("talk", "--url", server.url, "--json")
     options = ["--wav", str(wav), "--text", "Who are you?", "--out", str(heard)]
     run = subprocess.run(
         [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=240
@@ -41,7 +40,7 @@ def test_what_is_typed_and_said_is_answered(server: Server, tmp_path: Path) -> N
 
 def test_what_a_terminal_shows(server: Server) -> None:
     """It leaves a picture: docs/pictures/terminal.svg is one of these."""
-    command = [sys.executable, "-m", "serve_app.cli", "talk", "--url", server.url]
+    command = echo_serve("talk", "--url", server.url)
     turns = ["--wav", f"tests/data/speech/{CLIP}.wav", "--text", "What is the capital of France?"]
     colours = os.environ | {"FORCE_COLOR": "1", "COLUMNS": "90"}
     run = subprocess.run(
@@ -58,6 +57,6 @@ def test_what_a_terminal_shows(server: Server) -> None:
 
 
 def test_without_a_server_the_status_says_so() -> None:
-    command = [sys.executable, "-m", "serve_app.cli", "talk", "--url", "ws://127.0.0.1:1/"]
+    command = echo_serve("talk", "--url", "ws://127.0.0.1:1/")
     run = subprocess.run([*command, "--text", "Hello?"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 1 and "no conversation at ws://127.0.0.1:1/" in run.stdout
