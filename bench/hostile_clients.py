@@ -11,20 +11,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bench.providers import STORY_PROMPT
-from tests.ingress.raw_client import (
-    BINARY,
-    CONT,
-    OPEN,
-    PING,
-    PONG,
-    RawClient,
-    connected,
-    frame,
-    message,
-)
+from tests.ingress.floods import FLOODS
+from tests.ingress.raw_client import OPEN, SMALL, RawClient, connected, message
 
-SMALL = 16_384
-"""Of the kernel's buffer of a client that does not read."""
 _IDLE_SOCKETS = 100
 _PAUSE_S = 0.05
 """Between two sockets. Whoever comes more often is a matter of the connections of an address."""
@@ -90,13 +79,10 @@ async def _never_read(port: int, closes: Closes) -> None:
 
 
 HOSTILE: dict[str, tuple[Hostile, float]] = {
-    "pings back to back": (_flood(frame(PING) * 10_000), 15),
-    "pings, pongs not read": (_flood(frame(PING, bytes(125)) * 2_000, is_reading=False), 15),
-    "pongs nobody asked for": (_flood(frame(PONG) * 10_000), 15),
-    "empty continuation frames": (
-        _flood(frame(BINARY, fin=False) + frame(CONT, fin=False) * 10_000),
-        15,
-    ),
+    "pings back to back": (_flood(FLOODS["pings"]), 15),
+    "pings, pongs not read": (_flood(FLOODS["pings with a payload"], is_reading=False), 15),
+    "pongs nobody asked for": (_flood(FLOODS["pongs"]), 15),
+    "empty continuation frames": (_flood(FLOODS["empty continuation frames"]), 15),
     "text of 32 KiB": (_flood(message(type="text", text="a" * (32 << 10)) * 10), 15),
     "audio as fast as it goes": (_flood(message(type="audio", audio=bytes(64_000)) * 20), 15),
     "100 sockets without open": (_never_open, 15),

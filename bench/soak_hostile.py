@@ -20,14 +20,13 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from bench import providers
 from bench.frame_bombs import BOMBS
+from tests.ingress.raw_client import SMALL
 
 _FROM = ("127.0.0.2", 0)
 _PAUSES_S = (0.1, 0.8)
 """Between two visits of one caller."""
 _WITHIN_S = 10.0
 _BIG_BYTES = 1 << 21
-_NARROW_BYTES = 4096
-"""The receive buffer of one who does not read."""
 
 Visit = Callable[[str, random.Random], Awaitable[str]]
 
@@ -143,7 +142,7 @@ async def does_not_read(url: str, by: random.Random) -> str:
     """Asks for a story, and reads none of it."""
     at = urlsplit(url)
     narrow = socket.socket()
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW_BYTES)
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
     narrow.setblocking(False)
     narrow.bind(_FROM)
     await asyncio.get_running_loop().sock_connect(narrow, (at.hostname, at.port))

@@ -12,6 +12,8 @@ import msgpack
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 DEADLINE_S = 20.0
+SMALL = 16_384
+"""Of the kernel's buffers, which would otherwise hold megabytes for a client that does not read."""
 _MASK = b"\x01\x02\x03\x04"
 _KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 

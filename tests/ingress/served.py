@@ -11,8 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-SMALL = 16_384
-"""Of the kernel's buffers, which would otherwise hold megabytes for a client that does not read."""
+from tests.ingress.raw_client import SMALL
 
 
 @asynccontextmanager

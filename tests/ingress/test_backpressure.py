@@ -21,8 +21,8 @@ from serve_app.ingress.guarded_socket import install
 from serve_app.ingress.socket import ClientSocket
 from serve_app.protocol.messages import AgentAudio, Interrupt
 from serve_app.settings.socket_limits import SocketLimits
-from tests.ingress.raw_client import connected
-from tests.ingress.served import SMALL, running
+from tests.ingress.raw_client import SMALL, connected
+from tests.ingress.served import running
 
 DEADLINE_S = 20.0
 PIECE = AgentAudio("token001", bytes(44_100))

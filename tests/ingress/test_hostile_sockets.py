@@ -6,6 +6,7 @@ import asyncio
 import pytest
 
 from serve_app.settings.schema import AppConfig
+from tests.ingress.floods import FLOODS
 from tests.ingress.raw_client import (
     BINARY,
     CONT,
@@ -13,6 +14,7 @@ from tests.ingress.raw_client import (
     OPEN,
     PING,
     PONG,
+    SMALL,
     RawClient,
     connected,
     frame,
@@ -20,15 +22,10 @@ from tests.ingress.raw_client import (
     message,
 )  # fmt: skip
 from tests.ingress.real_ingress import RealIngress, serving
-from tests.ingress.served import SMALL
 
 BYE = message(type="close")
 SOON = {"close_s": 0.2}
-FLOODS = {
-    "pings": frame(PING) * 10_000,
-    "pings with a payload": frame(PING, bytes(125)) * 2_000,
-    "pongs": frame(PONG) * 10_000,
-    "empty continuation frames": frame(BINARY, fin=False) + frame(CONT, fin=False) * 10_000,
+EVERY = FLOODS | {
     "empty messages": frame(BINARY) * 10_000,
     "messages in parts of a byte": (
         frame(BINARY, b"\x80", fin=False) + frame(CONT, b"a", fin=False) * 200 + frame(CONT)
@@ -54,7 +51,7 @@ async def alone(server: RealIngress, sockets: int) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("flood", EVERY)
 @pytest.mark.parametrize("begin", [b"", OPEN], ids=["before open", "after open"])
 async def test_a_flood_ends_with_its_code_and_nobody_else_does(flood: str, begin: bytes) -> None:
     async with serving(socket=SOON) as server, connected(server.port) as other:
@@ -62,7 +59,7 @@ async def test_a_flood_ends_with_its_code_and_nobody_else_does(flood: str, begin
         await talks(other)
         async with connected(server.port) as hostile:
             hostile.send(begin)
-            flooding = asyncio.create_task(hostile.flood(FLOODS[flood]))
+            flooding = asyncio.create_task(hostile.flood(EVERY[flood]))
             assert await hostile.close_code() in {4429, ALLOWED.get(flood)}
             await talks(other)
             await asyncio.wait_for(flooding, DEADLINE_S)

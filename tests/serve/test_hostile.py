@@ -4,6 +4,7 @@ no setting for them, and another version may start uvicorn in another way."""
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.ingress.floods import FLOODS
 from tests.ingress.raw_client import OPEN, PING, connected, frame
 from tests.serve.conftest import Server
 
@@ -12,7 +13,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 async def test_a_flood_of_pings_is_closed_and_the_call_beside_it_is_not(server: Server) -> None:
     async with connect(server.url) as other, connected(server.port) as hostile:
-        hostile.send(OPEN + frame(PING) * 10_000)
+        hostile.send(OPEN + FLOODS["pings"])
         assert await hostile.close_code() == 4429
         await (await other.ping())
 
