@@ -101,3 +101,13 @@ def found_in(places: Mapping[str, bytes], canaries: Mapping[str, str | bytes]) -
                 around = content[max(0, match.start() - 200) : match.end() + 60]
                 hits.append(f"{what} in {place}: {around!r}")
     return hits
+
+
+def missed(places: Mapping[str, bytes], known: Mapping[str, str]) -> list[str]:
+    """The control of `found_in`: which words it does not find where they are known to be; empty is
+    as it should be. `known`: each word, by how the names of the places begin that it is in."""
+    return [
+        f"{word!r} in {at}"
+        for at, word in known.items()
+        if not found_in({n: c for n, c in places.items() if n.startswith(at)}, {word: word})
+    ]

@@ -169,6 +169,7 @@ async def _answers(server: Server) -> None:
 
 
 async def test_what_is_said_and_the_keys_are_found_nowhere(scene: Scene) -> None:
+    known = await asyncio.to_thread(_planted, scene)
     token = await _conversation(scene)
     await _refusals(scene)
     spoken = trim(clip("go_forward")).astype("<f4").tobytes()
@@ -187,8 +188,27 @@ async def test_what_is_said_and_the_keys_are_found_nowhere(scene: Scene) -> None
     name = token.partition(".")[0].encode()
     begun = b"session " + name + b", or one that is resumed, begins"
     assert any(begun in text for text in places.values()), "its owner cannot name the session"
+    assert not everywhere.missed(places, known), "the search would not find what is there"
     hits = everywhere.found_in(places, canaries)
     assert not hits, "\n".join(hits)
+
+
+def _planted(scene: Scene) -> dict[str, str]:
+    """A word that the search has to find, each by the place that it is in: in a file among Ray's
+    logs, and in the query of a request, which HAProxy logs; elsewhere one that is always there."""
+    word = canary("planted")
+    log = next(path for path in scene.folder.rglob("logs") if path.is_dir()) / "planted.txt"
+    log.write_text(f"somebody said {word}.")
+    everywhere.answer(f"http://127.0.0.1:{scene.server.port}/?said={word}")
+    return {
+        f"file {log.relative_to(scene.folder)}": word,
+        "HAProxy's log": word,
+        "HAProxy's metrics": "haproxy_",
+        "HAProxy's statistics": "HAProxy",
+        "metrics of ": "ray_",
+        "the server's output": "Submitted deploy config",
+        "/healthz": "status",
+    }
 
 
 def _places(scene: Scene) -> dict[str, bytes]:
