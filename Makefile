@@ -20,7 +20,7 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
 test: lint types models redis web ## lint, types, and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
+	$(BIN)/python -m pytest -n 2 --durations=20
 
 test-slow: models       ## stops, outages, hostile clients, privacy on whole servers; 12 minutes
 	$(BIN)/python -m pytest -m slow

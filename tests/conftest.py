@@ -2,13 +2,43 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.guard import guard_this_process
 
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+_SERVERS = "tests/serve/"
+
+
+class ServersInTurn(LoadScopeScheduling):
+    """One worker has all that starts servers: two of them at once are too slow on two cores. The
+    others have the rest, file by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _SERVERS if nodeid.startswith(_SERVERS) else nodeid.partition("::")[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """What takes longest comes first. The server that many tests share runs until the end, so it
+    starts last."""
+
+    def key(item: pytest.Function) -> tuple[bool, bool]:
+        return not item.nodeid.startswith(_SERVERS), "server" in item.fixturenames
+
+    items.sort(key=key)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ServersInTurn:
+    """`-n 2` needs no `--dist`."""
+    config.option.loadscopereorder = False
+    return ServersInTurn(config, log)
 
 
 def pytest_sessionstart() -> None:
