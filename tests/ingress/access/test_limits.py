@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 
 from serve_app.errors import AtCapacity, ProtocolViolation
 from tests.ingress.access.guests import ADA, BEN, guarded, in_header
-from tests.ingress.replica import OPEN, Replica, closing, is_admitted, next_message, replica
+from tests.ingress.replica import OPEN, Replica, closing, is_admitted, next_message, replica, says
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -83,8 +83,7 @@ async def test_who_comes_back_is_not_kept_out_by_its_own_lost_connection(keys: P
     async with guarded(keys, per_principal={"connections": 1, "sessions_a_day": 1}) as server:
         first = await server.call(**in_header(ADA), say={"resume": True})
         token = (await next_message(first, "session"))["resume_token"]
-        assert await is_admitted(first)
-        await first.send(msgpack.packb({"type": "text", "text": "Hello."}))
+        await says(first, "Hello.")
         again = await server.call(**in_header(ADA), say={"resume_token": token})
         assert (await next_message(again, "session"))["resume_token"] != token
         assert (await closing(first))[0] == 4409
