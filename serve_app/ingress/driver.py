@@ -35,7 +35,7 @@ from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import Audio, ClientMessage, ErrorNotice, Open
 from serve_app.protocol.microphone import Microphone
 from serve_app.sessions.actors import SessionActors
-from serve_app.sessions.leases import Lease, Leases
+from serve_app.sessions.leases import Lease, Leases, session_of
 from serve_app.settings.limits import MessageLimits
 
 log = logging.getLogger(__name__)
@@ -279,7 +279,7 @@ class Driver:
         self._guest.must_be_known()
         event = opened(await self._checked(message))
         if not self._has_opened:
-            self._take_place(is_new=not message.resume_token)
+            self._take_place(message.resume_token)
             if message.resume_token:
                 lease = await self._services.leases.attach(message.resume_token, self._guest.tenant)
                 entry = lease.entry
@@ -292,13 +292,15 @@ class Driver:
                 )
         return event
 
-    def _take_place(self, is_new: bool) -> None:
+    def _take_place(self, resume_token: str) -> None:
         """Raises VoiceError. The limits of the guest come last: who is refused for another reason
-        has used nothing of them."""
+        has used nothing of them. They come before the session is taken from its former socket: who
+        is refused by them leaves it as it was."""
         self.admit()
-        if is_new:
+        if not resume_token:
             self._services.admit()
-        self._guest.begin(is_new)
+        session = session_of(resume_token) if resume_token else self._session
+        self._guest.begin(session, is_new=not resume_token)
         self._has_opened = True
         self._services.batcher.add(self._voice)
 
