@@ -117,14 +117,16 @@ class Ingress:
             driver.leave()
 
     async def healthz(self, request: Request) -> JSONResponse:
-        """Whether the replica is ready. To callers of this machine also how many sessions it holds,
-        and which engines and models run behind it."""
+        """Whether the replica is ready. To callers of this machine also how many sessions it holds
+        (until the last of each is saved), how many sockets wait without an `open`, and which
+        engines and models run behind it."""
         peer = request.client.host if request.client else ""
         forwarded = request.headers.getlist("x-forwarded-for")
         if not is_of_this_machine(peer, forwarded, os.environ):
             return JSONResponse({"status": "ok"})
         plan = {row.stage: f"{row.engine}: {row.model}" for row in stages(self._config)}
-        return JSONResponse({"status": "ok", "sessions": len(self._door), "plan": plan})
+        counts = {"sessions": self._door.unfinished, "waiting": self._door.waiting}
+        return JSONResponse({"status": "ok", **counts, "plan": plan})
 
     async def check_health(self) -> None:
         for loop in self._loops:

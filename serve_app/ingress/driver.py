@@ -121,6 +121,11 @@ class Driver:
         return self._has_ended.is_set()
 
     @property
+    def has_opened(self) -> bool:
+        """Its `open` was admitted: it is a session, or was one."""
+        return self._has_opened
+
+    @property
     def has_place(self) -> bool:
         """From its `open` to its end."""
         return self._has_opened and not self.is_over
