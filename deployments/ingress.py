@@ -145,8 +145,7 @@ class Ingress:
         session = uuid.uuid4().hex
         serve_log.info("session %s, or one that is resumed, begins at a new socket", session)
         settings = self._config.turn
-        log = self._event_log(session)
-        return Driver(session, socket, self._services, settings, log, guest)
+        return Driver(session, socket, self._services, settings, self._new_log, guest)
 
     def _start_loops(self) -> None:
         """Not in the constructor, which runs in another event loop."""
@@ -171,15 +170,15 @@ class Ingress:
             await asyncio.sleep(left_s - LAST_TURN_S)
             self._door.drain(LAST_TURN_S)
 
-    def _event_log(self, session: str) -> EventLog | None:
+    def _new_log(self, name: str) -> EventLog | None:
         settings = self._config.ingress
         if not settings.event_log_dir:
             return None
-        path = Path(settings.event_log_dir) / f"{session}.jsonl"
+        path = Path(settings.event_log_dir) / name
         try:
             return EventLog(path, self._config.turn, settings.event_log_audio)
         except OSError as error:
-            log.warning("session %s is not logged: %s", session, error)
+            log.warning("an event log cannot be written: %s", error)
             return None
 
 

@@ -24,7 +24,7 @@ from serve_app.conversation.settings import TurnSettings
 from serve_app.errors import ProtocolViolation, VoiceError
 from serve_app.ingress.access import Guest, anybody
 from serve_app.ingress.calls import Calls
-from serve_app.ingress.event_log import EventLog
+from serve_app.ingress.event_log import EventLog, log_name
 from serve_app.ingress.socket import ClientSocket, event_of, opened
 from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
@@ -72,16 +72,18 @@ class Driver:
         socket: WebSocket,
         services: Services,
         settings: TurnSettings,
-        event_log: EventLog | None = None,
+        new_log: Callable[[str], EventLog | None] = lambda name: None,
         guest: Guest | None = None,
     ) -> None:
-        """`guest`: who is at the socket; None where nobody is asked."""
+        """`new_log` makes the file with this name; None where nothing is logged. `guest`: who is at
+        the socket; None where nobody is asked."""
         self._session = session
         self._guest = guest or anybody()
         self._services = services
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
-        self._event_log = event_log
+        self._new_log = new_log
+        self._event_log: EventLog | None = None
         self._socket = ClientSocket(socket, self.fail, self._take_backlog, services.limits)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take, self._fail_unexpectedly)
@@ -295,6 +297,8 @@ class Driver:
                 self._keep_with(
                     Lease.begin(self._services.actors, self._session, options, self._guest.tenant)
                 )
+            session = self._lease.session if self._lease else self._session
+            self._event_log = self._new_log(log_name(session, self._session))
         return event
 
     def _take_place(self, resume_token: str) -> None:
@@ -320,9 +324,6 @@ class Driver:
     def _keep_with(self, lease: Lease) -> None:
         log.info("session %s at socket %s", lease.session, self._session)
         self._lease = lease
-        if self._event_log is not None and lease.session != self._session:
-            with suppress(OSError):  # then it keeps its name
-                self._event_log.belongs_to(lease.session)
         self._tokens.epoch = lease.entry.epoch
         lease.start(self.fail)
         self._services.leases.add(lease)

@@ -29,11 +29,10 @@ class EventLog:
     """The log of one session."""
 
     def __init__(self, path: Path, settings: TurnSettings, has_audio: bool) -> None:
-        """Makes the file, and its folder if there is none: for their owner only. The name of the
-        file is that of the socket. Raises OSError."""
+        """Makes the file, and its folder if there is none: for their owner only. Raises
+        OSError."""
         self._has_audio = has_audio
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = path
         self._file: TextIO = os.fdopen(os.open(path, _NEW, mode=0o600), "w", encoding="utf-8")
         self._written = 0
         self._line({"settings": plain(settings)})
@@ -46,16 +45,17 @@ class EventLog:
                 fields["samples"] = base64.b64encode(event.samples.tobytes()).decode("ascii")
             self._line({"at_s": at_s, "event": fields, "effects": [plain(e) for e in effects]})
 
-    def belongs_to(self, session: str) -> None:
-        """The socket goes on with a session that began at another one, whose name comes first from
-        now on. Raises OSError."""
-        self._path = self._path.rename(self._path.with_name(f"{session}.{self._path.name}"))
-
     def close(self) -> None:
         self._file.close()
 
     def _line(self, fields: dict[str, Any]) -> None:
         self._written += self._file.write(json.dumps(fields) + "\n")
+
+
+def log_name(session: str, socket: str) -> str:
+    """Of the file. A session has the name of the socket at which it began; at others it has a log
+    for each."""
+    return f"{session}.jsonl" if session == socket else f"{session}.{socket}.jsonl"
 
 
 def logs_of(folder: Path, session: str) -> list[Path]:

@@ -98,7 +98,7 @@ class Replica:
         client.sends.put_nowait({"type": "websocket.connect"})
         await socket.accept()
         await client.next()
-        client.driver = Driver(name, socket, self.services, self.settings, event_log)
+        client.driver = Driver(name, socket, self.services, self.settings, lambda name: event_log)
         client.session = asyncio.create_task(client.driver.run(open_timeout_s=30.0))
         yield client
         client.driver.leave()
