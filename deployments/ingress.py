@@ -27,13 +27,14 @@ from serve_app.ingress.calls import Calls
 from serve_app.ingress.client_keys import client_key_routes
 from serve_app.ingress.door import Door
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
-from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.driver import Driver
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.guarded_socket import install
 from serve_app.ingress.health import is_of_this_machine
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
+from serve_app.ingress.services import Services
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.outline import outline

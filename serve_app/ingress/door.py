@@ -50,7 +50,6 @@ class Door:
     def enter(self, driver: Driver, guest: Guest) -> Coroutine[Any, Any, None]:
         """The session of a guest, from the accepted socket to its end, for a task of its own."""
         visitor = self._waiting.enter(guest.address, lambda: driver.fail(AtCapacity(_CROWDED)))
-        driver.admit = partial(self._admit, visitor)
         self._drivers[driver] = None
         return self._hold(driver, visitor, self._open_timeout_s(guest))
 
@@ -69,7 +68,7 @@ class Door:
 
     async def _hold(self, driver: Driver, visitor: Visitor, open_timeout_s: float) -> None:
         try:
-            await driver.run(open_timeout_s)
+            await driver.run(open_timeout_s, partial(self._admit, visitor))
         finally:
             del self._drivers[driver]
             self._waiting.leave(visitor)

@@ -12,8 +12,9 @@ from starlette.websockets import WebSocket
 
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
 from serve_app.errors import EngineError
-from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.driver import Driver
 from serve_app.ingress.load import Load
+from serve_app.ingress.services import Services
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.messages import Open
 from serve_app.sessions.actors import SessionActors
