@@ -83,6 +83,7 @@ async def _count(stage: Stage) -> dict[str, int]:
     connected = [c for c in stage.engines.voice.connections if not c.closed.is_set()]
     return {
         "sessions": max(health["sessions"] for health in healths),
+        "waiting": max(health["waiting"] for health in healths),
         "voices": sum(1 for c in connected if c.unfinished),
         "answers": stage.engines.llm.answering,
         "entries": await asyncio.to_thread(_entries, stage),

@@ -10,8 +10,8 @@ from bench.virtual_luck import Luck
 from bench.virtual_replicas import Actors, Agent, Speech, Transcriber, Vad
 from serve_app.conversation.settings import TurnSettings
 from serve_app.ingress.calls import Calls
-from serve_app.ingress.driver import Services
 from serve_app.ingress.load import Load
+from serve_app.ingress.services import Services
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.messages import Open
 from serve_app.sessions.actors import SessionActors

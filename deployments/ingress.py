@@ -27,13 +27,14 @@ from serve_app.ingress.calls import Calls
 from serve_app.ingress.client_keys import client_key_routes
 from serve_app.ingress.door import Door
 from serve_app.ingress.draining import CHECK_S, is_draining, time_left_s
-from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.driver import Driver
 from serve_app.ingress.event_log import EventLog
 from serve_app.ingress.guarded_socket import install
 from serve_app.ingress.health import is_of_this_machine
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
+from serve_app.ingress.services import Services
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.outline import outline
@@ -117,14 +118,16 @@ class Ingress:
             driver.leave()
 
     async def healthz(self, request: Request) -> JSONResponse:
-        """Whether the replica is ready. To callers of this machine also how many sessions it holds,
-        and which engines and models run behind it."""
+        """Whether the replica is ready. To callers of this machine also how many sessions it holds
+        (until the last of each is saved), how many sockets wait without an `open`, and which
+        engines and models run behind it."""
         peer = request.client.host if request.client else ""
         forwarded = request.headers.getlist("x-forwarded-for")
         if not is_of_this_machine(peer, forwarded, os.environ):
             return JSONResponse({"status": "ok"})
         plan = {row.stage: f"{row.engine}: {row.model}" for row in stages(self._config)}
-        return JSONResponse({"status": "ok", "sessions": len(self._door), "plan": plan})
+        counts = {"sessions": self._door.unfinished, "waiting": self._door.waiting}
+        return JSONResponse({"status": "ok", **counts, "plan": plan})
 
     async def check_health(self) -> None:
         for loop in self._loops:
@@ -143,8 +146,7 @@ class Ingress:
         session = uuid.uuid4().hex
         serve_log.info("session %s, or one that is resumed, begins at a new socket", session)
         settings = self._config.turn
-        log = self._event_log(session)
-        return Driver(session, socket, self._services, settings, log, guest)
+        return Driver(session, socket, self._services, settings, self._new_log, guest)
 
     def _start_loops(self) -> None:
         """Not in the constructor, which runs in another event loop."""
@@ -169,15 +171,15 @@ class Ingress:
             await asyncio.sleep(left_s - LAST_TURN_S)
             self._door.drain(LAST_TURN_S)
 
-    def _event_log(self, session: str) -> EventLog | None:
+    def _new_log(self, name: str) -> EventLog | None:
         settings = self._config.ingress
         if not settings.event_log_dir:
             return None
-        path = Path(settings.event_log_dir) / f"{session}.jsonl"
+        path = Path(settings.event_log_dir) / name
         try:
             return EventLog(path, self._config.turn, settings.event_log_audio)
         except OSError as error:
-            log.warning("session %s is not logged: %s", session, error)
+            log.warning("an event log cannot be written: %s", error)
             return None
 
 

@@ -5,7 +5,7 @@ be used at most. A count that all share would have to be asked for before each c
 would be one more process without which nobody can connect.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serve_app.access.keys import shown_time
 from serve_app.errors import LimitReached
@@ -17,17 +17,31 @@ _MOST_NAMES = 100_000
 
 
 @dataclass(slots=True)
+class _Place:
+    """What a session has while it is connected. When it moves to another connection, both hold it
+    for a moment: it is one place all the time, and nobody else can take it."""
+
+    since_s: float
+    connections: int = 1
+
+
+@dataclass(slots=True)
 class _Use:
-    connections: int = 0
+    places: dict[str, _Place] = field(default_factory=dict)
+    """By session."""
     sessions: int = 0
     ended_s: float = 0.0
-    """Seconds of connections that are over."""
+    """Seconds of places that are free again."""
     live_since_s: float = 0.0
-    """The sum of when each live connection began, so that what they have used is known without a
-    list of them."""
+    """The sum of when each place was taken: nobody has to add them up again and again."""
 
     def seconds(self, now_s: float) -> float:
-        return self.ended_s + self.connections * now_s - self.live_since_s
+        return self.ended_s + len(self.places) * now_s - self.live_since_s
+
+    def at_midnight(self, midnight_s: float) -> "_Use":
+        """What lives on has begun with the new day."""
+        places = {s: _Place(midnight_s, place.connections) for s, place in self.places.items()}
+        return _Use(places, live_since_s=len(places) * midnight_s)
 
 
 class Usage:
@@ -39,33 +53,39 @@ class Usage:
         self._uses: dict[str, _Use] = {}
         self._day = 0
 
-    def may_begin(self, name: str, now_s: float, is_new: bool) -> None:
-        """Raises LimitReached if there is nothing left for another connection. `is_new`: it begins
-        a conversation, which counts, too."""
+    def may_begin(self, name: str, session: str, now_s: float, is_new: bool) -> None:
+        """Raises LimitReached if there is nothing left for a connection of this session. `is_new`:
+        it begins a conversation, which counts, too."""
         use = self._of(name, now_s)
-        if is_new:  # a socket that is lost may be noticed later than its client comes back
+        if session not in use.places:  # a client may be back before the loss of its socket is known
             self._check_connections(use)
+        if is_new:
             self._check_sessions(use, now_s)
         self._check_minutes(use, now_s)
 
-    def begin(self, name: str, now_s: float, is_new: bool) -> None:
+    def begin(self, name: str, session: str, now_s: float, is_new: bool) -> None:
         """A connection begins. See `may_begin`."""
         use = self._of(name, now_s)
-        use.connections += 1
-        use.live_since_s += now_s
+        if place := use.places.get(session):
+            place.connections += 1
+        else:
+            use.places[session] = _Place(now_s)
+            use.live_since_s += now_s
         use.sessions += is_new
 
     def check(self, name: str, now_s: float) -> None:
         """While it lasts. Raises LimitReached when the minutes of the day are used up."""
         self._check_minutes(self._of(name, now_s), now_s)
 
-    def end(self, name: str, began_s: float, now_s: float) -> None:
-        """A connection that was begun at `began_s` is over."""
+    def end(self, name: str, session: str, now_s: float) -> None:
+        """A connection that has begun is over. Its place is free if no other one holds it."""
         use = self._of(name, now_s)
-        began_s = max(began_s, self._day * _DAY_S)
-        use.connections -= 1
-        use.live_since_s -= began_s
-        use.ended_s += now_s - began_s
+        place = use.places[session]
+        place.connections -= 1
+        if not place.connections:
+            del use.places[session]
+            use.live_since_s -= place.since_s
+            use.ended_s += now_s - place.since_s
 
     def _of(self, name: str, now_s: float) -> _Use:
         self._turn_the_page(now_s)
@@ -74,21 +94,21 @@ class Usage:
         return self._uses.setdefault(name, _Use())
 
     def _turn_the_page(self, now_s: float) -> None:
-        """A new day: what lives on has begun at its first second."""
+        """A new day."""
         day = int(now_s // _DAY_S)
         if day == self._day:
             return
         self._day = day
-        live = {name: use.connections for name, use in self._uses.items() if use.connections}
-        self._uses = {name: _Use(n, 0, 0.0, n * day * _DAY_S) for name, n in live.items()}
+        live = {name: use for name, use in self._uses.items() if use.places}
+        self._uses = {name: use.at_midnight(day * _DAY_S) for name, use in live.items()}
 
     def _forget_the_idle(self) -> None:
         """So many addresses belong to nobody who could be limited by them: memory comes first."""
-        self._uses = {name: use for name, use in self._uses.items() if use.connections}
+        self._uses = {name: use for name, use in self._uses.items() if use.places}
 
     def _check_connections(self, use: _Use) -> None:
         most = self._limits.connections
-        if most and use.connections >= most:
+        if most and len(use.places) >= most:
             raise LimitReached(f"this {self._what} has {most} connections: end one first")
 
     def _check_sessions(self, use: _Use, now_s: float) -> None:

@@ -124,7 +124,8 @@ class Guest:
         """Of the client, as far as that is known; of a proxy if it is not."""
         self._gate = gate
         self._credential = credential
-        self._counted: list[tuple[Usage, str, float]] = []
+        self._counted: list[tuple[Usage, str, str]] = []
+        """With the name that it counts for, and the session."""
 
     @property
     def has_shown_a_key(self) -> bool:
@@ -142,15 +143,16 @@ class Guest:
         if self.principal is None and (credential := self._credential or key):
             self.principal = await self._gate.identify(credential)
 
-    def begin(self, is_new: bool) -> None:
-        """A connection of it begins, and a conversation if `is_new`: counts against all limits, or
-        none. Raises LimitReached."""
+    def begin(self, session: str, is_new: bool) -> None:
+        """A connection of this session begins, and the session itself if `is_new`: counts against
+        all limits, or none. Where another connection still has the session's place, this one takes
+        it over: it holds it, too, and has it alone once the other has left. Raises LimitReached."""
         now_s, counts = self._gate.now_s(), self._counts()
         for usage, name in counts:
-            usage.may_begin(name, now_s, is_new)
+            usage.may_begin(name, session, now_s, is_new)
         for usage, name in counts:
-            usage.begin(name, now_s, is_new)
-        self._counted = [(usage, name, now_s) for usage, name in counts]
+            usage.begin(name, session, now_s, is_new)
+        self._counted = [(usage, name, session) for usage, name in counts]
 
     @property
     def tenant(self) -> str:
@@ -166,8 +168,8 @@ class Guest:
 
     def leave(self) -> None:
         """Safe to repeat."""
-        for usage, name, began_s in self._counted:
-            usage.end(name, began_s, self._gate.now_s())
+        for usage, name, session in self._counted:
+            usage.end(name, session, self._gate.now_s())
         self._counted.clear()
 
     def _counts(self) -> list[tuple[Usage, str]]:

@@ -26,14 +26,20 @@ class Door:
         self._waiting = WaitingRoom(settings.socket.waiting, settings.socket.waiting_of_address)
         self._drivers: dict[Driver, None] = {}
 
-    def __len__(self) -> int:
-        """How many sockets there are."""
-        return len(self._drivers)
-
     @property
     def sessions(self) -> int:
-        """Without the sockets that have not sent `open`."""
+        """Those that have a place."""
         return sum(driver.has_place for driver in self._drivers)
+
+    @property
+    def unfinished(self) -> int:
+        """The sessions, and those that have lost their place but are still being saved."""
+        return sum(driver.has_opened for driver in self._drivers)
+
+    @property
+    def waiting(self) -> int:
+        """The other sockets: no `open` has come, or it was refused and they are being closed."""
+        return len(self._drivers) - self.unfinished
 
     def receive(self, socket: WebSocket) -> Guest:
         """Who is at an accepted socket. Raises VoiceError for one that may not even wait."""
@@ -44,7 +50,6 @@ class Door:
     def enter(self, driver: Driver, guest: Guest) -> Coroutine[Any, Any, None]:
         """The session of a guest, from the accepted socket to its end, for a task of its own."""
         visitor = self._waiting.enter(guest.address, lambda: driver.fail(AtCapacity(_CROWDED)))
-        driver.admit = partial(self._admit, visitor)
         self._drivers[driver] = None
         return self._hold(driver, visitor, self._open_timeout_s(guest))
 
@@ -63,7 +68,7 @@ class Door:
 
     async def _hold(self, driver: Driver, visitor: Visitor, open_timeout_s: float) -> None:
         try:
-            await driver.run(open_timeout_s)
+            await driver.run(open_timeout_s, partial(self._admit, visitor))
         finally:
             del self._drivers[driver]
             self._waiting.leave(visitor)

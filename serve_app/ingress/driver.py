@@ -11,9 +11,7 @@ queue.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket
 
@@ -23,44 +21,24 @@ from serve_app.conversation.machine import Conversation
 from serve_app.conversation.settings import TurnSettings
 from serve_app.errors import ProtocolViolation, VoiceError
 from serve_app.ingress.access import Guest, anybody
-from serve_app.ingress.calls import Calls
-from serve_app.ingress.event_log import EventLog
-from serve_app.ingress.socket import ClientSocket, event_of, opened
+from serve_app.ingress.admission import Admission, FindPlace, anywhere
+from serve_app.ingress.event_log import EventLog, SessionLog
+from serve_app.ingress.services import Services
+from serve_app.ingress.socket import ClientSocket, event_of
 from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
-from serve_app.ingress.voice_activity import VoiceActivityBatcher, VoiceStream
+from serve_app.ingress.voice_activity import VoiceStream
 from serve_app.ingress.work import Work
 from serve_app.outline import outline, shows_texts
 from serve_app.protocol.close_codes import CloseCode, may_come_back
-from serve_app.protocol.messages import Audio, ClientMessage, ErrorNotice, Open
+from serve_app.protocol.messages import Audio, ClientMessage, Open
 from serve_app.protocol.microphone import Microphone
-from serve_app.sessions.actors import SessionActors
-from serve_app.sessions.leases import Lease, Leases
-from serve_app.settings.limits import MessageLimits
+from serve_app.sessions.leases import Lease
 
 log = logging.getLogger(__name__)
 
 _GOODBYE_S = 5.0
 """For the last messages when the server ends the session."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the sessions of one ingress replica share."""
-
-    calls: Calls
-    batcher: VoiceActivityBatcher
-    actors: SessionActors
-    leases: Leases
-    window_s: float
-    """How long after the server has noticed the loss of its socket a client may come back."""
-    check: Callable[[Open], Awaitable[Open]]
-    """The message as this server understands it. Raises VoiceError if it asks for something that
-    this server cannot do."""
-    admit: Callable[[], None] = lambda: None
-    """To be called for a new session. Raises VoiceError if it is not let in."""
-    limits: MessageLimits = field(default_factory=MessageLimits)
-    """What each client may send."""
 
 
 class Driver:
@@ -72,32 +50,33 @@ class Driver:
         socket: WebSocket,
         services: Services,
         settings: TurnSettings,
-        event_log: EventLog | None = None,
+        new_log: Callable[[str], EventLog | None] = lambda name: None,
         guest: Guest | None = None,
     ) -> None:
-        """`guest`: who is at the socket; None where nobody is asked."""
+        """`new_log` makes the file with this name; None where nothing is logged. `guest`: who is at
+        the socket; None where nobody is asked."""
         self._session = session
         self._guest = guest or anybody()
         self._services = services
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
-        self._event_log = event_log
+        self._log = SessionLog(new_log)
         self._socket = ClientSocket(socket, self.fail, self._take_backlog, services.limits)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take, self._fail_unexpectedly)
         self._microphone = Microphone()
         self._voice = VoiceStream(self._take_voice, self.fail)
+        self._admission = Admission(session, services, self._guest, self._socket.send)
         self._lease: Lease | None = None
-        self._has_opened = False
         self._has_ended = asyncio.Event()
         self._closed_with: int = CloseCode.LOST
         self._is_alone = False
         """The client is gone, and nothing has to be finished for it."""
-        self.admit: Callable[[], None] = lambda: None
-        """Called when `open` has come. Raises VoiceError if there is no place for the session."""
 
-    async def run(self, open_timeout_s: float) -> None:
-        """From the accepted socket to its end. No task, call or timer outlives it."""
+    async def run(self, open_timeout_s: float, find_place: FindPlace = anywhere) -> None:
+        """From the accepted socket to its end. No task, call or timer outlives it. `find_place` is
+        called once `open` has come."""
+        self._admission.find_place = find_place
         self._timers.arm(ef.Arm(ev.Timer.OPEN, self._conversation.generation, open_timeout_s))
         reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write())
@@ -110,7 +89,7 @@ class Driver:
             self._timers.disarm_all()
             self._guest.leave()
             await _end([reader, writer, *self._work.tasks])
-            self._close_log()
+            self._log.close()
             if self._lease is not None:
                 is_kept = may_come_back(self._closed_with)
                 await self._services.leases.end(self._lease, is_kept)
@@ -121,9 +100,14 @@ class Driver:
         return self._has_ended.is_set()
 
     @property
+    def has_opened(self) -> bool:
+        """Its `open` was admitted: it is a session, or was one."""
+        return self._admission.is_granted
+
+    @property
     def has_place(self) -> bool:
         """From its `open` to its end."""
-        return self._has_opened and not self.is_over
+        return self.has_opened and not self.is_over
 
     # --- what happens: nothing here waits, and all of it may happen after the end, too ---
 
@@ -142,7 +126,7 @@ class Driver:
         now_s = asyncio.get_running_loop().time()
         try:
             effects = self._conversation.handle(event, now_s)
-            self._write_down(now_s, event, effects)
+            self._log.write(now_s, event, effects)
             for effect in effects:
                 self._carry_out(effect)
         except Exception as error:
@@ -205,7 +189,7 @@ class Driver:
             self._guest.must_be_known()
         if self._lease is not None:
             self._lease.heard_from_client()
-        if isinstance(message, Audio) and self._has_opened:
+        if isinstance(message, Audio) and self.has_opened:
             self._check(message)
         self.take(await self._open(message) if isinstance(message, Open) else event_of(message))
 
@@ -217,22 +201,6 @@ class Driver:
     def _take_voice(self, probabilities: list[float]) -> None:
         for probability in probabilities:
             self.take(ev.VoiceActivity(probability))
-
-    def _write_down(self, now_s: float, event: ev.Event, effects: list[ef.Effect]) -> None:
-        if self._event_log is None:
-            return
-        try:
-            self._event_log.write(now_s, event, effects)
-        except OSError as error:
-            log.warning("the event log of session %s ends here: %s", self._session, error)
-            self._close_log()
-
-    def _close_log(self) -> None:
-        """A full disk ends the log only: what it could not take yet fails again at the close."""
-        if self._event_log is not None:
-            with suppress(OSError):
-                self._event_log.close()
-            self._event_log = None
 
     # --- effects ---
 
@@ -274,48 +242,19 @@ class Driver:
     # --- the beginning ---
 
     async def _open(self, message: Open) -> ev.Opened:
-        """What `open` means: a new conversation or one that is resumed. Raises VoiceError."""
-        await self._guest.identify(message.key)
-        self._guest.must_be_known()
-        event = opened(await self._checked(message))
-        if not self._has_opened:
-            self._take_place(is_new=not message.resume_token)
-            if message.resume_token:
-                lease = await self._services.leases.attach(message.resume_token, self._guest.tenant)
-                entry = lease.entry
-                event = replace(entry.options, record=entry.record, played=event.played)
+        """Raises VoiceError. A second `open` is ignored by the conversation."""
+        event = await self._admission.understood(message)
+        if not self._admission.is_granted:
+            event, lease = await self._admission.grant(message, event)
+            self._services.batcher.add(self._voice)
+            if lease is not None:
                 self._keep_with(lease)
-            elif message.resume:
-                options = replace(event, prompt="", greeting=None)
-                self._keep_with(
-                    Lease.begin(self._services.actors, self._session, options, self._guest.tenant)
-                )
+            self._log.begin(lease.session if lease else self._session, self._session)
         return event
-
-    def _take_place(self, is_new: bool) -> None:
-        """Raises VoiceError. The limits of the guest come last: who is refused for another reason
-        has used nothing of them."""
-        self.admit()
-        if is_new:
-            self._services.admit()
-        self._guest.begin(is_new)
-        self._has_opened = True
-        self._services.batcher.add(self._voice)
-
-    async def _checked(self, message: Open) -> Open:
-        try:
-            return await self._services.check(message)
-        except ProtocolViolation as error:
-            if "error" in message.events:  # the close frame has room for 123 bytes
-                self._socket.send(ErrorNotice(0, "open", error.reason))
-            raise
 
     def _keep_with(self, lease: Lease) -> None:
         log.info("session %s at socket %s", lease.session, self._session)
         self._lease = lease
-        if self._event_log is not None and lease.session != self._session:
-            with suppress(OSError):  # then it keeps its name
-                self._event_log.belongs_to(lease.session)
         self._tokens.epoch = lease.entry.epoch
         lease.start(self.fail)
         self._services.leases.add(lease)

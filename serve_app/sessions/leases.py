@@ -41,6 +41,17 @@ _TOUCH_EVERY = 5
 """Only every fifth renewal goes to Redis."""
 
 
+def session_of(token: str) -> str:
+    """The session for which a resume token is; whether it opens that one is not known yet."""
+    return _parts(token)[0]
+
+
+def _parts(token: str) -> tuple[str, str]:
+    """The session and the secret."""
+    session, _, secret = token.partition(".")
+    return session, secret
+
+
 class Lease:
     """Ownership of one session. Has its newest record written to the actor and to Redis, each until
     that succeeds."""
@@ -83,7 +94,7 @@ class Lease:
     @classmethod
     async def attach(cls, actors: SessionActors, token: str, tenant: str = "") -> "Lease":
         """Of the tenant's session with this token. Raises SessionUnknown or SessionsUnavailable."""
-        session, _, secret = token.partition(".")
+        session, secret = _parts(token)
         if not secret:
             raise SessionUnknown("open: 'resume_token' is not one that this server gave out")
         next_secret = secrets.token_urlsafe(_SECRET_BYTES)
@@ -211,7 +222,7 @@ class Leases:
         """Of the tenant's session with this token. If it was here before, it is saved first: an
         actor that was away would not know it, or not all of it. Raises SessionUnknown or
         SessionsUnavailable."""
-        session, _, _ = token.partition(".")
+        session = session_of(token)
         former = self._leases.get(session) or self._ending.get(session)
         is_theirs = former is not None and former.tenant == tenant
         if former is not None and is_theirs and not await former.is_saved_soon():

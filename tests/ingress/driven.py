@@ -12,8 +12,9 @@ from starlette.websockets import WebSocket
 
 from serve_app.conversation.settings import FRAME_SAMPLES, TurnSettings
 from serve_app.errors import EngineError
-from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.driver import Driver
 from serve_app.ingress.load import Load
+from serve_app.ingress.services import Services
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.messages import Open
 from serve_app.sessions.actors import SessionActors
@@ -98,7 +99,7 @@ class Replica:
         client.sends.put_nowait({"type": "websocket.connect"})
         await socket.accept()
         await client.next()
-        client.driver = Driver(name, socket, self.services, self.settings, event_log)
+        client.driver = Driver(name, socket, self.services, self.settings, lambda name: event_log)
         client.session = asyncio.create_task(client.driver.run(open_timeout_s=30.0))
         yield client
         client.driver.leave()

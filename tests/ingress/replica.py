@@ -59,6 +59,7 @@ async def replica(**args: Any) -> AsyncIterator[Replica]:
     stand_in: Any = Mock()
     ingress = Ingress(AppConfig.model_validate(args), stand_in, stand_in, stand_in)
     script = Script()
+    script.answers.append("Hello.")
     calls: Any = script
     actors = SessionActors(1, handles=Stores(OWN))
     ingress._services = replace(
@@ -100,6 +101,13 @@ async def next_message(socket: ClientConnection, kind: str) -> dict[str, Any]:
             message: dict[str, Any] = msgpack.unpackb(await socket.recv())
             if message["type"] == kind:
                 return message
+
+
+async def says(socket: ClientConnection, text: str) -> None:
+    """A typed turn. Returns once it is recorded: the client is told of the reply after that."""
+    await socket.send(msgpack.packb({"type": "text", "text": text}))
+    while (await next_message(socket, "state"))["state"] != "replying":
+        pass
 
 
 async def is_admitted(socket: ClientConnection) -> bool:

@@ -1,11 +1,14 @@
 """A logged session, replayed."""
 
+import asyncio
 import json
 import os
 import stat
 from pathlib import Path
 
+import msgpack
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 
 from serve_app.cli import main
 from serve_app.conversation import effects as ef
@@ -21,6 +24,15 @@ from serve_app.ingress.event_log import EventLog, logs_of
 from serve_app.ingress.replay import replay
 from tests.conversation.score import Noise, Says, Score
 from tests.conversation.slow_score import SlowScore
+from tests.ingress.replica import (
+    DEADLINE_S,
+    OPEN,
+    Replica,
+    closing,
+    next_message,
+    replica,
+    says,
+)
 
 STORY = "One two three four five six seven eight nine ten eleven twelve."
 
@@ -143,16 +155,47 @@ def test_a_log_is_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
 
 
+async def test_a_log_begins_with_the_session(tmp_path: Path) -> None:
+    """Or a stranger who connects again and again would fill the disk with files."""
+    logs = tmp_path / "logs"
+    settings = {"event_log_dir": str(logs), "max_sessions": 1}
+    async with replica(ingress=settings) as server:
+        async with connect(server.url, proxy=None) as late:  # while there is a place
+            socket = await server.call(say={"resume": True})
+            token = (await next_message(socket, "session"))["resume_token"]
+            await says(socket, "Hello.")
+            await late.send(msgpack.packb(OPEN))
+            assert (await closing(late))[0] == 1013
+        (log,) = logs.iterdir()
+        session, _, _ = token.partition(".")
+        assert log.name == f"{session}.jsonl"
+        await hang_up(server, socket)
+        unknown = await server.call(say={"resume_token": f"{session}.wrong"})
+        assert (await closing(unknown))[0] == 4404
+        assert logs_of(logs, session) == [log] == list(logs.iterdir())
+        await hang_up(server, await server.call(say={"resume_token": token}))
+    second, first = logs_of(logs, session)
+    assert first == log and second.name.count(".") == 2
+    for path in (first, second):
+        result = replay(path)
+        assert result.difference is None and result.events > 1
+        assert json.loads(path.read_text().splitlines()[1])["event"]["type"] == "Opened"
+
+
+async def hang_up(server: Replica, socket: ClientConnection) -> None:
+    """Returns when the session is over at this socket."""
+    await next_message(socket, "state")
+    await socket.close()
+    async with asyncio.timeout(DEADLINE_S):
+        while server.ingress._door.unfinished:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0.02)
+
+
 def test_the_logs_of_a_session_are_found_by_its_name(tmp_path: Path) -> None:
     """It is resumed at other sockets, which have names of their own."""
     first = session_file(tmp_path / "aa.jsonl")
     other = session_file(tmp_path / "ab.jsonl")
-    log = EventLog(tmp_path / "bb.jsonl", TurnSettings(), has_audio=False)
-    log.belongs_to("aa")
-    log.write(1.0, ev.PlaybackWaiting(), [])
-    log.close()
-    resumed = tmp_path / "aa.bb.jsonl"
-    assert len(resumed.read_text().splitlines()) == 2
+    resumed = session_file(tmp_path / "aa.bb.jsonl")
     assert logs_of(tmp_path, "aa") == [resumed, first]
     assert logs_of(tmp_path, "ab") == [other]
     assert logs_of(tmp_path / "nowhere", "aa") == logs_of(tmp_path, "a*") == []

@@ -167,7 +167,7 @@ async def test_who_has_left_waits_no_longer() -> None:
         for _ in range(3):
             async with connected(server.port):
                 pass
-            while len(server.ingress._door) > 1:  # noqa: ASYNC110 - nobody is told of it
+            while server.ingress._door.waiting > 1:  # noqa: ASYNC110 - nobody is told of it
                 await asyncio.sleep(0.02)
         first.send(OPEN)
         await talks(first)

@@ -123,8 +123,8 @@ class Server:
     def wait_until_idle(self) -> None:
         """A session ends shortly after its socket, so this has to ask until it has."""
         deadline = time.monotonic() + STOP_S
-        while json.loads(self.healthz())["sessions"]:
-            assert time.monotonic() < deadline, "a session does not end"
+        while (health := json.loads(self.healthz()))["sessions"] or health["waiting"]:
+            assert time.monotonic() < deadline, "a session does not end, or a socket waits"
 
     def end(self, strike: Callable[[], None] | None = None) -> list[psutil.Process]:
         """Ends it with Ctrl-C, or as `strike` does. Returns what it has left behind, which is

@@ -34,7 +34,7 @@ def test_an_open_one_says_so_and_has_one_public_port(tmp_path: Path) -> None:
         stranger = healthz(here, port)
         assert stranger == {"status": "ok"}
         assert healthz(here, port, {"X-Forwarded-For": "127.0.0.1"}) == stranger
-        assert set(healthz("127.0.0.1", port)) == {"status", "sessions", "plan"}
+        assert set(healthz("127.0.0.1", port)) == {"status", "sessions", "waiting", "plan"}
 
 
 def public(pid: int) -> set[int]:

@@ -22,9 +22,10 @@ from serve_app.agent.speaker import pieces
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
-from serve_app.ingress.driver import Driver, Services
+from serve_app.ingress.driver import Driver
 from serve_app.ingress.load import Load, Shed
 from serve_app.ingress.page import page_routes
+from serve_app.ingress.services import Services
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.formats import parse_format

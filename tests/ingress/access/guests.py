@@ -6,10 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
 from serve_app.access.keys import Key, KeyRing, new_secret
-from tests.ingress.replica import Replica, is_admitted, next_message, replica
+from tests.ingress.replica import Replica, next_message, replica, says
 
 ADA, BEN, OLD = new_secret(), new_secret(), new_secret()
 SECRET = "a secret of at least 32 bytes, for tests only"
@@ -48,7 +46,6 @@ async def resumable(server: Replica, how: dict[str, Any]) -> str:
     say = {**how.get("say", {}), "resume": True}
     socket = await server.call(**{**how, "say": say})
     token = (await next_message(socket, "session"))["resume_token"]
-    await is_admitted(socket)
-    await socket.send(msgpack.packb({"type": "text", "text": "Hello."}))
+    await says(socket, "Hello.")
     await socket.close()
     return str(token)

@@ -144,7 +144,6 @@ async def test_the_python_client_sends_the_key_of_its_environment_at_each_socket
 ) -> None:
     monkeypatch.setenv("ECHO_SERVE_KEY", ADA)
     async with guarded(keys) as server:
-        server.script.answers.append("Hello.")
         async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
             await session.open("", {"transcript"}, greeting=False)
             await session.send({"type": "text", "text": "Who are you?"})

@@ -1,5 +1,6 @@
 """What an address and a key may use, and whose address it is."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,20 @@ from unittest.mock import AsyncMock, Mock
 import msgpack
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from serve_app.errors import AtCapacity, ProtocolViolation
-from tests.ingress.access.guests import ADA, BEN, guarded, in_header
-from tests.ingress.replica import OPEN, Replica, closing, is_admitted, next_message, replica
+from tests.ingress.access.guests import ADA, BEN, guarded, in_header, resumable
+from tests.ingress.replica import (
+    DEADLINE_S,
+    OPEN,
+    Replica,
+    closing,
+    is_admitted,
+    next_message,
+    replica,
+    says,
+)
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -27,10 +38,17 @@ async def admitted(server: Replica, how: dict[str, Any]) -> bool:
     socket = await server.call(**how)
     try:
         return await is_admitted(socket)
-    except Exception:
+    except ConnectionClosed:
         code, said = socket.close_code, socket.close_reason
         assert code == 4402 and said == "this address has 1 connections: end one first"
         return False
+
+
+async def nobody_is_left(server: Replica) -> None:
+    """Returns when the sessions are over whose clients have gone."""
+    async with asyncio.timeout(DEADLINE_S):
+        while server.ingress._door.sessions:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0.02)
 
 
 async def test_forwarded_for_is_not_believed_unless_it_is_configured() -> None:
@@ -83,11 +101,39 @@ async def test_who_comes_back_is_not_kept_out_by_its_own_lost_connection(keys: P
     async with guarded(keys, per_principal={"connections": 1, "sessions_a_day": 1}) as server:
         first = await server.call(**in_header(ADA), say={"resume": True})
         token = (await next_message(first, "session"))["resume_token"]
-        assert await is_admitted(first)
-        await first.send(msgpack.packb({"type": "text", "text": "Hello."}))
+        await says(first, "Hello.")
         again = await server.call(**in_header(ADA), say={"resume_token": token})
         assert (await next_message(again, "session"))["resume_token"] != token
         assert (await closing(first))[0] == 4409
+
+
+async def test_a_place_that_has_gone_to_another_is_not_there_for_who_comes_back(keys: Path) -> None:
+    """Or a key would have as many conversations as it likes: begun, lost, and resumed together."""
+    async with guarded(keys, per_principal={"connections": 1}) as server:
+        token = await resumable(server, in_header(ADA))
+        await nobody_is_left(server)
+        other = await server.call(**in_header(ADA))
+        assert await is_admitted(other)
+        refused = await closing(await server.call(**in_header(ADA), say={"resume_token": token}))
+        assert refused == (4402, "this key has 1 connections: end one first")
+        await other.send(msgpack.packb({"type": "close"}))
+        assert (await closing(other))[0] == 1000
+        again = await server.call(**in_header(ADA), say={"resume_token": token})
+        assert await next_message(again, "session"), "the refusal has not cost it its session"
+        assert (await closing(await server.call(**in_header(ADA))))[0] == 4402
+
+
+async def test_who_fails_to_take_a_place_over_leaves_it_to_its_owner(keys: Path) -> None:
+    async with guarded(keys, per_principal={"connections": 1}) as server:
+        first = await server.call(**in_header(ADA), say={"resume": True})
+        token = (await next_message(first, "session"))["resume_token"]
+        await says(first, "Hello.")
+        wrong = f"{token.partition('.')[0]}.wrong"
+        thief = await server.call(**in_header(ADA), say={"resume_token": wrong})
+        assert (await closing(thief))[0] == 4404
+        assert (await closing(await server.call(**in_header(ADA))))[0] == 4402
+        await first.send(msgpack.packb({"type": "close"}))
+        assert (await closing(first))[0] == 1000
 
 
 async def test_who_is_refused_by_one_limit_has_used_nothing_of_another(keys: Path) -> None:
