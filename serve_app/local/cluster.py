@@ -50,6 +50,10 @@ class _Stopping(Exception):
     """The server is to stop before it is ready."""
 
 
+class _RayIsTooSlow(Exception):
+    """To start, on a machine that has other work."""
+
+
 def run(path: Path, port: int, exposed: Exposure, progress: int, report: Report) -> int:
     """Serves the file until it is to stop, and returns 0. `progress`: a file descriptor that is
     told when the server is ready."""
@@ -176,29 +180,41 @@ class _Cluster:
 
         try:
             self._init_ray()
-        except Exception as error:  # Ray raises no other
-            if _TOO_SLOW not in str(error):
-                raise
+        except _RayIsTooSlow:
             self._report("Ray was too slow on this busy machine; once more ...")
             ray.shutdown()
             processes.end_all(processes.descendants, patience_s=0)
             if self._stop.done():
                 raise _Stopping from None
-            self._init_ray()
+            self._init_ray_again()
         self._signals.take()
         self._report(f"Ray is at {ray.get_runtime_context().gcs_address}, logs are in {LOGS}")
+
+    def _init_ray_again(self) -> None:
+        try:
+            self._init_ray()
+        except _RayIsTooSlow:
+            raise SystemExit(
+                "Ray did not start in the 15 s that it gives itself, twice: this machine is too"
+                f" busy. End other work and try again. Ray's logs are in {LOGS}"
+            ) from None
 
     def _init_ray(self) -> None:
         import ray
 
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _metrics_export_port=self._metrics_port,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _metrics_export_port=self._metrics_port,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+        except Exception as error:  # Ray raises no other
+            if _TOO_SLOW in str(error):
+                raise _RayIsTooSlow from error
+            raise
 
     def _serve(self) -> AppConfig:
         from ray import serve

@@ -63,6 +63,7 @@ async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path, haprox
             assert (left_ms, session.close_code) == (PERIOD_S * 1000, 1012)
 
 
+@pytest.mark.slow
 async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) -> None:
     """The new replicas take it over from the actors of the old version."""
     port = free_port()

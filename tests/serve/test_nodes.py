@@ -161,6 +161,7 @@ def test_a_transcriber_comes_back_with_the_next_gpu(nodes: Nodes) -> None:
     hears()
 
 
+@pytest.mark.slow
 def test_an_update_takes_new_calls_and_ends_old_ones_with_a_restart(
     nodes: Nodes, call: Callable[[], Call]
 ) -> None:

@@ -130,6 +130,7 @@ async def test_what_is_said_while_a_transcript_is_missing_joins_the_turn(server:
         assert await finish(session)
 
 
+@pytest.mark.slow
 @OUTAGES
 async def test_the_only_agent_is_away_when_a_reply_is_asked_for(
     server: Server, strike: Outage
@@ -156,6 +157,7 @@ async def test_the_only_agent_is_away_in_the_middle_of_a_reply(
         assert (await finish(session)).endswith(providers.ANSWER)
 
 
+@pytest.mark.slow
 @OUTAGES
 async def test_the_only_session_actor_is_away_during_turns(server: Server, strike: Outage) -> None:
     """Nobody hears of it: replies come as soon as without it, and afterwards all is kept."""

@@ -71,6 +71,7 @@ async def test_serve_run_with_providers(
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
+@pytest.mark.slow  # tests/agent has the chain of providers
 async def test_a_dead_provider_is_replaced_by_the_next(
     tmp_path: Path,
     providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],

@@ -109,7 +109,7 @@ def inner(server: Terminal) -> psutil.Process:
     [
         pytest.param(send(signal.SIGTERM), id="SIGTERM"),
         pytest.param(ctrl_c, id="ctrl-c", marks=SLOW),
-        pytest.param(close_terminal, id="closed terminal"),
+        pytest.param(close_terminal, id="closed terminal", marks=SLOW),
         pytest.param(send_to_group(signal.SIGTERM), id="SIGTERM to the group", marks=SLOW),
         pytest.param(send_again_and_again, id="again and again", marks=SLOW),
         pytest.param(
@@ -138,7 +138,7 @@ def test_sessions_are_told_before_a_server_stops(
             "Ray is at", send_to_group(signal.SIGTERM), id="SIGTERM to the group", marks=SLOW
         ),
         pytest.param("starting Ray", ctrl_c, id="ctrl-c", marks=SLOW),
-        pytest.param("Ray is at", close_terminal, id="closed terminal"),
+        pytest.param("Ray is at", close_terminal, id="closed terminal", marks=SLOW),
     ],
 )
 def test_a_server_stops_while_it_starts(
@@ -162,6 +162,7 @@ def can_contain() -> bool:
         return False
 
 
+@SLOW
 @pytest.mark.skipif(not can_contain(), reason="may not make a namespace of process ids")
 def test_sessions_are_told_before_a_container_stops(here: Place) -> None:
     """`docker stop` sends SIGTERM to the container's first process, which has nobody above it."""
@@ -174,7 +175,7 @@ def test_sessions_are_told_before_a_container_stops(here: Place) -> None:
     nothing_is_left(here)
 
 
-@pytest.mark.slow
+@SLOW
 def test_sessions_are_told_when_only_the_command_is_killed(here: Place) -> None:
     """The process with Ray notices, and stops in order."""
     server = here.start()
@@ -187,6 +188,7 @@ def test_sessions_are_told_when_only_the_command_is_killed(here: Place) -> None:
     nothing_is_left(here)
 
 
+@SLOW
 def test_the_command_ends_with_the_process_that_ray_is_in(here: Place) -> None:
     server = here.start()
     server.wait_for(READY)

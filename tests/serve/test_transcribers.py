@@ -82,7 +82,9 @@ def minute() -> list[Samples]:
 # --- where replicas are placed ---
 
 
-@pytest.mark.parametrize("share, left", [(1.0, 0.0), (0.5, 1.0)])
+@pytest.mark.parametrize(
+    "share, left", [(1.0, 0.0), pytest.param(0.5, 1.0, marks=pytest.mark.slow)]
+)
 def test_each_replica_is_pinned_to_its_share_of_a_gpu(
     cluster: None, share: float, left: float
 ) -> None:
@@ -153,6 +155,7 @@ async def _ended(tasks: list["asyncio.Task[Heard]"]) -> list["asyncio.Task[Heard
     return tasks
 
 
+@pytest.mark.slow
 async def test_the_pool_grows_when_speech_waits(cluster: None) -> None:
     scaling = {"max_replicas": 2, "target_wait_ms": 20.0, "upscale_delay_s": 0.0}
     await asyncio.to_thread(serve.delete, "pool")  # or it would keep its two replicas

@@ -79,7 +79,7 @@ def segments(spoken: Samples) -> list[Samples]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seconds", [35, 95])
+@pytest.mark.parametrize("seconds", [35, pytest.param(95, marks=pytest.mark.slow)])
 def test_a_monologue_arrives_whole(engine: WhisperEngine, seconds: int) -> None:
     spoken, said = monologue(seconds)
     parts = segments(spoken)
