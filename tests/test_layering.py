@@ -150,6 +150,7 @@ ARROWS: Arrows = {
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",
         CODES: "it refuses sockets",
+        "protocol.wire": "in the protocol of each",
         "outline": "why it is not healthy",
         "settings": "its own, and the plan for /healthz",
         "deployments.scaling": "names of what it reports",

@@ -222,10 +222,8 @@ class ClientSocket:
 
     async def _write(self, item: Frame | _Audio | _Barrier) -> None:
         match item:
-            case bytes():
-                await self._socket.send_bytes(item)
-            case str():
-                await self._socket.send_text(item)
+            case bytes() | str():
+                await _send(self._socket, item)
             case _Audio():
                 await self._write_audio(item)
             case _:
@@ -246,6 +244,20 @@ class ClientSocket:
 
     def _is_dead(self, audio: _Audio) -> bool:
         return audio.interrupts < self._interrupts
+
+
+async def refuse(socket: WebSocket, wire: Wire, code: int, reason: str) -> None:
+    """Closes an accepted socket that gets no session."""
+    for frame in wire.farewell(code, reason):
+        await _send(socket, frame)
+    await socket.close(code, reason)
+
+
+async def _send(socket: WebSocket, frame: Frame) -> None:
+    if isinstance(frame, bytes):
+        await socket.send_bytes(frame)
+    else:
+        await socket.send_text(frame)
 
 
 def _now_s() -> float:

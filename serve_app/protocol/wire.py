@@ -4,8 +4,8 @@
                           ◀──write── server's messages ◀──┘
 
 The messages (`serve_app/protocol/messages.py`) are the same for all protocols. To add one, write a
-class with the shape of `Wire`, without clock and I/O, and give it a route in
-`deployments/ingress.py`. `serve_app/protocol/echo_wire.py` is the smallest one.
+class with the shape of `Wire`, without clock and I/O, and give it a path in
+`serve_app/ingress/wires.py`. `serve_app/protocol/echo_wire.py` is the smallest one.
 """
 
 from collections.abc import Sequence

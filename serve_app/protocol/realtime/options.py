@@ -14,7 +14,6 @@ _EVENTS: Final = frozenset({"transcript", "caption", "state", "metrics", "error"
 class Defaults:
     """What a client that says nothing gets."""
 
-    instructions: str = ""
     voice: str = ""
     """For who looks at the session; the server's own name for it."""
     has_voices: bool = True
@@ -53,7 +52,7 @@ class Options:
         return {
             "type": "realtime",
             "object": "realtime.session",
-            "instructions": self.instructions or defaults.instructions,
+            "instructions": self.instructions,  # the server's own are its owner's
             "output_modalities": ["audio"],
             "max_output_tokens": "inf",
             "tools": [],

@@ -17,7 +17,7 @@ SERVER_EVENTS: dict[str, type[pydantic.BaseModel]] = {
     for event in get_args(get_args(RealtimeServerEvent)[0])
 }
 """The package's own classes, by the type of the event."""
-LOCAL = Defaults("You are Echo.", "heart", has_voices=False)
+LOCAL = Defaults("heart", has_voices=False)
 
 
 def event(frame: Frame) -> dict[str, Any]:

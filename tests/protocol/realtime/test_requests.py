@@ -53,7 +53,7 @@ def test_the_session_is_there_at_once() -> None:
     created = event(greeting)
     assert created["type"] == "session.created"
     session = created["session"]
-    assert session["id"] == "sess_abc" and session["instructions"] == "You are Echo."
+    assert session["id"] == "sess_abc" and session["instructions"] == ""
     assert session["audio"]["output"]["voice"] == "heart"
     assert session["audio"]["input"]["turn_detection"]["type"] == "semantic_vad"
 
