@@ -99,7 +99,8 @@ class RealtimeWire:
     def farewell(self, code: int, reason: str) -> Sequence[Frame]:
         if code in _SILENT:
             return []
-        type_, name = _ERROR_CODES.get(code, ("invalid_request_error", f"closed_with_{code}"))
+        own_name = next((known.name.lower() for known in CloseCode if known == code), "closed")
+        type_, name = _ERROR_CODES.get(code, ("invalid_request_error", own_name))
         return [self._events.error(type_, name, reason)]
 
     @property

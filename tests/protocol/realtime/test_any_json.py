@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from serve_app.protocol.messages import AgentAudio, Caption, Open
 from serve_app.protocol.realtime.support import CLIENT_EVENTS, RESPONSE_FIELDS, SESSION_FIELDS
 from tests.protocol.realtime.said import Spoken
+from tests.protocol.test_plain_types import is_plain, values_in
 
 NAMES = st.sampled_from(
     sorted({name for path in (*SESSION_FIELDS, *RESPONSE_FIELDS) for name in path.split(".")})
@@ -57,6 +58,8 @@ def test_any_json_is_taken_or_answered(said: list[Any]) -> None:
     for event in said:
         messages, answers = spoken.exchange(json.dumps(event))
         assert not (messages and any(answer["type"] == "error" for answer in answers))
+        plain = [value for message in messages for value in values_in(message)]
+        assert all(map(is_plain, plain))
         opened += sum(isinstance(message, Open) for message in messages)
     assert opened <= 1
 

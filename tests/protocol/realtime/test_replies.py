@@ -209,6 +209,8 @@ def test_before_a_close_frame_the_client_is_told_why() -> None:
         "event_id": None,
     }
     assert not wire.farewell(CloseCode.GONE, "the client is gone")
+    (said,) = wire.farewell(CloseCode.BAD_MESSAGE, "open: 'language': not known here")
+    assert event(said)["error"]["code"] == "bad_message"
     for code in CloseCode:
         assert all(event(frame)["type"] == "error" for frame in wire.farewell(code, "why"))
 
