@@ -22,9 +22,10 @@ from serve_app.conversation.settings import TurnSettings
 from serve_app.errors import ProtocolViolation, VoiceError
 from serve_app.ingress.access import Guest, anybody
 from serve_app.ingress.admission import Admission, FindPlace, anywhere
+from serve_app.ingress.client_events import event_of
 from serve_app.ingress.event_log import EventLog, SessionLog
 from serve_app.ingress.services import Services
-from serve_app.ingress.socket import ClientSocket, event_of
+from serve_app.ingress.socket import ClientSocket
 from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceStream

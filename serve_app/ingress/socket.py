@@ -10,12 +10,10 @@ written any more. How much audio waits is known, because what is not written can
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from serve_app.conversation import events as ev
-from serve_app.conversation.sound import Sound
 from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
 from serve_app.ingress.intake import bounded
 from serve_app.ingress.pace import Pace
@@ -25,12 +23,7 @@ from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
     ClientMessage,
-    Close,
     Interrupt,
-    Open,
-    PlaybackState,
-    Played,
-    RequestInterrupt,
     ServerMessage,
     Text,
 )
@@ -266,36 +259,3 @@ def _now_s() -> float:
 
 def _fitting(reason: str) -> str:
     return reason.encode()[:_REASON_BYTES].decode(errors="ignore")
-
-
-def event_of(message: ClientMessage) -> ev.Event:
-    """What a message means to the conversation. For `open`, see `opened`."""
-    match message:
-        case Open():
-            return opened(message)
-        case Audio(samples):
-            return ev.AudioReceived(samples)
-        case PlaybackState():
-            return ev.PlaybackWaiting()
-        case Text(text, id_):
-            return ev.TextReceived(text, id_)
-        case RequestInterrupt():
-            return ev.InterruptRequested()
-        case Played(token, played_ms):
-            return ev.Played(token, played_ms)
-        case Close():
-            return ev.CloseRequested()
-
-
-def opened(message: Open) -> ev.Opened:
-    """A new conversation with the options of the message."""
-    return ev.Opened(
-        message.prompt,
-        message.events,
-        message.greeting,
-        message.language,
-        Sound(message.voice, message.sample_rate_hz),
-        message.turn,
-        message.resume or bool(message.resume_token),
-        played=ev.Played(*astuple(message.played)) if message.played else None,
-    )

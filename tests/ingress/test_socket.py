@@ -13,7 +13,8 @@ from starlette.websockets import WebSocket
 from serve_app.conversation import events as ev
 from serve_app.errors import ProtocolViolation, TooFast, TooSlow, VoiceError
 from serve_app.ingress import socket as socket_module
-from serve_app.ingress.socket import ClientSocket, event_of
+from serve_app.ingress.client_events import event_of
+from serve_app.ingress.socket import ClientSocket
 from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
