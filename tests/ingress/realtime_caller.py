@@ -10,12 +10,13 @@ import numpy as np
 from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
+from serve_app.client.speech import trim
 from tests.ingress.replica import DEADLINE_S
 from tests.protocol.realtime.said import event
 from tests.speech import clip
 
 SENTENCE = "librivox_0930"
-_SILENCE_S = 1.0
+_SILENCE_S = 2.0
 
 
 @asynccontextmanager
@@ -50,7 +51,7 @@ class Caller:
     async def say(self, name: str = SENTENCE, is_live: bool = False) -> None:
         """A recording, then silence: as fast as the server takes it, or as a microphone."""
         silence = np.zeros(int(24_000 * _SILENCE_S), np.float32)
-        speech = clip(name)
+        speech = trim(clip(name))
         at_24_khz = np.interp(np.arange(0, len(speech), 2 / 3), np.arange(len(speech)), speech)
         pcm = (np.concatenate((at_24_khz, silence)) * 32767).astype("<i2")
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ Whisper, the chat model and the voice are a script."""
 import numpy as np
 import pytest
 
+from serve_app.client.speech import trim
 from tests.ingress.realtime_caller import SENTENCE, calling
 from tests.ingress.replica import Replica, replica
 from tests.speech import clip
@@ -61,7 +62,7 @@ async def test_a_spoken_turn_is_transcribed_and_answered() -> None:
         "conversation.item.done",
     ]
     heard = np.concatenate([samples.reshape(-1) for samples in server.script.microphone])
-    as_recorded = clip(SENTENCE)[: len(heard)]
+    as_recorded = trim(clip(SENTENCE))[: len(heard)]
     likeness = max(
         np.corrcoef(heard[delay : len(as_recorded)], as_recorded[: len(as_recorded) - delay])[0, 1]
         for delay in range(64)

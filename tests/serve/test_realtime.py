@@ -15,18 +15,17 @@ from tests.speech import TRANSCRIPTS, word_error_rate
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 WITHIN_S = 60.0
-PROMPT = "You are a friendly voice assistant. Answer in one or two short sentences."
 
 
-async def begun(caller: Caller) -> None:
-    await caller.send.session.update(session={"type": "realtime", "instructions": PROMPT})
+async def begun(caller: Caller, prompt: str) -> None:
+    await caller.send.session.update(session={"type": "realtime", "instructions": prompt})
     await caller.until("session.updated", WITHIN_S)
 
 
 async def test_the_loop_closes(server: Server) -> None:
     """Human speech in: its transcript is right, and the answer's audio says the answer."""
     async with calling(f"127.0.0.1:{server.port}") as caller:
-        await begun(caller)
+        await begun(caller, "You are a friendly voice assistant. Answer in two short sentences.")
         speaking = asyncio.create_task(caller.say(SENTENCE, is_live=True))
         kind = "conversation.item.input_audio_transcription.completed"
         transcript = (await caller.until(kind, WITHIN_S))["transcript"]
@@ -44,7 +43,7 @@ async def test_the_loop_closes(server: Server) -> None:
 
 async def test_a_barge_in_cancels_the_response(server: Server) -> None:
     async with calling(f"127.0.0.1:{server.port}") as caller:
-        await begun(caller)
+        await begun(caller, "You are a storyteller. Tell long stories, in many sentences.")
         await caller.write("Tell me a long story about the sea, the wind and the old lighthouse.")
         await caller.until("response.output_audio.delta", WITHIN_S)
         speaking = asyncio.create_task(caller.say("librivox_0870", is_live=True))
