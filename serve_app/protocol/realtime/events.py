@@ -7,8 +7,10 @@ from typing import Any, Final
 from serve_app.protocol.realtime.refused import Refused
 
 Item = dict[str, Any]
-_REMEMBERED: Final = 256
+_PLACES: Final = 256
 """Items whose place is known: more than are under way at once."""
+_REMEMBERED: Final = 16
+"""Items that can be asked for."""
 
 
 class Events:
@@ -18,6 +20,7 @@ class Events:
         self._counts: Counter[str] = Counter()
         self._last_item: str | None = None
         self._previous: dict[str, str | None] = {}
+        self._items: dict[str, Item] = {}
 
     def new_id(self, kind: str) -> str:
         """Such as `item_3`."""
@@ -50,16 +53,29 @@ class Events:
     def item_added(self, item: Item) -> str:
         """The item is the last one from now on."""
         self._previous[item["id"]] = self._last_item
-        if len(self._previous) > _REMEMBERED:
-            del self._previous[next(iter(self._previous))]
+        _forget_first(self._previous, _PLACES)
         self._last_item = item["id"]
         return self._about_item("conversation.item.added", item)
 
     def item_done(self, item: Item) -> str:
         return self._about_item("conversation.item.done", item)
 
+    def item(self, id_: str) -> Item | None:
+        """One of the last ones, as it is by now."""
+        return self._items.get(id_)
+
+    def remember(self, item: Item) -> None:
+        self._items[item["id"]] = item
+        _forget_first(self._items, _REMEMBERED)
+
     def _about_item(self, type_: str, item: Item) -> str:
+        self.remember(item)
         return self.event(type_, previous_item_id=self._previous.get(item["id"]), item=item)
+
+
+def _forget_first(entries: dict[str, Any], most: int) -> None:
+    if len(entries) > most:
+        del entries[next(iter(entries))]
 
 
 def message_item(id_: str, role: str, status: str, *content: dict[str, Any]) -> Item:

@@ -108,14 +108,18 @@ def check_response(event: dict[str, Any]) -> None:
         pass
 
 
+def item_id(event: dict[str, Any]) -> str:
+    return _checked_text(event.get("item_id"), "item_id", _MAX_ID)
+
+
 def truncation(event: dict[str, Any]) -> tuple[str, float]:
     """The item of `conversation.item.truncate`, and how many ms of it were played."""
-    item, end_ms = event.get("item_id"), event.get("audio_end_ms")
+    end_ms = event.get("audio_end_ms")
     if event.get("content_index", 0) != 0:
         raise Refused("invalid_value", "items have one part, number 0", "content_index")
     if type(end_ms) not in (int, float) or not 0 <= float(end_ms or 0) < 1e12:
         raise Refused("invalid_value", "it has to be a number, 0 or more", "audio_end_ms")
-    return _checked_text(item, "item_id", _MAX_ID), float(end_ms or 0)
+    return item_id(event), float(end_ms or 0)
 
 
 def _checked_text(value: Any, param: str, most_bytes: int) -> str:

@@ -134,6 +134,7 @@ class Speaking:
         if cut is None:
             return []
         self._last_heard_ms = cut.heard_ms(text)
+        self._events.remember(_item(cut.item, "cancelled", text))
         return [self._truncated(transcript=text)]
 
     def played(self, item: str) -> tuple[str, list[str]] | None:
@@ -184,9 +185,7 @@ class Speaking:
         ]
 
     def _item(self, status: str) -> Item:
-        content = {"type": "output_audio", "transcript": self._live.transcript}
-        is_whole = "completed" if status == "completed" else "incomplete"
-        return message_item(self._live.item, "assistant", is_whole, content)
+        return _item(self._live.item, status, self._live.transcript)
 
     def _shown(self, status: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
         is_over = details is not None
@@ -215,3 +214,10 @@ class Speaking:
             audio_end_ms=self._last_heard_ms,
             **fields,
         )
+
+
+def _item(id_: str, status: str, transcript: str) -> Item:
+    """Of a response with this status."""
+    content = {"type": "output_audio", "transcript": transcript}
+    is_whole = "completed" if status == "completed" else "incomplete"
+    return message_item(id_, "assistant", is_whole, content)

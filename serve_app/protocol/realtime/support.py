@@ -49,7 +49,9 @@ CLIENT_EVENTS: Final[dict[str, Row]] = {
     "conversation.item.create": _yes(
         "a user's message of input_text, at the end; it is said with the next response.create"
     ),
-    "conversation.item.retrieve": _no("items are not kept"),
+    "conversation.item.retrieve": _yes(
+        "one of the last 16, without audio; of the agent's, the transcript is what was heard"
+    ),
     "conversation.item.delete": _no("the history cannot be changed"),
     "conversation.item.truncate": _yes(
         "how much of the agent's last item was played; not needed: the server knows it"
@@ -76,6 +78,7 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
     "conversation.item.added": _yes(),
     "conversation.item.done": _yes(),
     "conversation.item.input_audio_transcription.completed": _yes("always, with its duration"),
+    "conversation.item.retrieved": _yes(),
     "conversation.item.truncated": _yes(
         "after each interruption; its extra field `transcript` has what was heard"
     ),
@@ -95,7 +98,6 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
     "conversation.created": _no("of the beta"),
     "conversation.item.created": _no("of the beta"),
     "conversation.item.deleted": _no("nothing can be deleted"),
-    "conversation.item.retrieved": _no("nothing is kept"),
     "conversation.item.input_audio_transcription.delta": _no("the transcript comes as a whole"),
     "conversation.item.input_audio_transcription.segment": _no("speakers are not told apart"),
     "conversation.item.input_audio_transcription.failed": _no("an error event says it"),

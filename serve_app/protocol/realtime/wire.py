@@ -86,6 +86,7 @@ class RealtimeWire:
             "session.update": self._update,
             "input_audio_buffer.append": self._append,
             "conversation.item.create": self._create_item,
+            "conversation.item.retrieve": self._retrieve,
             "conversation.item.truncate": self._truncate,
             "response.create": self._respond,
             "response.cancel": self._cancel,
@@ -165,6 +166,12 @@ class RealtimeWire:
             raise Refused("response_cancel_not_active", message)
         self._is_stopped_by_client = True
         return self._said(RequestInterrupt())
+
+    def _retrieve(self, event: dict[str, Any]) -> Reading:
+        item = self._events.item(requests.item_id(event))
+        if item is None:
+            raise Refused("item_not_found", "it is none of the last items", "item_id")
+        return Reading(answers=[self._events.event("conversation.item.retrieved", item=item)])
 
     def _truncate(self, event: dict[str, Any]) -> Reading:
         item, end_ms = requests.truncation(event)

@@ -116,6 +116,9 @@ def test_an_interruption_ends_the_response_and_says_what_was_heard() -> None:
     assert truncated["transcript"] == "Hello there, my"
     assert truncated["audio_end_ms"] == 120, "the first piece, and 2 of 10 characters"
     assert truncated["item_id"] == done["output"][0]["id"]
+    frame = {"type": "conversation.item.retrieve", "item_id": truncated["item_id"]}
+    _, (retrieved,) = spoken.exchange(json.dumps(frame))
+    assert retrieved["item"]["content"][0]["transcript"] == "Hello there, my"
 
 
 def test_of_an_interruption_before_a_word_was_heard_nothing_is_left() -> None:
@@ -242,6 +245,7 @@ REQUESTS = st.sampled_from(
     [
         {"type": "response.cancel"},
         {"type": "response.create"},
+        {"type": "conversation.item.retrieve", "item_id": "item_1"},
         {"type": "input_audio_buffer.append", "audio": "AAAA" * 4},
         {"type": "conversation.item.truncate", "item_id": "item_1", "audio_end_ms": 50},
         {

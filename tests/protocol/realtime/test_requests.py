@@ -306,6 +306,17 @@ def test_a_truncation_says_how_much_was_played() -> None:
     assert spoken.refusal("conversation.item.truncate", **fields)["param"] == "item_id"
 
 
+def test_only_the_last_items_can_be_retrieved() -> None:
+    spoken = Spoken()
+    for number in range(20):
+        spoken.send("conversation.item.create", item=typed("Hi.", id=f"mine_{number}"))
+    frame = json.dumps({"type": "conversation.item.retrieve", "item_id": "mine_19"})
+    _, (answer,) = spoken.exchange(frame)
+    assert answer["item"]["content"] == [{"type": "input_text", "text": "Hi."}]
+    error = spoken.refusal("conversation.item.retrieve", item_id="mine_3")
+    assert (error["code"], error["param"]) == ("item_not_found", "item_id")
+
+
 # --- frames ---
 
 
