@@ -1,5 +1,6 @@
 """The user's side, as events: speech, and the items that it becomes."""
 
+from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.events import Events, message_item
 
 
@@ -7,7 +8,8 @@ class Hearing:
     """One item at a time: from the first sound of a turn until its words are known. What turns out
     to be mere noise never becomes an item; the next speech has its id."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, call: Call, events: Events) -> None:
+        self._call = call
         self._events = events
         self._item = ""
         self._is_speech = False
@@ -18,28 +20,27 @@ class Hearing:
         """Whether somebody has spoken since the last item."""
         return bool(self._item)
 
-    def started(self, at_ms: int) -> list[str]:
-        """`at_ms`: how much audio the client had sent by then."""
+    def started(self) -> list[str]:
         if self._is_speech:
             return []
         if not self._item:
             self._item = self._events.new_id("item")
-            self._began_ms = at_ms
+            self._began_ms = self._call.heard_ms
         self._is_speech = True
         type_ = "input_audio_buffer.speech_started"
-        return [self._events.event(type_, audio_start_ms=at_ms, item_id=self._item)]
+        return [self._events.event(type_, audio_start_ms=self._call.heard_ms, item_id=self._item)]
 
-    def stopped(self, at_ms: int) -> list[str]:
+    def stopped(self) -> list[str]:
         if not self._is_speech:
             return []
         self._is_speech = False
-        self._ended_ms = at_ms
+        self._ended_ms = self._call.heard_ms
         type_ = "input_audio_buffer.speech_stopped"
-        return [self._events.event(type_, audio_end_ms=at_ms, item_id=self._item)]
+        return [self._events.event(type_, audio_end_ms=self._ended_ms, item_id=self._item)]
 
-    def understood(self, transcript: str, at_ms: int) -> list[str]:
+    def understood(self, transcript: str) -> list[str]:
         """The turn has ended, with these words."""
-        stopped = self.stopped(at_ms)
+        stopped = self.stopped()
         id_, self._item = self._item, ""
         events, before = self._events, self._events.last_item
         return [
