@@ -30,7 +30,7 @@ from serve_app.conversation.machine import Conversation
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import CLIENT_SETTINGS, FRAME_SAMPLES, TurnSettings
 from serve_app.errors import ProtocolViolation
-from serve_app.ingress.socket import event_of
+from serve_app.ingress.client_events import event_of
 from serve_app.protocol.codec import decode
 from serve_app.protocol.messages import EVENTS, SAMPLE_RATES_HZ, Audio
 from serve_app.protocol.microphone import Microphone

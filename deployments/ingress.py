@@ -6,6 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,13 @@ from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
 from serve_app.ingress.services import Services
+from serve_app.ingress.socket import refuse
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
+from serve_app.ingress.wires import FRAMES, WIRES, MakeWire
 from serve_app.outline import outline
 from serve_app.protocol.close_codes import CloseCode
+from serve_app.protocol.wire import Wire
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
 from serve_app.sessions.leases import Leases
@@ -48,8 +52,6 @@ from serve_app.settings.schema import AppConfig, SessionSettings
 log = logging.getLogger(__name__)
 serve_log = logging.getLogger("ray.serve")
 """What is said here is in the replica's log, which Serve keeps from this level on."""
-
-_SOCKETS = ("/conversation", "/conversation/websocket")
 
 
 @reached_where_its_node_is
@@ -87,28 +89,34 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(
             routes=[
-                *(WebSocketRoute(path, self.conversation) for path in _SOCKETS),
-                *upgrade_routes(_SOCKETS),
+                *(
+                    WebSocketRoute(path, partial(self.conversation, make))
+                    for path, make in WIRES.items()
+                ),
+                *upgrade_routes({path: FRAMES[make] for path, make in WIRES.items()}),
                 Route("/healthz", self.healthz),
                 *client_key_routes(self._gate),
                 *page_routes(),
             ]
         )
 
-    async def conversation(self, socket: WebSocket) -> None:
+    async def conversation(self, make_wire: MakeWire, socket: WebSocket) -> None:
         """One session on one socket, from the handshake to the close frame."""
         # Accepted first: a browser cannot see the status of a refused handshake.
         await socket.accept(chosen(socket.scope.get("subprotocols", [])))
+        name = uuid.uuid4().hex
+        wire = make_wire(self._config, name)
         if self._is_draining:
-            await socket.close(CloseCode.STOPPING, "the server is about to stop: connect again")
+            reason = "the server is about to stop: connect again"
+            await refuse(socket, wire, CloseCode.STOPPING, reason)
             return
         try:
             guest = self._door.receive(socket)
         except VoiceError as error:
             log.info("a client is refused with %s: %s", error.close_code, error)
-            await socket.close(error.close_code, str(error))
+            await refuse(socket, wire, error.close_code, str(error))
             return
-        driver = self._driver(socket, guest)
+        driver = self._driver(name, socket, guest, wire)
         session = _task_of_its_own(self._door.enter(driver, guest))
         try:
             # In HAProxy mode Serve cancels this handler when the socket is gone, even while the
@@ -141,12 +149,11 @@ class Ingress:
         leaves out a replica that it is stopping, but a restarted controller counts it again."""
         return {} if self._is_draining else {SESSIONS: float(self._door.sessions)}
 
-    def _driver(self, socket: WebSocket, guest: Guest) -> Driver:
+    def _driver(self, session: str, socket: WebSocket, guest: Guest, wire: Wire) -> Driver:
         self._start_loops()
-        session = uuid.uuid4().hex
         serve_log.info("session %s, or one that is resumed, begins at a new socket", session)
         settings = self._config.turn
-        return Driver(session, socket, self._services, settings, self._new_log, guest)
+        return Driver(session, socket, self._services, settings, self._new_log, guest, wire)
 
     def _start_loops(self) -> None:
         """Not in the constructor, which runs in another event loop."""

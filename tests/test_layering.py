@@ -23,6 +23,9 @@ STANDARD = {
 }  # fmt: skip
 PURE = STANDARD | {"numpy", "msgpack"}
 """Of protocol and conversation: no clock, no randomness, no asyncio, no ray."""
+REALTIME = "serve_app.protocol.realtime"
+WIRES = PURE | {"json", "base64", "binascii"}
+"""Of protocols besides Echo's."""
 
 SETTINGS = {"pydantic", "jsonschema"}
 """jsonschema checks the schemas of tools, which are settings."""
@@ -147,6 +150,7 @@ ARROWS: Arrows = {
         "sessions": "makes the session actors' client",
         "conversation": "how long the last turn may take",
         CODES: "it refuses sockets",
+        "protocol.wire": "in the protocol of each",
         "outline": "why it is not healthy",
         "settings": "its own, and the plan for /healthz",
         "deployments.scaling": "names of what it reports",
@@ -207,7 +211,12 @@ def test_folders_import_what_they_may(imports: Imports) -> None:
 
 @pytest.mark.parametrize("folder", ["protocol", "conversation"])
 def test_the_pure_folders_import_no_io(imports: Imports, folder: str) -> None:
-    assert impure(imports, f"serve_app.{folder}", PURE) == []
+    found = impure(imports, f"serve_app.{folder}", PURE)
+    assert [one for one in found if not one.startswith(REALTIME)] == []
+
+
+def test_neither_do_further_protocols(imports: Imports) -> None:
+    assert impure(imports, REALTIME, WIRES) == []
 
 
 @pytest.mark.parametrize("process", LOADED)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from serve_app.errors import KeyRefused
 
 SUBPROTOCOL = "echo.v1"
-"""The only one that the server ever chooses: what it chooses is sent back in the clear."""
+_SUBPROTOCOLS = (SUBPROTOCOL, "realtime")
+"""The only ones that the server ever chooses: what it chooses is sent back in the clear."""
 _BEARER = "bearer."
+_OPENAIS = "openai-insecure-api-key."
+"""What OpenAI's clients in a browser write before the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ NOBODY = Principal()
 
 def chosen(offered: Sequence[str]) -> str | None:
     """The subprotocol of the answer."""
-    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+    return next((known for known in _SUBPROTOCOLS if known in offered), None)
 
 
 def presented(headers: Mapping[str, str], offered: Sequence[str]) -> str:
@@ -41,6 +44,8 @@ def presented(headers: Mapping[str, str], offered: Sequence[str]) -> str:
     for protocol in offered:
         if protocol.startswith(_BEARER):
             return _from_subprotocol(protocol.removeprefix(_BEARER))
+        if protocol.startswith(_OPENAIS):
+            return protocol.removeprefix(_OPENAIS)
     return ""
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from serve_app.conversation import events as ev
 from serve_app.errors import ProtocolViolation
 from serve_app.ingress.access import Guest
+from serve_app.ingress.client_events import opened
 from serve_app.ingress.services import Services
-from serve_app.ingress.socket import opened
 from serve_app.protocol.messages import ErrorNotice, Open
 from serve_app.sessions.leases import Lease, session_of
 

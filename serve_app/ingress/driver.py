@@ -22,9 +22,10 @@ from serve_app.conversation.settings import TurnSettings
 from serve_app.errors import ProtocolViolation, VoiceError
 from serve_app.ingress.access import Guest, anybody
 from serve_app.ingress.admission import Admission, FindPlace, anywhere
+from serve_app.ingress.client_events import event_of
 from serve_app.ingress.event_log import EventLog, SessionLog
 from serve_app.ingress.services import Services
-from serve_app.ingress.socket import ClientSocket, event_of
+from serve_app.ingress.socket import ClientSocket
 from serve_app.ingress.timers import Timers
 from serve_app.ingress.tokens import Tokens
 from serve_app.ingress.voice_activity import VoiceStream
@@ -33,6 +34,7 @@ from serve_app.outline import outline, shows_texts
 from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import Audio, ClientMessage, Open
 from serve_app.protocol.microphone import Microphone
+from serve_app.protocol.wire import Wire
 from serve_app.sessions.leases import Lease
 
 log = logging.getLogger(__name__)
@@ -52,16 +54,18 @@ class Driver:
         settings: TurnSettings,
         new_log: Callable[[str], EventLog | None] = lambda name: None,
         guest: Guest | None = None,
+        wire: Wire | None = None,
     ) -> None:
         """`new_log` makes the file with this name; None where nothing is logged. `guest`: who is at
-        the socket; None where nobody is asked."""
+        the socket; None where nobody is asked. `wire`: its protocol; None is Echo's."""
         self._session = session
         self._guest = guest or anybody()
         self._services = services
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
         self._log = SessionLog(new_log)
-        self._socket = ClientSocket(socket, self.fail, self._take_backlog, services.limits)
+        limits = services.limits
+        self._socket = ClientSocket(socket, self.fail, self._take_backlog, limits, wire)
         self._timers = Timers(self.take)
         self._work = Work(session, services.calls, self.take, self._fail_unexpectedly)
         self._microphone = Microphone()
@@ -169,6 +173,7 @@ class Driver:
     async def _read(self) -> None:
         try:
             await self._guest.identify()
+            self._socket.greet(self._guest.must_be_known)
             await self._socket.read(self._receive)
             self.leave()
         except VoiceError as error:

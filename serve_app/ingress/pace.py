@@ -24,6 +24,11 @@ class Pace:
         """A message of any kind, of `size` bytes."""
         return self._spent({self._bytes: size, self._messages: 1}, now_s)
 
+    def unpacked(self, more: int, now_s: float) -> float:
+        """The audio of a message has so many bytes more than the message had, since its protocol
+        packs it closely."""
+        return self._spent({self._bytes: more}, now_s)
+
     def text(self, size: int, now_s: float) -> float:
         """A typed text of `size` bytes, which was a message before."""
         return self._spent({self._text_bytes: size, self._texts: 1}, now_s)

@@ -9,31 +9,25 @@ written any more. How much audio waits is known, because what is not written can
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import astuple, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from serve_app.conversation import events as ev
-from serve_app.conversation.sound import Sound
 from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
 from serve_app.ingress.intake import bounded
 from serve_app.ingress.pace import Pace
-from serve_app.protocol import codec
 from serve_app.protocol.close_codes import CloseCode
+from serve_app.protocol.echo_wire import EchoWire
 from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
     ClientMessage,
-    Close,
     Interrupt,
-    Open,
-    PlaybackState,
-    Played,
-    RequestInterrupt,
     ServerMessage,
     Text,
 )
+from serve_app.protocol.wire import Frame, Wire
 from serve_app.settings.limits import MessageLimits
 
 _MAX_MESSAGES = 1024
@@ -55,7 +49,7 @@ _REASON_BYTES = 123
 class _Audio:
     """A piece of a reply that waits."""
 
-    frame: bytes
+    frame: Frame
     interrupts: int
     """How many interrupts were sent before it."""
     sent_s: float
@@ -69,7 +63,7 @@ class _CloseFrame:
 
 _Barrier = Callable[[], Awaitable[None]]
 """In the outbox: what follows is sent when the barrier has returned."""
-_Item = bytes | _Audio | _Barrier | _CloseFrame
+_Item = Frame | _Audio | _Barrier | _CloseFrame
 
 
 class ClientSocket:
@@ -81,14 +75,16 @@ class ClientSocket:
         fail: Callable[[VoiceError], None],
         backlog_is: Callable[[int], None],
         limits: MessageLimits | None = None,
+        wire: Wire | None = None,
     ) -> None:
         """`fail` is told when the client does not read what it is sent, `backlog_is` how much audio
-        waits: see `tell_backlog`. `limits`: what the client may send."""
+        waits: see `tell_backlog`. `limits`: what the client may send. `wire`: its
+        protocol; None is Echo's."""
         limits = limits or MessageLimits()
         self._socket = socket
         self._intake = bounded(socket)
         self._pace = Pace(limits.rates)
-        self._frames = limits.frames
+        self._wire: Wire = wire or EchoWire(limits.frames)
         self._fail = fail
         self._backlog_is = backlog_is
         self._is_closing = False
@@ -101,17 +97,25 @@ class ClientSocket:
     # --- to the client: these never wait; the session fails if the client does not read ---
 
     def send(self, message: ServerMessage) -> None:
-        frame = codec.encode(message)
+        frames = self._wire.write(message)
         match message:
             case AgentAudio():
-                if self._put(_Audio(frame, self._interrupts, _now_s())):
+                *before, audio = frames
+                self._put_all(before)
+                if self._put(_Audio(audio, self._interrupts, _now_s())):
                     self._backlog += 1
             case Interrupt():
                 self._interrupts += 1
                 self._backlog = 0
-                self._put(frame)
+                self._put_all(frames)
             case _:
-                self._put(frame)
+                self._put_all(frames)
+
+    def greet(self, must_be_known: Callable[[], None]) -> None:
+        """Sends what the protocol begins with, if that is anything, to who is known."""
+        if greeting := self._wire.greeting():
+            must_be_known()
+            self._put_all(greeting)
 
     def tell_backlog(self) -> None:
         """Says how many messages of audio wait, if it is not what was said last. To be called where
@@ -135,7 +139,11 @@ class ClientSocket:
             self._outbox.get_nowait()
         self._outbox.put_nowait(_CloseFrame(code, reason))
 
-    def _put(self, item: bytes | _Audio | _Barrier) -> bool:
+    def _put_all(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            self._put(frame)
+
+    def _put(self, item: Frame | _Audio | _Barrier) -> bool:
         """Whether it will be written."""
         if self._is_closing:
             return False
@@ -152,23 +160,29 @@ class ClientSocket:
         A client that sends more than is taken is read later."""
         try:
             while True:
-                await receive(await self._message())
+                frame = await self._frame()
+                # Without any wait this gives way, too: frames that are here already keep nobody
+                # out.
+                await asyncio.sleep(self._pace.message(len(frame), _now_s()))
+                reading = self._wire.read(frame)
+                self._put_all(reading.answers)
+                for message in reading.messages:
+                    await self._make_wait(message, len(frame))
+                    await receive(message)
         except WebSocketDisconnect as gone:
             if code := _WRONG.get(gone.code):
                 raise ProtocolViolation(gone.reason, code) from None
         except RuntimeError:
             return
 
-    async def _message(self) -> ClientMessage:
-        frame = await self._frame()
-        # Without any wait this gives way, too: frames that are here already keep nobody out.
-        await asyncio.sleep(self._pace.message(len(frame), _now_s()))
-        message = codec.decode(frame, self._frames)
-        if isinstance(message, Text):
-            await asyncio.sleep(self._pace.text(len(message.text.encode()), _now_s()))
-        return message
+    async def _make_wait(self, message: ClientMessage, frame_size: int) -> None:
+        match message:
+            case Text(text):
+                await asyncio.sleep(self._pace.text(len(text.encode()), _now_s()))
+            case Audio(samples) if (more := samples.nbytes - frame_size) > 0:
+                await asyncio.sleep(self._pace.unpacked(more, _now_s()))
 
-    async def _frame(self) -> bytes | str:
+    async def _frame(self) -> Frame:
         """The next frame, binary or text. Raises WebSocketDisconnect."""
         message = await self._socket.receive()
         if self._intake is not None:
@@ -187,15 +201,22 @@ class ClientSocket:
                         await self._write(item)
                 except TimeoutError:
                     self._fail(TooSlow("the client does not read what it is sent"))
+            await self._say_farewell(item)
             await self._socket.close(item.code, _fitting(item.reason))
         except (WebSocketDisconnect, RuntimeError):
             return False
         return True
 
-    async def _write(self, item: bytes | _Audio | _Barrier) -> None:
+    async def _say_farewell(self, close: _CloseFrame) -> None:
+        """Not to who does not read: nothing may keep the close frame back."""
+        if close.code != CloseCode.TOO_SLOW:
+            for frame in self._wire.farewell(close.code, close.reason):
+                await self._write(frame)
+
+    async def _write(self, item: Frame | _Audio | _Barrier) -> None:
         match item:
-            case bytes():
-                await self._socket.send_bytes(item)
+            case bytes() | str():
+                await _send(self._socket, item)
             case _Audio():
                 await self._write_audio(item)
             case _:
@@ -204,7 +225,7 @@ class ClientSocket:
     async def _write_audio(self, audio: _Audio) -> None:
         if self._is_dead(audio):
             return
-        await self._socket.send_bytes(audio.frame)
+        await self._write(audio.frame)
         if self._is_dead(audio):
             return
         is_late = _now_s() - audio.sent_s > _LATE_S
@@ -218,42 +239,23 @@ class ClientSocket:
         return audio.interrupts < self._interrupts
 
 
+async def refuse(socket: WebSocket, wire: Wire, code: int, reason: str) -> None:
+    """Closes an accepted socket that gets no session."""
+    for frame in wire.farewell(code, reason):
+        await _send(socket, frame)
+    await socket.close(code, reason)
+
+
+async def _send(socket: WebSocket, frame: Frame) -> None:
+    if isinstance(frame, bytes):
+        await socket.send_bytes(frame)
+    else:
+        await socket.send_text(frame)
+
+
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
 def _fitting(reason: str) -> str:
     return reason.encode()[:_REASON_BYTES].decode(errors="ignore")
-
-
-def event_of(message: ClientMessage) -> ev.Event:
-    """What a message means to the conversation. For `open`, see `opened`."""
-    match message:
-        case Open():
-            return opened(message)
-        case Audio(samples):
-            return ev.AudioReceived(samples)
-        case PlaybackState():
-            return ev.PlaybackWaiting()
-        case Text(text, id_):
-            return ev.TextReceived(text, id_)
-        case RequestInterrupt():
-            return ev.InterruptRequested()
-        case Played(token, played_ms):
-            return ev.Played(token, played_ms)
-        case Close():
-            return ev.CloseRequested()
-
-
-def opened(message: Open) -> ev.Opened:
-    """A new conversation with the options of the message."""
-    return ev.Opened(
-        message.prompt,
-        message.events,
-        message.greeting,
-        message.language,
-        Sound(message.voice, message.sample_rate_hz),
-        message.turn,
-        message.resume or bool(message.resume_token),
-        played=ev.Played(*astuple(message.played)) if message.played else None,
-    )

@@ -208,10 +208,10 @@ def _audio(fields: dict[str, Any], limits: FrameLimits) -> Audio:
         raise ProtocolViolation(
             f"audio: {len(audio)} bytes is not a whole number of float32 samples",
         )
-    return Audio(_clean(np.frombuffer(audio, dtype="<f4").astype(np.float32)), audio)
+    return Audio(clean(np.frombuffer(audio, dtype="<f4").astype(np.float32)), audio)
 
 
-def _clean(samples: Samples) -> Samples:
+def clean(samples: Samples) -> Samples:
     """A NaN would stay in the VAD's recurrent state for the rest of the session. What is too small
     to be stored as a normal number makes arithmetic many times slower, and is silence."""
     samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)

@@ -6,14 +6,25 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 from starlette.websockets import WebSocket
 
 from serve_app.conversation import events as ev
-from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
+from serve_app.errors import ProtocolViolation, TooFast, TooSlow, VoiceError
 from serve_app.ingress import socket as socket_module
-from serve_app.ingress.socket import ClientSocket, event_of
-from serve_app.protocol.messages import AgentAudio, ClientMessage, Interrupt, Token
+from serve_app.ingress.client_events import event_of
+from serve_app.ingress.socket import ClientSocket
+from serve_app.protocol.messages import (
+    AgentAudio,
+    Audio,
+    ClientMessage,
+    Interrupt,
+    ServerMessage,
+    Token,
+)
+from serve_app.protocol.wire import Reading, Wire
+from serve_app.settings.limits import MessageLimits
 
 DEADLINE_S = 5.0
 CLOSE = {"type": "websocket.close", "code": 1000, "reason": "bye"}
@@ -44,17 +55,19 @@ class Client:
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(DEADLINE_S):
             message = await self.got.get()
-        return message if "bytes" not in message else msgpack.unpackb(message["bytes"])
+        return msgpack.unpackb(message["bytes"]) if "bytes" in message else message
 
 
 @asynccontextmanager
-async def accepted() -> AsyncIterator[Client]:
+async def accepted(
+    wire: Wire | None = None, limits: MessageLimits | None = None
+) -> AsyncIterator[Client]:
     client = Client()
     socket = WebSocket({"type": "websocket"}, client.sends.get, client.take)
     client.sends.put_nowait({"type": "websocket.connect"})
     await socket.accept()
     await client.next()
-    client.socket = ClientSocket(socket, client.fail, client.backlogs.append)
+    client.socket = ClientSocket(socket, client.fail, client.backlogs.append, limits, wire)
     yield client
 
 
@@ -224,4 +237,79 @@ async def test_frames_become_events_until_the_client_is_gone_or_wrong() -> None:
     async with accepted() as client:
         client.sends.put_nowait({"type": "websocket.receive", "text": "hello"})
         with pytest.raises(ProtocolViolation):
+            await client.socket.read(receive)
+
+
+# --- another protocol ---
+
+
+class Loud:
+    """A protocol in which each message is two frames of text, and audio is repeated tenfold."""
+
+    def greeting(self) -> list[str]:
+        return ["welcome"]
+
+    def read(self, frame: bytes | str) -> Reading:
+        return Reading((Audio(np.zeros(10 * len(frame), np.float32)),), ["heard"])
+
+    def write(self, message: ServerMessage) -> list[str]:
+        return ["next:", type(message).__name__]
+
+    def farewell(self, code: int, reason: str) -> list[str]:
+        return [f"{code}: {reason}"]
+
+
+async def test_a_protocol_says_what_goes_over_the_socket() -> None:
+    async with accepted(Loud()) as client:
+        client.socket.greet(lambda: None)
+        client.socket.send(Token("token001"))
+        client.socket.close(4400, "no")
+        assert await client.socket.write()
+        said = [(await client.next()).get("text") for _ in range(4)]
+        assert said == ["welcome", "next:", "Token", "4400: no"]
+        assert await client.next() == CLOSE | {"code": 4400, "reason": "no"}
+
+
+async def test_only_the_audio_of_a_reply_is_dropped_when_it_is_interrupted() -> None:
+    async with accepted(Loud()) as client:
+        client.socket.send(audio(1))
+        client.socket.send(Interrupt("token002"))
+        client.socket.close(1000, "bye")
+        await client.socket.write()
+        said = [(await client.next()).get("text") for _ in range(4)]
+        assert said == ["next:", "next:", "Interrupt", "1000: bye"]
+
+
+async def test_who_does_not_read_is_told_by_the_close_frame_alone() -> None:
+    async with accepted(Loud()) as client:
+        client.socket.close(4508, "slow")
+        await client.socket.write()
+        assert (await client.next())["code"] == 4508
+
+
+async def test_an_answer_is_sent_before_the_message_is_handed_on() -> None:
+    async with accepted(Loud()) as client:
+        client.sends.put_nowait({"type": "websocket.receive", "text": "a"})
+        client.sends.put_nowait({"type": "websocket.disconnect", "code": 1001})
+
+        async def receive(message: ClientMessage) -> None:
+            client.socket.send(Token("token001"))
+
+        await client.socket.read(receive)
+        client.socket.close(1000, "bye")
+        await client.socket.write()
+        assert [(await client.next()).get("text") for _ in range(2)] == ["heard", "next:"]
+
+
+async def test_audio_that_was_packed_closely_counts_as_what_it_is() -> None:
+    """Or a client could have a server listen to many times what it may send."""
+    rates = {"real_time": 1, "burst_s": 1, "patience_s": 0.01}
+    async with accepted(Loud(), MessageLimits.model_validate(rates)) as client:
+        for _ in range(3):
+            client.sends.put_nowait({"type": "websocket.receive", "text": "a" * 20_000})
+
+        async def receive(message: ClientMessage) -> None:
+            pass
+
+        with pytest.raises(TooFast):
             await client.socket.read(receive)

@@ -9,9 +9,10 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from serve_app.ingress.upgrade import upgrade_routes
+from serve_app.ingress.wires import FRAMES, WIRES
 from tests.ingress.served import served
 
-PATHS = ("/conversation", "/conversation/websocket")
+PATHS = {path: FRAMES[make] for path, make in WIRES.items()}
 
 
 async def talk(socket: WebSocket) -> None:
@@ -33,7 +34,7 @@ async def test_curl_is_told_to_open_a_websocket(address: str, path: str) -> None
     assert answer.status_code == 426
     assert answer.headers["upgrade"] == "websocket"
     assert answer.headers["connection"].lower() == "upgrade"
-    assert f"connect to ws://{address}{path} and send MessagePack" in answer.text
+    assert f"connect to ws://{address}{path} and send {PATHS[path]}" in answer.text
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -46,5 +47,5 @@ async def test_a_websocket_is_still_one(address: str, path: str) -> None:
 async def test_behind_tls_it_is_a_secure_one(address: str) -> None:
     async with httpx2.AsyncClient(trust_env=False) as client:
         headers = {"x-forwarded-proto": "https"}
-        answer = await client.get(f"http://{address}{PATHS[0]}", headers=headers)
-    assert f"connect to wss://{address}{PATHS[0]} and send" in answer.text
+        answer = await client.get(f"http://{address}/conversation", headers=headers)
+    assert f"connect to wss://{address}/conversation and send" in answer.text

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.ingress.socket import event_of
+from serve_app.ingress.client_events import event_of
 from serve_app.protocol import codec, messages
 from serve_app.protocol.violation import ProtocolViolation
 

@@ -1,0 +1,44 @@
+"""Where each protocol is, and how one socket's wire is made."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from serve_app.protocol.echo_wire import EchoWire
+from serve_app.protocol.realtime.options import Defaults
+from serve_app.protocol.realtime.wire import RealtimeWire
+from serve_app.protocol.wire import Wire
+from serve_app.settings.agent import TtsSettings
+from serve_app.settings.schema import AppConfig
+
+MakeWire = Callable[[AppConfig, str], Wire]
+"""For a session with this id."""
+
+
+def echo(config: AppConfig, session: str) -> Wire:
+    return EchoWire(config.ingress.limits.frames)
+
+
+def realtime(config: AppConfig, session: str) -> Wire:
+    return RealtimeWire(session, defaults(config.agent.tts), config.ingress.limits.frames)
+
+
+def defaults(tts: TtsSettings) -> Defaults:
+    """Of resolved settings."""
+    return Defaults(
+        voice=tts.voice_id if tts.provider == "elevenlabs" else tts.voice,
+        has_voices=tts.provider != "local",
+        has_openais_voices=tts.provider in ("openai", "generic"),
+    )
+
+
+WIRES: Final[Mapping[str, MakeWire]] = {
+    "/conversation": echo,
+    "/conversation/websocket": echo,
+    "/v1/realtime": realtime,
+}
+"""By the path of the socket."""
+FRAMES: Final[Mapping[MakeWire, str]] = {
+    echo: "MessagePack in binary frames",
+    realtime: "JSON in text frames",
+}
+"""What a client sends."""

@@ -1,0 +1,27 @@
+"""The Echo protocol: a message is a frame, and only the close frame says how a socket ends."""
+
+from collections.abc import Sequence
+
+from serve_app.protocol import codec
+from serve_app.protocol.limits import DEFAULT_FRAMES, FrameLimits
+from serve_app.protocol.messages import ServerMessage
+from serve_app.protocol.wire import Frame, Reading
+
+
+class EchoWire:
+    """Remembers nothing."""
+
+    def __init__(self, limits: FrameLimits = DEFAULT_FRAMES) -> None:
+        self._limits = limits
+
+    def greeting(self) -> Sequence[Frame]:
+        return ()
+
+    def read(self, frame: Frame) -> Reading:
+        return Reading((codec.decode(frame, self._limits),))
+
+    def write(self, message: ServerMessage) -> Sequence[Frame]:
+        return (codec.encode(message),)
+
+    def farewell(self, code: int, reason: str) -> Sequence[Frame]:
+        return ()

@@ -1,0 +1,24 @@
+"""What both directions of one socket have to know."""
+
+from dataclasses import dataclass, field
+
+from serve_app.protocol.realtime.options import Options
+from serve_app.protocol.realtime.resampling import HEARD_HZ
+
+
+@dataclass(slots=True)
+class Call:
+    options: Options = field(default_factory=Options)
+    has_begun: bool = False
+    """Whether `open` was said."""
+    received: int = 0
+    """Samples of the client's audio, as the conversation hears them."""
+    typed: str = ""
+    """The text that a response was asked for last, until it is a turn."""
+    is_stopped_by_client: bool = False
+    """The next interruption is its doing."""
+
+    @property
+    def heard_ms(self) -> int:
+        """How much audio the client has sent."""
+        return self.received * 1000 // HEARD_HZ

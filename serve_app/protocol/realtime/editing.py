@@ -1,0 +1,190 @@
+"""What clients write into the session.
+
+The conversation begins with the first audio or `response.create`. Until then a client may change
+everything; afterwards, what `open` has said stays.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from serve_app.protocol.limits import FrameLimits
+from serve_app.protocol.realtime.options import Defaults, Options
+from serve_app.protocol.realtime.refused import Refused
+from serve_app.protocol.realtime.sound import FORMATS, Format
+from serve_app.protocol.realtime.support import SESSION_FIELDS, Row, Support
+
+_OPENAIS_VOICES: Final = frozenset(
+    {"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"}
+)
+"""Clients send one of them because OpenAI's protocol wants one, whatever voice they reach."""
+_EAGERNESS: Final = {"low": "patient", "medium": "balanced", "auto": "balanced", "high": "quick"}
+_SILENCES: Final = ("end_silence_ms", "likely_silence_ms", "sentence_silence_ms", "max_silence_ms")
+_MAX_NAME: Final = 128
+_TURN: Final = "audio.input.turn_detection"
+
+
+class Editor:
+    """Applies what clients write. Raises Refused, and has changed nothing then."""
+
+    def __init__(self, defaults: Defaults, limits: FrameLimits) -> None:
+        self._defaults = defaults
+        self._limits = limits
+        self._setters: dict[str, Callable[[Options, Any], Options]] = {
+            "type": self._type,
+            "instructions": self._instructions,
+            "audio.input.format": lambda o, v: replace(o, input_format=_format(v)),
+            "audio.output.format": lambda o, v: replace(o, output_format=_format(v)),
+            "audio.output.voice": self._voice,
+            "audio.input.transcription.language": lambda o, v: replace(o, language=_name(v)),
+            f"{_TURN}.type": _detection_type,
+            f"{_TURN}.eagerness": _eagerness,
+            f"{_TURN}.silence_duration_ms": _silence,
+            f"{_TURN}.interrupt_response": _interrupts,
+            f"{_TURN}.idle_timeout_ms": _idle,
+        }
+
+    def edited(self, options: Options, session: Any, has_begun: bool) -> Options:
+        edited = options
+        if not isinstance(session, dict):
+            raise Refused("invalid_type", "session has to be an object", "session")
+        if _detection(session) is not None:
+            edited = replace(edited, turn={}, turn_detection={})
+        for path, value in checked(session, SESSION_FIELDS, "session"):
+            try:
+                edited = self._setters[path](edited, value)
+            except ValueError as error:
+                raise Refused("invalid_value", f"{path}: {error}", f"session.{path}") from None
+        if has_begun and replace(edited, input_format=options.input_format) != options:
+            raise Refused(
+                "session_has_begun",
+                "the conversation has begun: of what has an effect, only audio.input.format can be"
+                " changed now. Send session.update before the first audio or response.create",
+                "session",
+            )
+        return edited
+
+    def _type(self, options: Options, value: Any) -> Options:
+        if value != "realtime":
+            raise ValueError("only realtime is possible")
+        return options
+
+    def _instructions(self, options: Options, value: Any) -> Options:
+        return replace(options, instructions=text(value, self._limits.text_bytes))
+
+    def _voice(self, options: Options, value: Any) -> Options:
+        voice = _name(value.get("id") if isinstance(value, dict) else value)
+        if voice in ("", self._defaults.voice):
+            return replace(options, voice="")
+        if voice in _OPENAIS_VOICES and not self._defaults.has_openais_voices:
+            return replace(options, voice="")
+        if not self._defaults.has_voices:
+            raise ValueError("the local voice is the only one here")
+        return replace(options, voice=voice)
+
+
+def checked(fields: Any, table: Mapping[str, Row], where: str) -> Iterator[tuple[str, Any]]:
+    """The fields that have an effect, by path. Raises Refused for what cannot be, and what is not
+    known. A field without a value (null) is one that is not there, but for turn detection."""
+    for path, value in _leaves(fields, table, where):
+        row = table[path]
+        if row.support is Support.REFUSED and value not in row.harmless:
+            raise Refused("unsupported_value", f"{path}: {row.note}", f"{where}.{path}")
+        if row.support is Support.SUPPORTED:
+            yield path, value
+
+
+def _leaves(
+    fields: dict[str, Any], table: Mapping[str, Row], where: str, above: str = ""
+) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        path = above + name
+        if path in table:
+            if value is not None:
+                yield path, value
+        elif not any(known.startswith(f"{path}.") for known in table):
+            raise Refused("unknown_parameter", f"{ascii(path)[:80]} is not known", f"{where}")
+        elif isinstance(value, dict):
+            yield from _leaves(value, table, where, f"{path}.")
+        elif value is not None:
+            raise Refused("invalid_type", f"{path} has to be an object", f"{where}.{path}")
+        elif path == _TURN:
+            message = "without turn detection, turns would never end: it cannot be null"
+            raise Refused("unsupported_value", message, f"{where}.{path}")
+
+
+def _detection(session: dict[str, Any]) -> Any:
+    inner: Any = session
+    for name in _TURN.split("."):
+        inner = inner.get(name) if isinstance(inner, dict) else None
+    return inner
+
+
+def text(value: Any, most_bytes: int) -> str:
+    """Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError("it has to be a string")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError("it is not Unicode: half of a character is missing") from None
+    if size > most_bytes:
+        raise ValueError(f"it is longer than {most_bytes} bytes")
+    return value
+
+
+def _name(value: Any) -> str:
+    return text(value, _MAX_NAME)
+
+
+def _format(value: Any) -> Format:
+    name = value.get("type") if isinstance(value, dict) else None
+    found = FORMATS.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"its type has to be one of {', '.join(FORMATS)}")
+    if value.get("rate", found.rate_hz) not in (None, found.rate_hz):
+        raise ValueError(f"{found.name} has a rate of {found.rate_hz}")
+    return found
+
+
+def _detected(options: Options, name: str, value: Any, **turn: Any) -> Options:
+    return replace(
+        options,
+        turn={**options.turn, **turn},
+        turn_detection={**options.turn_detection, name: value},
+    )
+
+
+def _detection_type(options: Options, value: Any) -> Options:
+    if value not in ("server_vad", "semantic_vad"):
+        raise ValueError("it has to be server_vad or semantic_vad")
+    return _detected(options, "type", value)
+
+
+def _eagerness(options: Options, value: Any) -> Options:
+    if not isinstance(value, str) or value not in _EAGERNESS:
+        raise ValueError(f"it has to be one of {', '.join(_EAGERNESS)}")
+    return _detected(options, "eagerness", value, preset=_EAGERNESS[value])
+
+
+def _silence(options: Options, value: Any) -> Options:
+    silence_ms = _whole(value, 32, 10_000)
+    turn = dict.fromkeys(_SILENCES, silence_ms)
+    return _detected(options, "silence_duration_ms", silence_ms, **turn)
+
+
+def _interrupts(options: Options, value: Any) -> Options:
+    if not isinstance(value, bool):
+        raise ValueError("it has to be true or false")
+    return _detected(options, "interrupt_response", value, interruptions=value)
+
+
+def _idle(options: Options, value: Any) -> Options:
+    idle_ms = _whole(value, 1, 3_600_000)
+    return _detected(options, "idle_timeout_ms", idle_ms, idle_prompt_ms=idle_ms)
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"it has to be a whole number from {least} to {most}")
+    return value

@@ -1,0 +1,144 @@
+"""Events from the client, as far as they need no answer from the conversation. Whatever is wrong
+with one raises Refused, and changes nothing."""
+
+import base64
+import binascii
+import json
+from typing import Any, Final, NoReturn
+
+from serve_app.protocol.limits import FrameLimits
+from serve_app.protocol.realtime.editing import checked, text
+from serve_app.protocol.realtime.refused import Refused
+from serve_app.protocol.realtime.resampling import HEARD_HZ
+from serve_app.protocol.realtime.sound import Format
+from serve_app.protocol.realtime.support import CLIENT_EVENTS, RESPONSE_FIELDS, Support
+from serve_app.protocol.wire import Frame
+
+_MAX_ID: Final = 512
+_PLAIN: Final = 4
+"""A message without audio may have so many times the bytes of its longest text: JSON may write six
+for each character, and there is more in it than the text."""
+_FEW: Final = 64
+_SAMPLE_BYTES: Final = 4
+
+
+def parsed(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
+    """The event in a frame, with a `type` that is taken."""
+    if isinstance(frame, bytes):
+        raise Refused("invalid_frame", "send JSON in text frames: this one is binary")
+    _check_size(frame, limits)
+    try:
+        event = json.loads(frame, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Refused("invalid_json", "not valid JSON") from None
+    if not isinstance(event, dict):
+        raise Refused("invalid_json", "an event is a JSON object with a 'type'")
+    return event
+
+
+def checked_type(event: dict[str, Any]) -> str:
+    type_ = event.get("type")
+    row = CLIENT_EVENTS.get(type_) if isinstance(type_, str) else None
+    if row is None:
+        known = ", ".join(CLIENT_EVENTS)
+        raise Refused("invalid_value", f"no event is {ascii(type_)[:40]}: use {known}", "type")
+    if row.support is Support.REFUSED:
+        raise Refused("unsupported_event", f"{type_}: {row.note}", "type")
+    return str(type_)
+
+
+def event_id(event: dict[str, Any]) -> str | None:
+    """For the error about it."""
+    id_ = event.get("event_id")
+    return id_[:_MAX_ID] if isinstance(id_, str) else None
+
+
+def audio(event: dict[str, Any], format_: Format, limits: FrameLimits) -> bytes:
+    """The samples of `input_audio_buffer.append`."""
+    encoded = event.get("audio")
+    if not isinstance(encoded, str):
+        raise Refused("invalid_type", "audio has to be a string with base64", "audio")
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused("invalid_value", "audio is not base64", "audio") from None
+    samples, rest = divmod(len(data), format_.bytes_per_sample)
+    if rest:
+        message = f"{len(data)} bytes are not a whole number of samples of {format_.name}"
+        raise Refused("invalid_value", message, "audio")
+    if samples / format_.rate_hz * HEARD_HZ * _SAMPLE_BYTES > limits.message_bytes:
+        most_s = limits.message_bytes / HEARD_HZ / _SAMPLE_BYTES
+        raise Refused("invalid_value", f"more than {most_s:.0f} s of audio at once", "audio")
+    return data
+
+
+def typed(event: dict[str, Any], last_item: str | None, limits: FrameLimits) -> tuple[str, str]:
+    """The id that the client has chosen, or none, and the text of `conversation.item.create`."""
+    item = event.get("item")
+    if not isinstance(item, dict):
+        raise Refused("invalid_type", "item has to be an object", "item")
+    if item.get("type") != "message" or item.get("role") != "user":
+        _refuse_item("only messages of the user can be created", "item.type")
+    if event.get("previous_item_id") not in (None, last_item):
+        _refuse_item("an item can only be the last one", "previous_item_id")
+    content = item.get("content")
+    if not isinstance(content, list) or not 0 < len(content) <= _FEW:
+        raise Refused("invalid_type", "content has to be a list of parts", "item.content")
+    words = "\n".join(_part(part, number, limits) for number, part in enumerate(content))
+    if not words.strip():
+        raise Refused("invalid_value", "the item has no words", "item.content")
+    return _checked_text(item.get("id") or "", "item.id", _MAX_ID), words
+
+
+def _part(part: Any, number: int, limits: FrameLimits) -> str:
+    where = f"item.content[{number}]"
+    if not isinstance(part, dict) or part.get("type") != "input_text":
+        _refuse_item("only input_text can be in an item", f"{where}.type")
+    return _checked_text(part.get("text"), f"{where}.text", limits.text_bytes)
+
+
+def check_response(event: dict[str, Any]) -> None:
+    """What `response.create` asks for."""
+    response = event.get("response")
+    if response is None:
+        return
+    if not isinstance(response, dict):
+        raise Refused("invalid_type", "response has to be an object", "response")
+    for _ in checked(response, RESPONSE_FIELDS, "response"):
+        pass
+
+
+def item_id(event: dict[str, Any]) -> str:
+    return _checked_text(event.get("item_id"), "item_id", _MAX_ID)
+
+
+def truncation(event: dict[str, Any]) -> tuple[str, float]:
+    """The item of `conversation.item.truncate`, and how many ms of it were played."""
+    end_ms = event.get("audio_end_ms")
+    if event.get("content_index", 0) != 0:
+        raise Refused("invalid_value", "items have one part, number 0", "content_index")
+    if type(end_ms) not in (int, float) or not 0 <= float(end_ms or 0) < 1e12:
+        raise Refused("invalid_value", "it has to be a number, 0 or more", "audio_end_ms")
+    return item_id(event), float(end_ms or 0)
+
+
+def _checked_text(value: Any, param: str, most_bytes: int) -> str:
+    try:
+        return text(value, most_bytes)
+    except ValueError as error:
+        raise Refused("invalid_value", f"{param}: {error}", param) from None
+
+
+def _check_size(frame: str, limits: FrameLimits) -> None:
+    """Only audio may be long: a list of a million lists would cost a hundred times its bytes."""
+    most = _PLAIN * limits.text_bytes
+    if len(frame) > most and frame.count("[") + frame.count("{") + frame.count(",") > _FEW:
+        raise Refused("message_too_big", f"only audio may have more than {most} characters")
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _refuse_item(message: str, param: str) -> NoReturn:
+    raise Refused("unsupported_item", message, param)
