@@ -29,7 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     starts last."""
 
     def key(item: pytest.Function) -> tuple[bool, bool]:
-        return not item.nodeid.startswith(_SERVERS), "server" in item.fixturenames
+        has_its_own = hasattr(item.module, "server")
+        is_shared = "server" in item.fixturenames and not has_its_own
+        return not item.nodeid.startswith(_SERVERS), is_shared
 
     items.sort(key=key)
 
