@@ -15,7 +15,12 @@ from bench.processes import kind_of, title
 from tests.serve.call import SERVICE_RESTART, Call
 from tests.serve.conftest import Server, config_with, free_port, running_server
 
-pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.serve,
+    pytest.mark.models,
+    pytest.mark.timeout(300),
+    pytest.mark.slow,  # tests/deployments has the policy
+]
 
 SESSIONS = 5
 INGRESS = {

@@ -23,7 +23,12 @@ from tests.serve.test_conversation import FORMAT, SENTENCE, error_rate, finish, 
 from tests.serve.test_sessions import recorded
 from tests.speech import TRANSCRIPTS, clip
 
-pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.serve,
+    pytest.mark.models,
+    pytest.mark.timeout(300),
+    pytest.mark.slow,  # test_chaos kills one of two
+]
 
 STOPPED_S = 12.0
 """Longer than all deadlines of a single call but those that an outage needs."""

@@ -1,6 +1,7 @@
 """The session actors of a running server, asked directly."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgpack
@@ -16,17 +17,32 @@ from tests.serve.conftest import Server
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 
+Records = Callable[[], Awaitable[Any]]
+
+
 def recorded(server: Server) -> Any:
     return server.ask("ask_sessions")
 
 
-async def test_a_session_is_recorded_until_it_ends(server: Server) -> None:
+@pytest.fixture(scope="module")
+def own(server: Server) -> Records:
+    """What is recorded of these tests' sessions: other tests' clients may still come back."""
+    others = set(recorded(server))
+
+    async def records() -> Any:
+        found = await asyncio.to_thread(recorded, server)
+        return {session: record for session, record in found.items() if session not in others}
+
+    return records
+
+
+async def test_a_session_is_recorded_until_it_ends(server: Server, own: Records) -> None:
     server.wait_until_idle()
     async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
         await session.open("Be brief.", EVENTS)
         greeting = (await session.next("transcript")).fields["text"]
         await session.next("state")
-        (record,) = (await asyncio.to_thread(recorded, server)).values()
+        (record,) = (await own()).values()
     assert [(m["role"], m["content"]) for m in record["history"]] == [
         ("system", "Be brief."),
         ("user", "Hello!"),
@@ -34,18 +50,18 @@ async def test_a_session_is_recorded_until_it_ends(server: Server) -> None:
     ]
     assert record["tokens_issued"] == 1
     server.wait_until_idle()
-    assert await asyncio.to_thread(recorded, server) == {}
+    assert await own() == {}
 
 
-async def test_a_session_without_resume_is_not_kept(server: Server) -> None:
+async def test_a_session_without_resume_is_not_kept(server: Server, own: Records) -> None:
     async with converse(server.url, parse_format("pcm_44100")) as session:
         await session.open("Be brief.", EVENTS)
         await session.next("transcript")
-        assert await asyncio.to_thread(recorded, server) == {}
+        assert await own() == {}
     assert not [m for m in session.received if m.kind == "session"]
 
 
-async def test_a_lost_socket_is_not_the_end(server: Server) -> None:
+async def test_a_lost_socket_is_not_the_end(server: Server, own: Records) -> None:
     """The greeting is not said again, the history is whole, no token comes twice."""
     async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
         await session.open("Be brief.", EVENTS, greeting="Good morning.")
@@ -55,7 +71,7 @@ async def test_a_lost_socket_is_not_the_end(server: Server) -> None:
         await session.send({"type": "text", "text": "What is two plus two?"})
         while (said := await session.next("transcript")).fields["role"] != "agent":
             assert said.fields["text"] == "What is two plus two?"
-        (record,) = (await asyncio.to_thread(recorded, server)).values()
+        (record,) = (await own()).values()
     assert session.resumes == 1
     assert [m["role"] for m in record["history"]] == ["system", *["user", "assistant"] * 2]
     assert record["history"][2]["content"] == "Good morning."
@@ -103,7 +119,7 @@ async def test_a_token_ends_with_its_successor_and_the_older_socket_is_closed(
 
 
 async def test_two_phases_a_connection_that_breaks_before_session_arrives_loses_nothing(
-    server: Server,
+    server: Server, own: Records
 ) -> None:
     async with converse(server.url, parse_format("pcm_44100"), resume=True) as session:
         await session.open("Be brief.", EVENTS, greeting=False)
@@ -124,7 +140,7 @@ async def test_two_phases_a_connection_that_breaks_before_session_arrives_loses_
                 while (said := await receive(other, "transcript"))["role"] != "user":
                     pass
                 assert said["text"] == "And now?"
-                (record,) = (await asyncio.to_thread(recorded, server)).values()
+                (record,) = (await own()).values()
                 await other.send(msgpack.packb({"type": "close"}))
     asked = [m["content"] for m in record["history"] if m["role"] == "user"]
     assert " ".join(asked) == "Hello. And now?"
