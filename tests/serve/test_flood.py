@@ -6,14 +6,15 @@ import json
 import msgpack
 import psutil
 import pytest
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from bench.processes import STAGES
+from tests.ingress.raw_client import BINARY, OPEN, connected, frame
 from tests.serve.conftest import Server
 
 pytestmark = [pytest.mark.serve, pytest.mark.timeout(300)]
 
+WITHIN_S = 60.0
+LOOK_S = 0.1
 _MIB = 1 << 20
 MOST_MIB = 60
 """What one client may add to the memory of an ingress replica while it floods it. It was 859 with
@@ -35,17 +36,16 @@ def ingress_mib(server: Server) -> float:
 @pytest.mark.parametrize("name", FLOODS)
 async def test_a_flood_is_closed_and_costs_no_memory(server: Server, name: str) -> None:
     server.wait_until_idle()
-    before_mib, most_mib, sent = ingress_mib(server), 0.0, 0
-    async with connect(server.url, compression=None) as socket:
-        await socket.send(msgpack.packb({"type": "open", "prompt": "", "greeting": False}))
-        with pytest.raises(ConnectionClosed):
-            while True:
-                await socket.send(FLOODS[name])
-                sent += 1
-                if sent % 20 == 0:
-                    # In a thread, or this client would not read why it is closed.
-                    most_mib = max(most_mib, await asyncio.to_thread(ingress_mib, server))
-        assert socket.close_code == 4429, socket.close_reason
+    before_mib = most_mib = ingress_mib(server)
+    async with connected(server.port) as client:
+        client.send(OPEN)
+        flooding = asyncio.create_task(client.flood(frame(BINARY, FLOODS[name])))
+        closing = asyncio.create_task(client.close_code(WITHIN_S))
+        while not closing.done():
+            most_mib = max(most_mib, await asyncio.to_thread(ingress_mib, server))
+            await asyncio.wait({closing}, timeout=LOOK_S)
+        flooding.cancel()
+    assert closing.result() == 4429
     assert most_mib - before_mib < MOST_MIB
     assert json.loads(server.healthz())["status"] == "ok"
     server.wait_until_idle()

@@ -52,9 +52,8 @@ async def test_a_barge_in_cancels_the_response(server: Server) -> None:
         truncated = await caller.until("conversation.item.truncated", WITHIN_S)
         kind = "conversation.item.input_audio_transcription.completed"
         transcript = (await caller.until(kind, WITHIN_S))["transcript"]
-        answered = await caller.until("response.done", WITHIN_S)
+        await caller.until("response.output_audio.delta", WITHIN_S)  # the answer is long, too
         await speaking
     assert cancelled["response"]["status_details"]["reason"] == "turn_detected"
     assert truncated["item_id"] == cancelled["response"]["output"][0]["id"]
     assert word_error_rate(TRANSCRIPTS["librivox_0870"], transcript) <= 0.2
-    assert answered["response"]["output"]
