@@ -126,13 +126,14 @@ class HttpFake(ABC):
 async def _read_request(
     reader: asyncio.StreamReader, connection: int, number: int
 ) -> Request | None:
+    """None if the client has hung up, also in the middle of a request."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode().strip().split("\r\n")
+        headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
     except asyncio.IncompleteReadError:
         return None
-    first, *lines = head.decode().strip().split("\r\n")
-    headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
     now_s = asyncio.get_running_loop().time()
     return Request(connection, number, first.split()[1], headers, json.loads(body), now_s)
 
