@@ -18,7 +18,7 @@ from serve_app.protocol.messages import Samples
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.limits import DelayBudgets
 from serve_app.settings.schema import AppConfig
-from serve_app.stt.job import Heard, Request, Urgency
+from serve_app.stt.job import Heard, Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
@@ -76,7 +76,7 @@ class Calls:
 
     async def transcribe(self, request: Request) -> Heard:
         """What one segment says. Raises EngineError."""
-        if request.urgency is Urgency.PARTIAL:
+        if not request.urgency.is_of_a_turn:
             return await self._transcribers.transcribe(request)
         waits, who = self._delays.transcripts, object()
         waits.begin(who, _now_s() + request.due_in_s)
