@@ -97,7 +97,7 @@ class Ingress:
                 *upgrade_routes({path: FRAMES[make] for path, make in WIRES.items()}),
                 Route("/healthz", self.healthz),
                 *client_key_routes(self._gate),
-                *rest_routes(self._config, self._gate),
+                *rest_routes(self._config, self._gate, lambda: self._services),
                 *page_routes(),
             ]
         )

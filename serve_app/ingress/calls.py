@@ -102,6 +102,12 @@ class Calls:
         is_strained = what <= Shed.DRAFTS and self._delays.strain(_now_s()) > Strain.NONE
         return self._load.sheds(what, is_strained)
 
+    @property
+    def is_at_ease(self) -> bool:
+        """Whether there is time for what no conversation waits for."""
+        now_s = _now_s()
+        return self._load.level is Shed.NOTHING and self._delays.strain(now_s) is Strain.NONE
+
     def admit(self) -> None:
         """To be called for a new session. Raises AtCapacity if answers take too long for one
         more."""

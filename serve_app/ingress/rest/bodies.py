@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn
 
 from starlette.requests import Request
@@ -22,13 +23,19 @@ async def chunks(request: Request, most_bytes: int) -> AsyncGenerator[bytes, Non
     if length.isdecimal() and int(length) > most_bytes:
         raise too_big
     size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most_bytes:
+            raise too_big
+        yield chunk
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Around the reading of a body. Raises HttpRefused."""
     try:
         async with asyncio.timeout(_BODY_S):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > most_bytes:
-                    raise too_big
-                yield chunk
+            yield
     except TimeoutError:
         message = f"the body did not come within {_BODY_S:g} s"
         raise HttpRefused(408, "request_timeout", message) from None
@@ -36,7 +43,8 @@ async def chunks(request: Request, most_bytes: int) -> AsyncGenerator[bytes, Non
 
 async def json_object(request: Request) -> dict[str, Any]:
     """The body, which has to be an object; an empty body is an empty one. Raises Refused."""
-    body = b"".join([chunk async for chunk in chunks(request, MOST_JSON_BYTES)])
+    async with in_time():
+        body = b"".join([chunk async for chunk in chunks(request, MOST_JSON_BYTES)])
     try:
         fields = json.loads(body, parse_constant=_no_number) if body else {}
     except (ValueError, RecursionError):
