@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serve_app.ingress.access import Gate, Guest
+from serve_app.ingress.intake import bounded_receive
 from serve_app.ingress.rest.refusals import refusal
 
 Handle = Callable[[Request, Guest], Awaitable[Response]]
@@ -29,6 +30,7 @@ class Guarded:
         self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        receive = bounded_receive(receive)
         request = Request(scope, receive)
         with ExitStack() as held:
             try:

@@ -8,6 +8,7 @@ from starlette.routing import Route
 from serve_app.ingress.access import Gate
 from serve_app.ingress.rest.client_secrets import client_secret_routes
 from serve_app.ingress.rest.models import model_routes
+from serve_app.ingress.rest.speech import speech_routes
 from serve_app.ingress.rest.transcriptions import transcription_routes
 from serve_app.ingress.services import Services
 from serve_app.ingress.wires import defaults
@@ -20,4 +21,5 @@ def rest_routes(config: AppConfig, gate: Gate, services: Callable[[], Services])
         *client_secret_routes(gate, defaults(config.agent.tts), config.ingress.limits.frames),
         *model_routes(config, gate, os.environ),
         *transcription_routes(config, gate, services),
+        *speech_routes(config, gate, services),
     ]
