@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import soxr
 
@@ -55,7 +56,7 @@ def _copy(file: soundfile.SoundFile, most_s: float, out: BinaryIO) -> Result:
     return Result.DONE
 
 
-def _pcm(samples: np.ndarray) -> bytes:
+def _pcm(samples: npt.NDArray[np.float32]) -> bytes:
     return (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
 
 

@@ -34,10 +34,10 @@ class Places:
     def _check(self, who: str) -> None:
         """Clients that nobody can tell apart share the places only."""
         if self._taken.total() >= self._most:
-            raise HttpRefused(
-                429, "rate_limit_exceeded", "too many of these requests are under way"
-            )
-        if who and self._taken[who] >= self._most_of_client:
-            most = self._most_of_client
-            message = f"{most} of these requests are under way already: wait for one to end"
-            raise HttpRefused(429, "rate_limit_exceeded", message)
+            raise _full("too many of these requests are under way")
+        if who and self._taken[who] >= (most := self._most_of_client):
+            raise _full(f"{most} of these requests are under way already: wait for one to end")
+
+
+def _full(message: str) -> HttpRefused:
+    return HttpRefused(429, "rate_limit_exceeded", message)
