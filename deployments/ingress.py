@@ -35,6 +35,7 @@ from serve_app.ingress.health import is_of_this_machine
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
+from serve_app.ingress.rest.routes import rest_routes
 from serve_app.ingress.services import Services
 from serve_app.ingress.socket import refuse
 from serve_app.ingress.upgrade import upgrade_routes
@@ -96,6 +97,7 @@ class Ingress:
                 *upgrade_routes({path: FRAMES[make] for path, make in WIRES.items()}),
                 Route("/healthz", self.healthz),
                 *client_key_routes(self._gate),
+                *rest_routes(self._config, self._gate, lambda: self._services),
                 *page_routes(),
             ]
         )

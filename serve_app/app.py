@@ -69,7 +69,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     ingress = _deployment(
         serve.ingress()(Ingress),
         config.ingress,
-        max_ongoing_requests=config.ingress.max_sockets + _SPARE_REQUESTS,
+        max_ongoing_requests=config.ingress.max_requests + _SPARE_REQUESTS,
         deployment_actors=_session_actors(config),
         graceful_shutdown_timeout_s=config.ingress.drain_timeout_s,
         **_scaling(config.ingress, ScaleBySessions, target_sessions=config.ingress.sessions_wanted),

@@ -33,6 +33,7 @@ LOADED: dict[str, set[str]] = {
     "settings": SETTINGS | {"numpy"},
     "access": SETTINGS | {"numpy", "jwt", "cryptography"},
     "sessions": SETTINGS | {"numpy", "msgpack", "ray", "redis"},
+    "decoder": {"numpy", "soundfile", "soxr"},
     "ingress": SETTINGS
     | {"numpy", "msgpack", "ray", "redis", "starlette"}
     | {"jwt", "cryptography", "uvicorn", "websockets"},
@@ -73,6 +74,7 @@ ARROWS: Arrows = {
         "errors": "a key is refused",
         "settings": "its own",
     },
+    "decoder": {},
     "devices": {},
     "outline": {},
     "models": {"errors": "a model that cannot be had is a ConfigError"},
@@ -115,6 +117,7 @@ ARROWS: Arrows = {
         "sessions": "it owns the sessions of its sockets",
         "vad.jobs": "what it asks of voice activity",
         "stt.job": "what it asks of the transcribers",
+        "decoder.results": "what the decoder that it starts says",
         "agent.parts": "what a reply is streamed in",
         "outline": "what of an error may be logged",
     },

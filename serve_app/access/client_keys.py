@@ -12,6 +12,9 @@ from serve_app.access.keys import Key
 from serve_app.errors import KeyRefused
 
 PREFIX = "echo_ck_"
+OPENAIS = "ek_"
+"""Before the prefix, for OpenAI's clients: some of them take nothing in a browser but an ephemeral
+key, which they know by this."""
 LONGEST_S = 7200.0
 _CONTEXT = b"echo-serve client key 1\0"
 """What is signed is nothing else, even if the secret is used elsewhere, too."""
@@ -40,10 +43,15 @@ def make(secret: bytes, key: Key, now_s: float, lasts_s: float) -> tuple[str, fl
     return f"{PREFIX}{body}.{_encoded(_signature(secret, body))}", int(expires_s)
 
 
+def is_one(credential: str) -> bool:
+    """Whether it looks like a client key."""
+    return credential.removeprefix(OPENAIS).startswith(PREFIX)
+
+
 def read(secret: bytes, token: str, now_s: float) -> ClientKey:
     """What a client key says. Raises KeyRefused if it was not signed with this secret, or has
     expired."""
-    body, _, signature = token.removeprefix(PREFIX).partition(".")
+    body, _, signature = token.removeprefix(OPENAIS).removeprefix(PREFIX).partition(".")
     if not hmac.compare_digest(_signature(secret, body), _decoded(signature)):
         raise KeyRefused("the client key is not one of this server: ask for a new one")
     fields = json.loads(_decoded(body))

@@ -7,6 +7,9 @@ from serve_app.protocol.messages import Samples
 
 _QUIET_SAMPLES = SAMPLE_RATE_HZ // 5
 """200 ms, so that the closure of a "p" or "t" within a word does not count as quiet."""
+_CUT_WITHIN = 6
+"""What is too long is cut within the last sixth of what a segment may have: within 5 s of 30 there
+is a pause between words."""
 _SHORTEST_STORE = SAMPLE_RATE_HZ
 """In samples: what a session has that waits for speech. After a long utterance it is so again."""
 
@@ -46,6 +49,12 @@ class AudioBuffer:
         """A copy of samples `start` to `end`, as far as they are here."""
         first, last = max(start, self._start), min(end, self._end)
         return self._store[first - self._start : max(first, last) - self._start].copy()
+
+    def segment_end(self, start: int, longest: int) -> int:
+        """Where to cut what begins at `start` and is longer than `longest`: where there is least
+        sound, which is between two words if it can be."""
+        last = start + longest
+        return self.quietest(last - longest // _CUT_WITHIN, last)
 
     def quietest(self, start: int, end: int) -> int:
         """The sample between `start` and `end` around which there is least sound."""

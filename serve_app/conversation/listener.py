@@ -25,9 +25,6 @@ from serve_app.protocol.messages import Samples
 _TAIL_MS = 160
 """How much after the last voiced frame is transcribed: a final consonant may outlast the VAD's
 judgement that there is speech."""
-_CUT_WITHIN = 6
-"""A very long utterance is cut within the last sixth of what a segment may have: within 5 s of 30
-there is a pause between words."""
 
 
 class Listener:
@@ -209,11 +206,9 @@ class Listener:
         turn.is_soft_ended = True
 
     def _cut_if_long(self, turn: Turn, end: int) -> None:
-        """Has the beginning transcribed until what is left before `end` fits into one segment. The
-        cut is where the user is quietest, which is between two words if it can be."""
+        """Has the beginning transcribed until what is left before `end` fits into one segment."""
         while end - turn.start > self._longest:
-            last = turn.start + self._longest
-            cut = self._audio.quietest(last - self._longest // _CUT_WITHIN, last)
+            cut = self._audio.segment_end(turn.start, self._longest)
             self._transcribe(turn, cut)
             turn.start = cut
             turn.partial.begin(cut)

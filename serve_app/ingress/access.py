@@ -4,7 +4,7 @@ import socket as sockets
 import time
 from collections.abc import Callable, Mapping
 
-from starlette.websockets import WebSocket
+from starlette.requests import HTTPConnection
 
 from serve_app.access import client_keys
 from serve_app.access.addresses import TrustedProxies
@@ -45,22 +45,22 @@ class Gate:
         names = (machine, f"{machine}.local")
         self._origins = OriginRules(settings.origins, names, settings.asks_for_keys)
 
-    def receive(self, socket: WebSocket) -> "Guest":
-        """Who is at an accepted socket; `Guest.identify` looks at what it shows. Raises
-        OriginRefused, and KeyRefused for a credential that cannot be read."""
-        headers = socket.headers
+    def receive(self, connection: HTTPConnection) -> "Guest":
+        """Who is at an accepted socket, or has sent a request; `Guest.identify` looks at what it
+        shows. Raises OriginRefused, and KeyRefused for a credential that cannot be read."""
+        headers = connection.headers
         self._origins.check(headers.get("origin"), headers.get("host"))
-        peer = socket.client.host if socket.client else ""
+        peer = connection.client.host if connection.client else ""
         forwarded_for = headers.getlist("x-forwarded-for")
         address = self._proxies.client(peer, forwarded_for) if self._knows_addresses else ""
         if not self.settings.asks_for_keys:
             return Guest(self, address)
-        shown = presented(headers, socket.scope.get("subprotocols", []))
+        shown = presented(headers, connection.scope.get("subprotocols", []))
         return Guest(self, address, None, shown)
 
     async def identify(self, credential: str) -> Principal:
         """Raises KeyRefused and EngineUnavailable."""
-        if credential.startswith(client_keys.PREFIX):
+        if client_keys.is_one(credential):
             return await self._client(credential)
         if self._tokens is not None and credential.count(".") == 2:
             claims = await self._tokens.read(credential, self.now_s())
@@ -131,6 +131,11 @@ class Guest:
     def has_shown_a_key(self) -> bool:
         """Or need not. The key may be a wrong one."""
         return self.principal is not None or bool(self._credential)
+
+    @property
+    def has_static_key(self) -> bool:
+        """Or a client key that was made with one."""
+        return self.principal is not None and bool(self.principal.key_sha256)
 
     def must_be_known(self) -> None:
         """Before anything but `open` is taken. Raises KeyRefused."""

@@ -18,7 +18,7 @@ from serve_app.protocol.messages import Samples
 from serve_app.settings.agent import AgentSettings
 from serve_app.settings.limits import DelayBudgets
 from serve_app.settings.schema import AppConfig
-from serve_app.stt.job import Heard, Request, Urgency
+from serve_app.stt.job import Heard, Request
 from serve_app.vad.jobs import VadAnswer, VadJob
 
 _REPLY_SLACK_S = 5.0
@@ -76,7 +76,7 @@ class Calls:
 
     async def transcribe(self, request: Request) -> Heard:
         """What one segment says. Raises EngineError."""
-        if request.urgency is Urgency.PARTIAL:
+        if not request.urgency.is_of_a_turn:
             return await self._transcribers.transcribe(request)
         waits, who = self._delays.transcripts, object()
         waits.begin(who, _now_s() + request.due_in_s)
@@ -101,6 +101,12 @@ class Calls:
         long."""
         is_strained = what <= Shed.DRAFTS and self._delays.strain(_now_s()) > Strain.NONE
         return self._load.sheds(what, is_strained)
+
+    @property
+    def is_at_ease(self) -> bool:
+        """Whether there is time for what no conversation waits for."""
+        now_s = _now_s()
+        return self._load.level is Shed.NOTHING and self._delays.strain(now_s) is Strain.NONE
 
     def admit(self) -> None:
         """To be called for a new session. Raises AtCapacity if answers take too long for one

@@ -10,7 +10,6 @@ import asyncio
 from typing import Any, Final
 
 from starlette.types import Message, Receive
-from starlette.websockets import WebSocket
 
 _MOST_BYTES: Final = 256 << 10
 """4 s of audio. One message more may be on its way."""
@@ -21,7 +20,7 @@ _MESSAGE_BYTES: Final = 256
 
 
 class Intake:
-    """What Serve has read of one socket, and the application has not taken.
+    """What Serve has read of one socket or request, and the application has not taken.
 
     `fetch` runs on Serve's event loop and `take` on the application's: each changes a number of its
     own, and reads the other's."""
@@ -44,11 +43,12 @@ class Intake:
         self._taken += _size(message)
 
 
-def bounded(socket: WebSocket) -> Intake | None:
-    """Bounds what is read ahead of this socket. None where nothing is (uvicorn alone), or where it
-    cannot be bounded. To be called before the first message but `connect` is taken;
-    tests/serve/test_flood.py fails if another version of Serve looks different."""
-    proxy: Any = socket._receive
+def bounded(receive: Receive) -> Intake | None:
+    """Bounds what is read ahead of whoever takes the messages that come from `receive`. None where
+    nothing is (uvicorn alone), or where it cannot be bounded. To be called before the first message
+    but `connect` is taken; tests/serve/test_flood.py fails if another version of Serve looks
+    different."""
+    proxy: Any = receive
     if type(proxy).__name__ != "ASGIDIReceiveProxy":
         return None
     intake = Intake(proxy._receive)
@@ -56,6 +56,20 @@ def bounded(socket: WebSocket) -> Intake | None:
     return intake
 
 
+def bounded_receive(receive: Receive) -> Receive:
+    """The same messages, of which little more is read ahead than is taken."""
+    intake = bounded(receive)
+    if intake is None:
+        return receive
+
+    async def take() -> Message:
+        message = await receive()
+        intake.take(message)
+        return message
+
+    return take
+
+
 def _size(message: Message) -> int:
-    data = message.get("bytes") or message.get("text") or b""
+    data = message.get("bytes") or message.get("text") or message.get("body") or b""
     return len(data) + _MESSAGE_BYTES

@@ -82,7 +82,7 @@ class ClientSocket:
         protocol; None is Echo's."""
         limits = limits or MessageLimits()
         self._socket = socket
-        self._intake = bounded(socket)
+        self._intake = bounded(socket._receive)
         self._pace = Pace(limits.rates)
         self._wire: Wire = wire or EchoWire(limits.frames)
         self._fail = fail

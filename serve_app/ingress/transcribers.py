@@ -49,10 +49,13 @@ class TranscriberPool:
                 if not error.retryable:
                     raise
             await asyncio.sleep(max(_RETRY_S, due_at_s - clock()))
-            request = replace(request, urgency=Urgency.FINAL, due_in_s=0.0)
+            if request.urgency is Urgency.SPECULATIVE:
+                request = replace(request, urgency=Urgency.FINAL, due_in_s=0.0)
 
     async def _hedged(self, request: Request) -> Heard:
-        after_s = request.due_in_s + self._hedge_s if self._has_others else None
+        # A file that waits behind conversations would only wait twice.
+        is_hedged = self._has_others and request.urgency is not Urgency.FILE
+        after_s = request.due_in_s + self._hedge_s if is_hedged else None
         return await hedged(lambda: self._ask(request), after_s)
 
     def _ask(self, request: Request) -> Coroutine[Any, Any, Heard]:

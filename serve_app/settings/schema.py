@@ -12,6 +12,7 @@ from serve_app.conversation.settings import TurnSettings
 from serve_app.protocol.languages import AUTO, ENGLISH, LANGUAGES, LATER_LANGUAGES, known_language
 from serve_app.settings.access import AccessSettings
 from serve_app.settings.agent import AgentSettings
+from serve_app.settings.audio_limits import AudioLimits
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
 from serve_app.settings.limits import DelayBudgets, MessageLimits
 from serve_app.settings.socket_limits import SocketLimits
@@ -44,6 +45,8 @@ class IngressSettings(Pool):
     """What one client may send."""
     delays: DelayBudgets = DelayBudgets()
     """How long answers may take before less is done, and nobody new is let in."""
+    audio: AudioLimits = AudioLimits()
+    """What the routes for files and texts take that are not part of a conversation."""
     event_log_dir: str = ""
     """The folder for each session's events, for `echo-serve replay`. What was said is in them."""
     event_log_audio: bool = False
@@ -65,6 +68,11 @@ class IngressSettings(Pool):
     def max_sockets(self) -> int:
         """Those of sessions, and those that wait for their `open`."""
         return self.max_sessions + self.socket.waiting
+
+    @property
+    def max_requests(self) -> int:
+        """All that may take long."""
+        return self.max_sockets + self.audio.transcriptions + self.audio.speeches
 
     @property
     def sessions_wanted(self) -> int:

@@ -17,6 +17,14 @@ class Urgency(IntEnum):
     """The user is silent: if the turn ends here, this is its text."""
     PARTIAL = 2
     """The user is speaking: the text so far."""
+    FILE = 3
+    """A file that somebody has sent: no conversation waits for it."""
+
+    @property
+    def is_of_a_turn(self) -> bool:
+        """Whether the end of a turn waits for the text, or may. How long it does is what the pool
+        is scaled by, and what sessions are refused for."""
+        return self <= Urgency.SPECULATIVE
 
 
 @dataclass(frozen=True, slots=True)

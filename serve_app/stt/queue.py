@@ -10,7 +10,8 @@ go together. Up to 4 s, all have the shortest window."""
 
 
 class TranscriptionQueue:
-    """A replica's waiting jobs: final before speculative before partial, then by deadline."""
+    """A replica's waiting jobs: final before speculative before partial before files,
+    then by deadline."""
 
     def __init__(self, max_waiting: int, max_batch: int) -> None:
         self._max_waiting = max_waiting
@@ -55,8 +56,8 @@ class TranscriptionQueue:
         return batch
 
     def longest_wait_s(self, now_s: float) -> float:
-        """The longest wait of a job that is not a partial; 0 if there is none."""
-        waiting = [job.asked_at_s for job in self._jobs if job.urgency is not Urgency.PARTIAL]
+        """The longest wait of a job that is part of a turn; 0 if there is none."""
+        waiting = [job.asked_at_s for job in self._jobs if job.urgency.is_of_a_turn]
         return now_s - min(waiting, default=now_s)
 
     def _drop_unwanted(self) -> None:

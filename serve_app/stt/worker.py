@@ -24,7 +24,7 @@ class Load:
     """What the pool is scaled by."""
 
     longest_wait_s: float
-    """From the request to the start of its work; partials do not count."""
+    """From the request to the start of its work, for what is part of a turn."""
     busy: float
     """The share of the time that the engine ran, 0 to 1."""
 
@@ -184,7 +184,7 @@ class TranscriptionWorker:
     def _begin(self, jobs: list[Job], now_s: float) -> None:
         self._put_aside.append(_Batch(jobs, self._transcribe))
         for job in jobs:
-            if job.urgency is not Urgency.PARTIAL:
+            if job.urgency.is_of_a_turn:
                 self._longest_wait_s = max(self._longest_wait_s, now_s - job.asked_at_s)
 
     def _forget(self, job: Job) -> None:

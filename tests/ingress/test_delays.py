@@ -188,14 +188,14 @@ def test_a_server_at_ease_sheds_nothing_and_is_open() -> None:
     assert all(is_open for *_, is_open in server.seen)
 
 
-def test_partials_and_drafts_do_not_count_as_waits() -> None:
+def test_partials_files_and_drafts_do_not_count_as_waits() -> None:
     """They come first when all is well, and are left to wait when it is not."""
     server = Server(lambda: 6.0, lambda: 13.0)
 
     async def main() -> None:
         for number in range(5):
-            request = Request(str(number), SAMPLES, "", Urgency.PARTIAL)
-            await server.calls.transcribe(request)
+            for urgency in (Urgency.PARTIAL, Urgency.FILE):
+                await server.calls.transcribe(Request(str(number), SAMPLES, "", urgency))
             draft = server.calls.reply([], ANY_SOUND, is_draft=True)
             while await draft.next() is not None:
                 pass

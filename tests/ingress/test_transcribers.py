@@ -99,6 +99,15 @@ async def test_a_partial_is_asked_for_once() -> None:
     assert len(replicas.asked) == 1
 
 
+async def test_a_file_that_waits_is_not_asked_for_twice_and_stays_a_file() -> None:
+    replicas = Replicas(BUSY, BUSY, None)
+    of_a_file = request(Urgency.FILE)
+    to_ask = pool(replicas, hedge_s=0.01, timeout_s=0.8)
+    with pytest.raises(EngineTimeout):
+        await to_ask.transcribe(of_a_file)
+    assert replicas.asked == [of_a_file] * 3
+
+
 async def test_a_caller_that_leaves_cancels_its_calls() -> None:
     replicas = Replicas(None, None)
     transcript = asyncio.create_task(pool(replicas, hedge_s=0.01).transcribe(request()))

@@ -8,7 +8,7 @@ from serve_app.stt.job import Job, Urgency
 from serve_app.stt.queue import TranscriptionQueue
 from serve_app.stt.utterance import Utterance
 
-FINAL, GUESS, PART = Urgency.FINAL, Urgency.SPECULATIVE, Urgency.PARTIAL
+FINAL, GUESS, PART, FILE = Urgency
 
 
 def job(key: str, urgency: Urgency, due_at_s: float = 0.0, seconds: float = 2.0) -> Job:
@@ -79,6 +79,14 @@ def test_a_full_queue_refuses_the_least_urgent() -> None:
     assert order(queue) == ["final", "guess"]
 
 
+def test_a_file_comes_after_everything_and_is_the_first_to_be_refused() -> None:
+    queue = queue_of(job("file", FILE), job("part", PART), job("guess", GUESS, 5.0))
+    assert order(queue) == ["guess", "part", "file"]
+    queue = queue_of(job("file", FILE), job("part", PART), max_waiting=2)
+    shed = queue.push(job("final", FINAL), now_s=0.0)
+    assert shed is not None and shed.key == "file"
+
+
 def test_what_was_dropped_makes_room() -> None:
     dead = job("dead", FINAL)
     queue = queue_of(dead, max_waiting=1)
@@ -92,6 +100,8 @@ def test_partials_wait_for_one_batch_at_most() -> None:
     assert shed is not None and shed.key == "part2"
 
 
-@pytest.mark.parametrize("urgency, expected", [(FINAL, 3.0), (GUESS, 3.0), (PART, 0.0)])
-def test_the_longest_wait_leaves_out_partials(urgency: Urgency, expected: float) -> None:
+@pytest.mark.parametrize(
+    "urgency, expected", [(FINAL, 3.0), (GUESS, 3.0), (PART, 0.0), (FILE, 0.0)]
+)
+def test_the_longest_wait_is_that_of_turns(urgency: Urgency, expected: float) -> None:
     assert queue_of(job("one", urgency, 1.0)).longest_wait_s(now_s=3.0) == expected

@@ -12,7 +12,7 @@ from serve_app.stt.queue import TranscriptionQueue
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.worker import TranscriptionWorker
 
-FINAL, GUESS, PART = Urgency.FINAL, Urgency.SPECULATIVE, Urgency.PARTIAL
+FINAL, GUESS, PART, FILE = Urgency
 SECOND = np.zeros(16_000, dtype=np.float32)
 WITHIN_S = 10.0
 
@@ -76,15 +76,16 @@ def test_a_text_comes_back(worker: TranscriptionWorker) -> None:
     assert text_of(ask(worker, "one")) == "one"
 
 
-def test_a_final_puts_a_guess_aside_which_then_goes_on(
-    worker: TranscriptionWorker, engine: Engine
+@pytest.mark.parametrize("less, more", [(GUESS, FINAL), (FILE, FINAL), (FILE, PART)])
+def test_what_is_more_urgent_puts_the_rest_aside_which_then_goes_on(
+    worker: TranscriptionWorker, engine: Engine, less: Urgency, more: Urgency
 ) -> None:
-    slow = begin(worker, engine, GUESS)
-    assert text_of(ask(worker, "final")) == "final"
+    slow = begin(worker, engine, less)
+    assert text_of(ask(worker, "urgent", more)) == "urgent"
     assert not slow.heard.done()
     engine.may_go_on.set()
     assert text_of(slow) == "slow"
-    assert engine.log == ["begin slow", "begin final", "end final", "end slow"]
+    assert engine.log == ["begin slow", "begin urgent", "end urgent", "end slow"]
 
 
 def test_a_final_is_not_put_aside(worker: TranscriptionWorker, engine: Engine) -> None:

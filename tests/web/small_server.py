@@ -57,6 +57,7 @@ class Script:
         self.microphone: list[Samples] = []
         """All that was heard, at 16 kHz."""
         self.is_busy = False
+        self.is_at_ease = True
         self._vad = SileroVad()
 
     def sheds(self, shed: Shed) -> bool:

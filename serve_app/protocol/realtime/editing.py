@@ -15,7 +15,8 @@ from serve_app.protocol.realtime.sound import FORMATS, Format
 from serve_app.protocol.realtime.support import SESSION_FIELDS, Row, Support
 
 _OPENAIS_VOICES: Final = frozenset(
-    {"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"}
+    {"alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer"}
+    | {"verse", "marin", "cedar"}
 )
 """Clients send one of them because OpenAI's protocol wants one, whatever voice they reach."""
 _EAGERNESS: Final = {"low": "patient", "medium": "balanced", "auto": "balanced", "high": "quick"}
@@ -73,14 +74,7 @@ class Editor:
         return replace(options, instructions=text(value, self._limits.text_bytes))
 
     def _voice(self, options: Options, value: Any) -> Options:
-        voice = _name(value.get("id") if isinstance(value, dict) else value)
-        if voice in ("", self._defaults.voice):
-            return replace(options, voice="")
-        if voice in _OPENAIS_VOICES and not self._defaults.has_openais_voices:
-            return replace(options, voice="")
-        if not self._defaults.has_voices:
-            raise ValueError("the local voice is the only one here")
-        return replace(options, voice=voice)
+        return replace(options, voice=voice_of(value, self._defaults))
 
 
 def checked(fields: Any, table: Mapping[str, Row], where: str) -> Iterator[tuple[str, Any]]:
@@ -118,6 +112,18 @@ def _detection(session: dict[str, Any]) -> Any:
     for name in _TURN.split("."):
         inner = inner.get(name) if isinstance(inner, dict) else None
     return inner
+
+
+def voice_of(value: Any, defaults: Defaults) -> str:
+    """The voice that a client asks for; empty if it is the server's own. Raises ValueError."""
+    voice = _name(value.get("id") if isinstance(value, dict) else value)
+    if voice in ("", defaults.voice):
+        return ""
+    if voice in _OPENAIS_VOICES and not defaults.has_openais_voices:
+        return ""
+    if not defaults.has_voices:
+        raise ValueError("the local voice is the only one here")
+    return voice
 
 
 def text(value: Any, most_bytes: int) -> str:
