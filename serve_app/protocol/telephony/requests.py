@@ -76,9 +76,10 @@ def opened(start: dict[str, Any], limits: FrameLimits) -> Open:
 def _parameter(parameters: dict[str, Any], name: str) -> str:
     value = parameters[name]
     try:
-        return bytes(value, "utf-8").decode()
-    except (TypeError, UnicodeEncodeError):
+        value.encode()
+    except (AttributeError, UnicodeEncodeError):  # JSON can write half of a character
         raise ProtocolViolation(f"start: the parameter '{name}' is not a text") from None
+    return str(value)
 
 
 def chunk(media: dict[str, Any]) -> Chunk:
