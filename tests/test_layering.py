@@ -23,7 +23,7 @@ STANDARD = {
 }  # fmt: skip
 PURE = STANDARD | {"numpy", "msgpack"}
 """Of protocol and conversation: no clock, no randomness, no asyncio, no ray."""
-REALTIME = "serve_app.protocol.realtime"
+PROTOCOLS = ("serve_app.protocol.realtime", "serve_app.protocol.telephony")
 WIRES = PURE | {"json", "base64", "binascii"}
 """Of protocols besides Echo's."""
 
@@ -215,11 +215,12 @@ def test_folders_import_what_they_may(imports: Imports) -> None:
 @pytest.mark.parametrize("folder", ["protocol", "conversation"])
 def test_the_pure_folders_import_no_io(imports: Imports, folder: str) -> None:
     found = impure(imports, f"serve_app.{folder}", PURE)
-    assert [one for one in found if not one.startswith(REALTIME)] == []
+    assert [one for one in found if not one.startswith(PROTOCOLS)] == []
 
 
-def test_neither_do_further_protocols(imports: Imports) -> None:
-    assert impure(imports, REALTIME, WIRES) == []
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_neither_do_further_protocols(imports: Imports, protocol: str) -> None:
+    assert impure(imports, protocol, WIRES) == []
 
 
 @pytest.mark.parametrize("process", LOADED)

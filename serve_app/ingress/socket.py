@@ -9,7 +9,7 @@ written any more. How much audio waits is known, because what is not written can
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -19,15 +19,8 @@ from serve_app.ingress.intake import bounded
 from serve_app.ingress.pace import Pace
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.echo_wire import EchoWire
-from serve_app.protocol.messages import (
-    AgentAudio,
-    Audio,
-    ClientMessage,
-    Interrupt,
-    ServerMessage,
-    Text,
-)
-from serve_app.protocol.wire import Frame, Wire
+from serve_app.protocol.messages import Audio, ClientMessage, Interrupt, ServerMessage, Text
+from serve_app.protocol.wire import AudioFrame, Frame, Wire, Writing
 from serve_app.settings.limits import MessageLimits
 
 _MAX_MESSAGES = 1024
@@ -97,19 +90,10 @@ class ClientSocket:
     # --- to the client: these never wait; the session fails if the client does not read ---
 
     def send(self, message: ServerMessage) -> None:
-        frames = self._wire.write(message)
-        match message:
-            case AgentAudio():
-                *before, audio = frames
-                self._put_all(before)
-                if self._put(_Audio(audio, self._interrupts, _now_s())):
-                    self._backlog += 1
-            case Interrupt():
-                self._interrupts += 1
-                self._backlog = 0
-                self._put_all(frames)
-            case _:
-                self._put_all(frames)
+        if isinstance(message, Interrupt):
+            self._interrupts += 1
+            self._backlog = 0
+        self._put_all(self._wire.write(message))
 
     def greet(self, must_be_known: Callable[[], None]) -> None:
         """Sends what the protocol begins with, if that is anything, to who is known."""
@@ -139,9 +123,12 @@ class ClientSocket:
             self._outbox.get_nowait()
         self._outbox.put_nowait(_CloseFrame(code, reason))
 
-    def _put_all(self, frames: Sequence[Frame]) -> None:
+    def _put_all(self, frames: Writing) -> None:
         for frame in frames:
-            self._put(frame)
+            if not isinstance(frame, AudioFrame):
+                self._put(frame)
+            elif self._put(_Audio(frame.frame, self._interrupts, _now_s())):
+                self._backlog += 1
 
     def _put(self, item: Frame | _Audio | _Barrier) -> bool:
         """Whether it will be written."""

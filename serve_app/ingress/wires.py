@@ -6,6 +6,7 @@ from typing import Final
 from serve_app.protocol.echo_wire import EchoWire
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.wire import RealtimeWire
+from serve_app.protocol.telephony.wire import TelephonyWire
 from serve_app.protocol.wire import Wire
 from serve_app.settings.agent import TtsSettings
 from serve_app.settings.schema import AppConfig
@@ -22,6 +23,10 @@ def realtime(config: AppConfig, session: str) -> Wire:
     return RealtimeWire(session, defaults(config.agent.tts), config.ingress.limits.frames)
 
 
+def telephony(config: AppConfig, session: str) -> Wire:
+    return TelephonyWire(config.ingress.limits.frames)
+
+
 def defaults(tts: TtsSettings) -> Defaults:
     """Of resolved settings."""
     return Defaults(
@@ -35,10 +40,12 @@ WIRES: Final[Mapping[str, MakeWire]] = {
     "/conversation": echo,
     "/conversation/websocket": echo,
     "/v1/realtime": realtime,
+    "/telephony/media": telephony,
 }
 """By the path of the socket."""
 FRAMES: Final[Mapping[MakeWire, str]] = {
     echo: "MessagePack in binary frames",
     realtime: "JSON in text frames",
+    telephony: "Twilio's JSON in text frames",
 }
 """What a client sends."""

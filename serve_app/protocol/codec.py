@@ -110,7 +110,8 @@ def _check_size(kind: str, size: int, message: ClientMessage, limits: FrameLimit
         raise ProtocolViolation(f"{kind}: {size} bytes: what is not known of it is too long")
 
 
-def _open(fields: dict[str, Any], limits: FrameLimits) -> Open:
+def opened(fields: dict[str, Any], limits: FrameLimits) -> Open:
+    """By the fields of an `open`, in any protocol. Raises ProtocolViolation."""
     turn, played = fields.get("turn", {}), fields.get("played")
     if not isinstance(turn, dict):
         raise ProtocolViolation("open: 'turn' must be a map")
@@ -226,7 +227,7 @@ def _state(fields: dict[str, Any], limits: FrameLimits) -> PlaybackState:
 
 
 _PARSERS: Final[dict[str, Callable[[dict[str, Any], FrameLimits], ClientMessage]]] = {
-    "open": _open,
+    "open": opened,
     "audio": _audio,
     "state": _state,
     "text": _text,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from serve_app.protocol import codec
 from serve_app.protocol.limits import DEFAULT_FRAMES, FrameLimits
-from serve_app.protocol.messages import ServerMessage
-from serve_app.protocol.wire import Frame, Reading
+from serve_app.protocol.messages import AgentAudio, ServerMessage
+from serve_app.protocol.wire import AudioFrame, Frame, Reading, Writing
 
 
 class EchoWire:
@@ -20,8 +20,9 @@ class EchoWire:
     def read(self, frame: Frame) -> Reading:
         return Reading((codec.decode(frame, self._limits),))
 
-    def write(self, message: ServerMessage) -> Sequence[Frame]:
-        return (codec.encode(message),)
+    def write(self, message: ServerMessage) -> Writing:
+        frame = codec.encode(message)
+        return (AudioFrame(frame) if isinstance(message, AgentAudio) else frame,)
 
     def farewell(self, code: int, reason: str) -> Sequence[Frame]:
         return ()

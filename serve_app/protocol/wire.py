@@ -19,6 +19,18 @@ Frame = bytes | str
 
 
 @dataclass(frozen=True, slots=True)
+class AudioFrame:
+    """The one with the agent's voice: left out if an `Interrupt` follows before it is written. All
+    other frames are always written."""
+
+    frame: Frame
+
+
+Writing = Sequence[Frame | AudioFrame]
+"""What one message to a client comes to, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one frame from a client comes to."""
 
@@ -38,9 +50,8 @@ class Wire(Protocol):
         """Raises ProtocolViolation: the socket is closed then. What the client may go on after is
         answered."""
 
-    def write(self, message: ServerMessage) -> Sequence[Frame]:
-        """May be nothing, but for AgentAudio: of that, the last frame has the audio, and is left
-        out if it is interrupted before it was written. The others are always written."""
+    def write(self, message: ServerMessage) -> Writing:
+        """May be nothing. Of AgentAudio, and of nothing else, one is an AudioFrame."""
 
     def farewell(self, code: int, reason: str) -> Sequence[Frame]:
         """What is said before a close frame with this code and reason. The reason is not cut."""

@@ -24,6 +24,7 @@ _LANGUAGES = {
     "yaml",
     "mermaid",
     "ini",
+    "xml",
     "nginx",
     "caddyfile",
     "python",

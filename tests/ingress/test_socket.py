@@ -23,7 +23,7 @@ from serve_app.protocol.messages import (
     ServerMessage,
     Token,
 )
-from serve_app.protocol.wire import Reading, Wire
+from serve_app.protocol.wire import AudioFrame, Reading, Wire, Writing
 from serve_app.settings.limits import MessageLimits
 
 DEADLINE_S = 5.0
@@ -244,7 +244,7 @@ async def test_frames_become_events_until_the_client_is_gone_or_wrong() -> None:
 
 
 class Loud:
-    """A protocol in which each message is two frames of text, and audio is repeated tenfold."""
+    """A protocol in which each message is three frames of text, and audio is repeated tenfold."""
 
     def greeting(self) -> list[str]:
         return ["welcome"]
@@ -252,8 +252,9 @@ class Loud:
     def read(self, frame: bytes | str) -> Reading:
         return Reading((Audio(np.zeros(10 * len(frame), np.float32)),), ["heard"])
 
-    def write(self, message: ServerMessage) -> list[str]:
-        return ["next:", type(message).__name__]
+    def write(self, message: ServerMessage) -> Writing:
+        name = type(message).__name__
+        return ["next:", AudioFrame(name) if isinstance(message, AgentAudio) else name, "end"]
 
     def farewell(self, code: int, reason: str) -> list[str]:
         return [f"{code}: {reason}"]
@@ -265,8 +266,8 @@ async def test_a_protocol_says_what_goes_over_the_socket() -> None:
         client.socket.send(Token("token001"))
         client.socket.close(4400, "no")
         assert await client.socket.write()
-        said = [(await client.next()).get("text") for _ in range(4)]
-        assert said == ["welcome", "next:", "Token", "4400: no"]
+        said = [(await client.next()).get("text") for _ in range(5)]
+        assert said == ["welcome", "next:", "Token", "end", "4400: no"]
         assert await client.next() == CLOSE | {"code": 4400, "reason": "no"}
 
 
@@ -276,8 +277,8 @@ async def test_only_the_audio_of_a_reply_is_dropped_when_it_is_interrupted() -> 
         client.socket.send(Interrupt("token002"))
         client.socket.close(1000, "bye")
         await client.socket.write()
-        said = [(await client.next()).get("text") for _ in range(4)]
-        assert said == ["next:", "next:", "Interrupt", "1000: bye"]
+        said = [(await client.next()).get("text") for _ in range(6)]
+        assert said == ["next:", "end", "next:", "Interrupt", "end", "1000: bye"]
 
 
 async def test_who_does_not_read_is_told_by_the_close_frame_alone() -> None:

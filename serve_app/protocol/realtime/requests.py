@@ -32,7 +32,7 @@ def parsed(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise Refused("invalid_json", "not valid JSON") from None
     if not isinstance(event, dict):
-        raise Refused("invalid_json", "an event is a JSON object with a 'type'")
+        raise Refused("invalid_json", "not a JSON object")
     return event
 
 

@@ -13,14 +13,14 @@ from typing import Final
 
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.limits import DEFAULT_FRAMES, FrameLimits
-from serve_app.protocol.messages import ServerMessage
+from serve_app.protocol.messages import AgentAudio, ServerMessage
 from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.events import Events
 from serve_app.protocol.realtime.incoming import Incoming
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.outgoing import Outgoing
 from serve_app.protocol.realtime.speaking import Speaking
-from serve_app.protocol.wire import Frame, Reading
+from serve_app.protocol.wire import AudioFrame, Frame, Reading, Writing
 
 _SILENT: Final = frozenset({CloseCode.CLOSED, CloseCode.GONE})
 """Nobody is there to be told, or nothing is wrong."""
@@ -54,8 +54,12 @@ class RealtimeWire:
     def read(self, frame: Frame) -> Reading:
         return self._incoming.read(frame)
 
-    def write(self, message: ServerMessage) -> Sequence[Frame]:
-        return self._outgoing.written(message)
+    def write(self, message: ServerMessage) -> Writing:
+        events = self._outgoing.written(message)
+        if not isinstance(message, AgentAudio):
+            return events
+        *before, audio = events
+        return [*before, AudioFrame(audio)]
 
     def farewell(self, code: int, reason: str) -> Sequence[Frame]:
         if code in _SILENT:

@@ -10,7 +10,7 @@ from openai.types.realtime import RealtimeServerEvent
 from serve_app.protocol.messages import ClientMessage, ServerMessage
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.wire import RealtimeWire
-from serve_app.protocol.wire import Frame
+from serve_app.protocol.wire import AudioFrame, Frame
 
 SERVER_EVENTS: dict[str, type[pydantic.BaseModel]] = {
     get_args(event.model_fields["type"].annotation)[0]: event
@@ -51,7 +51,9 @@ class Spoken:
         return dict(answer["error"])
 
     def hear(self, *messages: ServerMessage) -> list[dict[str, Any]]:
-        return [event(frame) for message in messages for frame in self.wire.write(message)]
+        """What the client gets of these."""
+        frames = [frame for message in messages for frame in self.wire.write(message)]
+        return [event(f.frame if isinstance(f, AudioFrame) else f) for f in frames]
 
 
 def types(events: list[dict[str, Any]]) -> list[str]:
