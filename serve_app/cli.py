@@ -139,9 +139,11 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
+    from serve_app.local.ray_address import stay_on_loopback
     from serve_app.local.ray_token import use_token
 
     use_token(os.environ, Path.home())
+    stay_on_loopback(os.environ, arguments.address)
     from serve_app.local.forget import forget
 
     return int(not forget(arguments.config, arguments.session, arguments.address, _say))
