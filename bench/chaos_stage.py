@@ -125,7 +125,9 @@ def _command(process: psutil.Process) -> list[str]:
 def redis_server() -> Iterator[tuple[int, str] | None]:
     """Starts a Redis, if one is installed. Yields its process id and its address."""
     port = free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    # A title would overwrite its environment, by which tests/guard.py finds what is left.
+    plain = ["--save", "", "--bind", "127.0.0.1", "--set-proc-title", "no"]
+    command = ["redis-server", "--port", str(port), *plain]
     try:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     except FileNotFoundError:

@@ -16,7 +16,9 @@ def redis_server() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed: apt-get install redis-server")
     port = free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    # A title would overwrite its environment, by which tests/guard.py finds what is left.
+    plain = ["--save", "", "--bind", "127.0.0.1", "--set-proc-title", "no"]
+    command = ["redis-server", "--port", str(port), *plain]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests import guard
+from tests.redis_server import redis_server
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -74,3 +75,10 @@ def test_one_that_does_not_stop_is_killed_and_named(stubborn: psutil.Process) ->
     assert guard.bearing("a label") == [stubborn]
     assert guard.end("a label", patience_s=0.5) == [stubborn]
     stubborn.wait(_WITHIN_S)
+
+
+def test_a_redis_is_found_by_its_label() -> None:
+    """One ran on after a bench was killed: its title had overwritten its environment."""
+    with redis_server() as (process, _):
+        found = guard.bearing(os.environ["ECHO_TEST_STARTED_BY"])
+        assert process.pid in [each.pid for each in found]
