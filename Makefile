@@ -22,7 +22,7 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 test: lint types models redis web ## lint, types, and every test
 	$(BIN)/python -m pytest -n 2 --durations=20
 
-test-slow: models       ## stops, outages, hostile clients, privacy on whole servers; 12 minutes
+test-slow: models       ## stops, outages, hostile clients, privacy on whole servers; most of an hour
 	$(BIN)/python -m pytest -m slow
 
 redis:                  ## a redis-server for the tests, where it can be installed
