@@ -99,6 +99,7 @@ class Place:
         self.ports = {name: free_port() for name in HAPROXY_PORTS}
         self._config = config_with(folder, self.port)
         self._label = uuid.uuid4().hex
+        self._started: list[Terminal] = []
         self._env = {
             **env,
             _LABEL: self._label,
@@ -111,7 +112,17 @@ class Place:
         return f"ws://127.0.0.1:{self.port}/conversation"
 
     def start(self, *prefix: str) -> Terminal:
-        return Terminal(self._config, self._env, prefix)
+        self._started.append(Terminal(self._config, self._env, prefix))
+        return self._started[-1]
+
+    def end(self) -> None:
+        """Kills what runs, after a test that has failed; else nothing does."""
+        for process in self.processes():
+            with suppress(psutil.Error):
+                process.kill()
+        for server in self._started:
+            server.process.wait(STOP_S)
+            server.close()
 
     def processes(self) -> list[psutil.Process]:
         """All that were started here and run, whoever their parents are now."""
@@ -131,6 +142,4 @@ def place(folder: Path, env: Mapping[str, str]) -> Iterator[Place]:
         with one_at_a_time():
             yield here
     finally:
-        for process in here.processes():
-            with suppress(psutil.Error):
-                process.kill()
+        here.end()

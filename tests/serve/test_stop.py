@@ -212,7 +212,9 @@ def test_the_next_start_ends_what_a_killed_server_has_left(here: Place) -> None:
     server = here.start()
     server.wait_for(READY)
     (line,) = [x for x in server.output.splitlines() if x.startswith("ending what a server")]
-    assert all(f"{p.pid} haproxy" in line for p in proxies)
+    # One may have ended by itself meanwhile: HAProxy has another worker after a change.
+    assert any(f"{p.pid} haproxy" in line for p in proxies), line
+    assert not any(p.is_running() for p in proxies), line
     with opened(here):
         server.process.terminate()
     assert server.end() == 0
