@@ -13,6 +13,7 @@ from serve_app.agent.speaker import Speaker
 from serve_app.agent.stalls import Stalls
 from serve_app.agent.tools.factory import build_toolbox, with_tools
 from serve_app.agent.under_way import RepliesUnderWay
+from serve_app.conversation.calls import NO_OFFER, Offer
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
 from serve_app.settings.agent import AgentSettings
@@ -50,16 +51,17 @@ class Agent:
     # do: where Serve runs those in threads, it takes no asynchronous generator from them.
 
     async def reply(
-        self, chat: list[ChatMessage], sound: Sound, is_draft: bool
+        self, chat: list[ChatMessage], sound: Sound, is_draft: bool, offer: Offer = NO_OFFER
     ) -> AsyncGenerator[ReplyPart, None]:
         """The answer, as it is made. In a call that is cancelled Serve raises CancelledError at
-        the point that the generator has reached: that stops LLM, tools and voice.
+        the point that the generator has reached: that stops LLM, tools and voice. `offer`: what
+        the client runs.
 
         Raises EngineError, and DraftDeclined for a draft that would need a tool, or while there is
         enough to do.
         """
         speaker = self._drafting_speaker if is_draft else self._speaker
-        return speaker.reply(chat, sound)
+        return speaker.reply(chat, sound, offer)
 
     async def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """The text as speech. Cancellation and errors are as for `reply`."""

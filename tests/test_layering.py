@@ -24,6 +24,8 @@ STANDARD = {
 PURE = STANDARD | {"numpy", "msgpack"}
 """Of protocol and conversation: no clock, no randomness, no asyncio, no ray."""
 PROTOCOLS = ("serve_app.protocol.realtime", "serve_app.protocol.telephony")
+SCHEMAS = "serve_app.protocol.tools"
+"""What clients say of their tools is JSON in all protocols."""
 WIRES = PURE | {"json", "base64", "binascii"}
 """Of protocols besides Echo's."""
 
@@ -215,10 +217,10 @@ def test_folders_import_what_they_may(imports: Imports) -> None:
 @pytest.mark.parametrize("folder", ["protocol", "conversation"])
 def test_the_pure_folders_import_no_io(imports: Imports, folder: str) -> None:
     found = impure(imports, f"serve_app.{folder}", PURE)
-    assert [one for one in found if not one.startswith(PROTOCOLS)] == []
+    assert [one for one in found if not one.startswith((*PROTOCOLS, SCHEMAS))] == []
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, SCHEMAS])
 def test_neither_do_further_protocols(imports: Imports, protocol: str) -> None:
     assert impure(imports, protocol, WIRES) == []
 

@@ -12,11 +12,13 @@ from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 from serve_app.agent.engines import LlmEngine, Speech
-from serve_app.agent.parts import Began, ReplyPart
+from serve_app.agent.parts import Began, Called, ReplyPart
 from serve_app.agent.stalls import Stalls
 from serve_app.agent.text.clauses import ClauseSplitter
 from serve_app.agent.text.reply_text import ReplyText
+from serve_app.agent.tools.tool_user import ToolUser
 from serve_app.agent.tts.chain import TtsChain
+from serve_app.conversation.calls import NO_OFFER, Offer
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
@@ -54,22 +56,23 @@ class Speaker:
         self._stalls = stalls
 
     def reply(
-        self, chat: Sequence[ChatMessage], sound: Sound = ANY_SOUND
+        self, chat: Sequence[ChatMessage], sound: Sound = ANY_SOUND, offer: Offer = NO_OFFER
     ) -> AsyncGenerator[ReplyPart, None]:
-        """The answer to a chat, as it is made. Closing the generator stops LLM and voice.
+        """The answer to a chat, as it is made. Closing the generator stops LLM and voice. `offer`:
+        what the client runs, if the LLM is one that uses tools.
 
         Raises EngineError (stage `llm` or `tts`), and what else the LLM and `under_way` raise. What
         the LLM had written before it failed is still spoken. A voice that fails stops the LLM.
         """
+        if isinstance(self._llm, ToolUser):
+            return self._speak(self._llm.answer(chat, offer), sound)
         return self._speak(self._llm.stream(chat), sound)
 
     def say(self, text: str, sound: Sound = ANY_SOUND) -> AsyncGenerator[ReplyPart, None]:
         """`text` as speech, in the same shape."""
         return self._speak(_one(text), sound)
 
-    async def _speak(
-        self, written: AsyncGenerator[str, None], sound: Sound
-    ) -> AsyncGenerator[ReplyPart, None]:
+    async def _speak(self, written: "_Written", sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """Between LLM and voice there is the text, between the voice and the caller nothing.
 
         The voice does not wait for playback: Serve asks for the next part as soon as it has sent
@@ -96,6 +99,9 @@ class Speaker:
                     for piece in pieces(speech, format):
                         yield piece
                     speech = await _next(speeches)
+                if text.failure is None and (called := await writer) is not None:
+                    yield called
+                    return
                 if text.unsayable and text.failure is None:
                     yield Piece(b"", text.unsayable, 0.0, is_said=False)
                     raise EngineError("tts", "nothing in this reply can be said")
@@ -132,19 +138,28 @@ def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:
     return cut
 
 
+_Written = AsyncGenerator[str | Called, None] | AsyncGenerator[str, None]
+
+
 async def _one(text: str) -> AsyncGenerator[str, None]:
     yield text
 
 
-async def _write(written: AsyncGenerator[str, None], text: ReplyText) -> None:
+async def _write(written: _Written, text: ReplyText) -> Called | None:
+    """Returns what the client is asked for at the end, if it is."""
+    called = None
     try:
         async with aclosing(written):
             async for piece in written:
-                text.write(piece)
+                if isinstance(piece, Called):
+                    called = piece
+                else:
+                    text.write(piece)
     except Exception as error:  # raised when what was written before it has been spoken
         text.end(error)
     else:
         text.end()
+    return called
 
 
 async def _next(speeches: AsyncGenerator[Speech, None]) -> Speech | None:

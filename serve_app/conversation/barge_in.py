@@ -172,13 +172,14 @@ def _interrupt(floor: Floor) -> State:
         floor.user.went_on()
     said, reply = floor.said_lately, _stop_reply(floor)
     unheard = tuple(reply.unheard(floor.now_s))
-    is_all = reply.is_written or reply.is_scripted
-    floor.turn.displaced = Interrupted(unheard, said, is_all)
+    is_all = reply.is_written or reply.is_scripted or bool(reply.call_id)
+    floor.turn.displaced = Interrupted(unheard, said, is_all, reply.call_id)
     return floor.listen_on()
 
 
 def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> State:
     """What was said until then is a turn."""
+    floor.is_asked = False
     return floor.pass_on(_stop_reply(floor))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from serve_app.conversation.calls import Call
 from serve_app.conversation.history import ChatMessage
 
 _BYTES_PER_TOKEN = 4
@@ -18,7 +19,12 @@ def tokens(chat: Sequence[ChatMessage]) -> int:
 
 
 def _cost(message: ChatMessage) -> int:
-    return -(-len(message.content.encode()) // _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE
+    size = len(message.content.encode()) + sum(_size(call) for call in message.calls)
+    return -(-size // _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE
+
+
+def _size(call: Call) -> int:
+    return len(call.name) + len(call.arguments.encode()) + len(call.extra)
 
 
 def newest_within(chat: Sequence[ChatMessage], budget_tokens: int) -> tuple[ChatMessage, ...]:

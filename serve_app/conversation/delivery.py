@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from serve_app.conversation.budget import newest_within
+from serve_app.conversation.calls import MOST_ROUNDS, NO_OFFER, Offer
 from serve_app.conversation.effects import Arm, CancelReply, Disarm, Effect, Reply, Say, Send
 from serve_app.conversation.events import Timer
 from serve_app.conversation.history import ChatMessage, told
@@ -12,8 +13,10 @@ from serve_app.conversation.piece import Piece
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
+from serve_app.conversation.tool_messages import rounds
 from serve_app.protocol.languages import ENGLISH, LANGUAGES
 from serve_app.protocol.messages import AgentAudio, Caption, Interrupt, ServerMessage, Token
+from serve_app.protocol.tools import Tool
 
 _SLACK_S = 0.5
 """A client's `waiting` counts as the end of a reply when no more than this is left to play. A
@@ -32,7 +35,10 @@ class Delivery:
         new_token: Callable[[], str],
         do: Callable[[Effect], None],
         notify: Callable[[ServerMessage, str], None],
+        tools: tuple[Tool, ...] = (),
     ) -> None:
+        """`tools`: what the agent may ask the client to do."""
+        self._tools = tools
         self._lead_s = settings.lead_ms / 1000
         self._history_tokens = settings.history_tokens
         self._language_prompt = settings.language_prompt
@@ -88,9 +94,12 @@ class Delivery:
         self.reply.number = self._replies
         self._ask(generation, self.reply, chat)
 
-    def repeat(self, pieces: Sequence[Piece], is_all: bool, now_s: float) -> None:
+    def repeat(
+        self, pieces: Sequence[Piece], is_all: bool, now_s: float, call_id: str = ""
+    ) -> None:
         """Goes on with a reply that was interrupted by mere noise."""
         reply = self._new_reply()
+        reply.call_id = call_id
         for piece in pieces:
             reply.add(piece, now_s)
         reply.is_written = is_all
@@ -193,7 +202,8 @@ class Delivery:
         is_draft: bool = False,
     ) -> None:
         chat = newest_within(told(chat, self._language_line), self._history_tokens)
-        self._do(Reply(generation, reply.number, chat, self._sound_now, is_draft))
+        offer = Offer(self._tools, rounds(chat) < MOST_ROUNDS) if self._tools else NO_OFFER
+        self._do(Reply(generation, reply.number, chat, self._sound_now, is_draft, offer))
 
     @property
     def _sound_now(self) -> Sound:

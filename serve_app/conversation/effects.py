@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from serve_app.conversation.calls import NO_OFFER, Offer
 from serve_app.conversation.events import Timer
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.history import Record as Record
@@ -69,6 +70,7 @@ class Reply:
     sound: Sound = ANY_SOUND
     is_draft: bool = False
     """The turn may not be over: the draft may be declined, and must not have side effects."""
+    offer: Offer = NO_OFFER
 
 
 @dataclass(frozen=True, slots=True)

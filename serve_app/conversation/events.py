@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from serve_app.conversation.calls import Step
 from serve_app.conversation.history import Record
 from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import ANY_SOUND, Sound
+from serve_app.conversation.versions import travels
 from serve_app.protocol.messages import Samples
+from serve_app.protocol.tools import Tool
 
 
 class Timer(StrEnum):
@@ -32,11 +35,14 @@ class Timer(StrEnum):
     """The user has not said anything for a long while."""
     SESSION = "session"
     """The session has nearly had its time, or has had it. Belongs to no turn."""
+    TOOLS = "tools"
+    """The client has not sent the results of all tools. Belongs to no turn."""
 
 
 # --- from the client ---
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Opened:
     """See protocol.messages.Open."""
@@ -53,6 +59,8 @@ class Opened:
     """The conversation that is resumed; prompt and greeting are in it."""
     played: "Played | None" = None
     """How much of the reply in the record the client has played."""
+    tools: tuple[Tool, ...] = ()
+    """What the client can do for the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,19 @@ class Backlog:
     it changed. After a number other than 0, another one is bound to come."""
 
     messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered:
+    """The client has run one of its tools."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRequested:
+    """The agent is to go on with the results of the client's tools, once none is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +223,14 @@ class ReplyAudio(OfReply):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsCalled(OfReply):
+    """The reply asks for tools of the client's, and ends with that."""
+
+    steps: tuple[Step, ...]
+    """All its rounds of calls. The server's own tools have answered already."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnded(OfReply):
     """Every piece of the reply has been delivered."""
 
@@ -243,6 +272,8 @@ Event = (
     | PlaybackWaiting
     | Played
     | Backlog
+    | ToolAnswered
+    | ReplyRequested
     | CloseRequested
     | Disconnected
     | Draining
@@ -253,6 +284,7 @@ Event = (
     | TurnJudged
     | ReplyBegan
     | ReplyAudio
+    | ToolsCalled
     | ReplyEnded
     | ReplyFailed
     | DraftDeclined

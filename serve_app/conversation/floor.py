@@ -22,11 +22,13 @@ from serve_app.conversation.own_voice import OwnVoice, is_own_voice
 from serve_app.conversation.playout import Playout
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import ANY_SOUND, Sound
-from serve_app.conversation.states import ECHO_NAMES, Mode, State
+from serve_app.conversation.states import ECHO_NAMES, REPLYING, Mode, State
+from serve_app.conversation.tool_messages import brought_up, pending, with_words_before
 from serve_app.conversation.turn import Interrupted, Turn
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.languages import AUTO
 from serve_app.protocol.messages import Duck, ErrorNotice, ServerMessage, StateChanged, Transcript
+from serve_app.protocol.tools import Tool
 
 _SURE_OF_LANGUAGE_MS = 1000
 """Of a shorter utterance, such as "okay", the language is a guess: Whisper base took 0.6 s of
@@ -59,6 +61,10 @@ class Floor:
         """The last number of a typed text that was taken."""
         self.recorded_text_id = 0
         """The last one that is in the history."""
+        self.is_asked = False
+        """The agent is to go on as soon as it can."""
+        self.unseen: tuple[str, ...] = ()
+        """The calls whose results have come since the agent was asked last."""
         self.own_voice = OwnVoice()
         self._given: tuple[OpenReply, ...] = ()
         self._new_token = new_token
@@ -66,11 +72,17 @@ class Floor:
         self._received_at_stall = 0
         self.seat(settings)
 
-    def seat(self, settings: TurnSettings, language: str = "", sound: Sound = ANY_SOUND) -> None:
+    def seat(
+        self,
+        settings: TurnSettings,
+        language: str = "",
+        sound: Sound = ANY_SOUND,
+        tools: tuple[Tool, ...] = (),
+    ) -> None:
         """User and agent take their places: the conversation is about to begin."""
         self.settings = settings
         self.user = Listener(settings, language, self.do)
-        self.agent = Delivery(settings, sound, self._new_token, self.do, self.notify)
+        self.agent = Delivery(settings, sound, self._new_token, self.do, self.notify, tools)
         if language != AUTO:
             self.agent.hear(language)
 
@@ -89,14 +101,37 @@ class Floor:
     # --- nobody has the floor ---
 
     def wait(self, after: Playout | None = None) -> State:
-        """The user is asked once whether they are there: after that only the close is due."""
+        """The user is asked once whether they are there: after that only the close is due. The
+        agent may have been asked to go on."""
         self.user.close()
+        if asked := self.go_on():
+            return asked
         if self.mode in (Mode.DRAINING, Mode.EXPIRING):
             return self.stop()
-        if after is None or not after.is_idle_prompt:
+        is_prompted = after is not None and after.is_idle_prompt
+        if not is_prompted and not pending(self.history.chat):
             self.arm(Timer.IDLE_PROMPT, self.settings.idle_prompt_ms / 1000)
             self.arm(Timer.IDLE_CLOSE, self.settings.idle_close_ms / 1000)
         return State.WAITING
+
+    def go_on(self) -> State | None:
+        """The agent goes on with the results of tools, if it was asked to, and none is missing.
+        Otherwise it still has to, as long as one is missing."""
+        chat = self.history.chat
+        if not self.is_asked or self.mode is Mode.DETACHED or pending(chat):
+            return None
+        if self.unseen and not self.history.awaits_reply:
+            self.history.keep(brought_up(chat, self.unseen))
+        if not self.history.awaits_reply:
+            self.is_asked = False
+            return None
+        self.times = TurnTimes.from_text(self.now_s)
+        if self.state not in REPLYING:
+            return self.ask()
+        self.notify(StateChanged(State.WAITING), "state")  # between two replies
+        state = self.ask()
+        self.notify(StateChanged(ECHO_NAMES[state]), "state")
+        return state
 
     # --- the user has it ---
 
@@ -178,6 +213,7 @@ class Floor:
 
     def ask(self, chat: tuple[ChatMessage, ...] = ()) -> State:
         """The agent answers what is in the history, or `chat`."""
+        self.is_asked, self.unseen = False, ()
         self.agent.ask(self.generation, chat or self.history.chat)
         return self.give_reply()
 
@@ -225,7 +261,7 @@ class Floor:
         """The agent falls silent, and may go on later with what was not heard of its reply."""
         heard = self.agent.silence(self.now_s, all_of_it)
         self._given = ()
-        self.commit_heard(heard)
+        self.commit_heard(heard, self.reply.call_id)
 
     def record_reply(self) -> None:
         """So that a client which comes back is told the rest."""
@@ -254,12 +290,14 @@ class Floor:
         """Commits what was heard of the reply. `given`: the replies that were sent whole."""
         self._given = given
         reply = self.agent.end()
-        self.commit_heard(reply.heard(self.now_s))
+        self.commit_heard(reply.heard(self.now_s), reply.call_id)
         return reply
 
-    def commit_heard(self, text: str) -> None:
-        """The user has heard the agent say this; empty is nothing."""
-        if text:
+    def commit_heard(self, text: str, call_id: str = "") -> None:
+        """The user has heard the agent say this; empty is nothing. `call_id`: see OpenReply."""
+        if text and call_id:
+            self.history.keep(with_words_before(self.history.chat, call_id, text))
+        elif text:
             self.history.add_assistant(text)
         self.record()
         if text:

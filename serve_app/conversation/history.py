@@ -1,25 +1,45 @@
 """What was said, in the shape that chat models take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import Literal
+from itertools import accumulate, takewhile
+from typing import Final, Literal
 
+from serve_app.conversation.calls import Call
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.settings import LONGEST_MESSAGE
 from serve_app.conversation.versions import travels
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
+PENDING: Final = "(There is no result yet.)"
+"""In place of a tool's result: to providers, a call without one is a mistake."""
 _WITHDRAWN = "(left out)"
 """In place of a turn that must not be sent again."""
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One message of the conversation."""
 
     role: Role
     content: str
+    calls: tuple[Call, ...] = ()
+    """Of the assistant: what it asks for after its words. A message of the role `tool` follows for
+    each."""
+    call_id: str = ""
+    """Of a tool: whose result this is."""
+
+    @property
+    def size(self) -> int:
+        """In characters."""
+        return len(self.content) + sum(call.size for call in self.calls)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it stands for a result that has not come."""
+        return self.role == "tool" and self.content == PENDING
 
 
 @travels
@@ -54,15 +74,28 @@ def trimmed(history: tuple[ChatMessage, ...], max_chars: int) -> tuple[ChatMessa
     prompt, turns = history[:1], history[1:]
     if not turns:
         return prompt
-    room = max_chars - sum(len(message.content) for message in prompt)
-    last = len(turns) - 1
+    room = max_chars - sum(message.size for message in prompt)
+    last = _last_words(turns)
     starts = (i for i, message in enumerate(turns) if i == 0 or message.role == "user")
-    sizes = accumulate(len(message.content) for message in reversed(turns))
+    sizes = accumulate(message.size for message in reversed(turns))
     rests = list(sizes)[::-1]  # characters from each message to the end
     kept = turns[next((start for start in starts if rests[start] <= room), last) :]
     if rests[last] > room:
-        kept = (replace(turns[last], content=turns[last].content[-max(1, room) :]),)
+        words = turns[last].content[-max(1, room) :]
+        kept = (ChatMessage(turns[last].role, words),)
     return prompt + kept
+
+
+def _last_words(turns: tuple[ChatMessage, ...]) -> int:
+    """The last message of the user or the assistant that can stand alone."""
+    alone = (i for i, message in enumerate(turns) if message.role != "tool" and message.content)
+    return max(alone, default=0)
+
+
+def without_tools(chat: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """What was said, for models that know no tools."""
+    said = (message for message in chat if message.role != "tool")
+    return [replace(message, calls=()) for message in said if message.content or not message.calls]
 
 
 def without_last(history: tuple[ChatMessage, ...], said: str) -> tuple[ChatMessage, ...] | None:
@@ -132,13 +165,21 @@ class History:
     @property
     def last_words(self) -> str:
         """What the agent said last, if nobody has spoken since."""
-        last = self._messages[-1]
+        said = (message for message in reversed(self._messages) if message.role != "tool")
+        last = next(said)
         return last.content if last.role == "assistant" else ""
 
     @property
     def awaits_reply(self) -> bool:
-        """Whether the user spoke last, which is so again after a reply that nobody heard."""
-        return self._messages[-1].role == "user"
+        """Whether the user spoke last, which is so again after a reply that nobody heard; or there
+        are the results of all tools that the agent has asked for last."""
+        last = self._messages[-1]
+        return last.role == "user" or (last.role == "tool" and not self._waits_for_tools)
+
+    @property
+    def _waits_for_tools(self) -> bool:
+        after_words = takewhile(lambda message: message.role == "tool", reversed(self._messages))
+        return any(message.is_pending for message in after_words)
 
     @property
     def chat(self) -> tuple[ChatMessage, ...]:

@@ -15,6 +15,7 @@ token of the reply that it belongs to.
                            listening     follows the user's turn, and drafts the reply
                            transcribing  ends the turn and has it answered
                            replying      gives the reply
+                           calling       has the client run tools
                            barge_in      both want the floor
                               └──▶ floor ──▶ effects
 """
@@ -23,7 +24,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serve_app.conversation import barge_in, listening, opening, replying, transcribing
+from serve_app.conversation import (
+    barge_in,
+    calling,
+    listening,
+    opening,
+    replying,
+    transcribing,
+)
 from serve_app.conversation import events as ev
 from serve_app.conversation.effects import Effect
 from serve_app.conversation.floor import Floor
@@ -63,14 +71,16 @@ class Conversation:
         return floor.take_effects()
 
     def _is_dead(self, event: ev.Event) -> bool:
-        if isinstance(event, ev.Expired) and event.timer is ev.Timer.SESSION:
-            return False  # armed once, for all turns
+        if isinstance(event, ev.Expired) and event.timer in _OF_NO_TURN:
+            return False
         if isinstance(event, ev.OfTurn) and event.generation != self._floor.generation:
             return True
         reply = self._floor.agent.reply
         return isinstance(event, ev.OfReply) and event.reply != (reply.number if reply else 0)
 
 
+_OF_NO_TURN: Final = frozenset({ev.Timer.SESSION, ev.Timer.TOOLS})
+"""Timers that go on from turn to turn."""
 _Handler = Callable[[Floor, Any], State | None]
 """Returns the state that follows; None is the same as before."""
 
@@ -106,8 +116,9 @@ def _stays(handler: _Handler) -> Callable[[State], Step]:
 _WAITING, _LISTENING, _TRANSCRIBING = State.WAITING, State.LISTENING, State.TRANSCRIBING
 _PREPARING, _SPEAKING, _HELD, _ENDED = State.PREPARING, State.SPEAKING, State.HELD, State.ENDED
 
-_IDLE = (_WAITING, _ENDED)
-"""Nobody has the floor; a draining server ends there."""
+_IDLE = (_WAITING, _PREPARING, _ENDED)
+"""Nobody has the floor, or the agent again, which was asked to go on; a draining server ends
+there."""
 _AFTER_TURN = (_PREPARING, _SPEAKING, *_IDLE)
 """A draft that becomes the reply, or a reply that is repeated, may have audio already."""
 _AFTER_REPLY = (_LISTENING, *_IDLE)
@@ -116,6 +127,9 @@ _AFTER_REPLY = (_LISTENING, *_IDLE)
 _ALWAYS: _Steps = {
     ev.AudioReceived: _stays(listening.receive),
     ev.AudioIsWrong: _stays(listening.audio_is_wrong),
+    ev.ToolAnswered: _stays(calling.take_result),
+    ev.ReplyRequested: _stays(calling.ask_for_reply),
+    ev.Timer.TOOLS: _stays(calling.tools_are_late),
     ev.CloseRequested: _leads(opening.close, _ENDED),
     ev.Disconnected: _leads(opening.lose_client, _ENDED),
     ev.Draining: _stays(opening.drain),
@@ -131,6 +145,7 @@ _WHILE_DRAFTING: _Steps = {
 _WHILE_REPLYING: _Steps = {
     **_ALWAYS,
     ev.ReplyBegan: _stays(replying.reply_began),
+    ev.ToolsCalled: _stays(calling.tools_called),
     ev.DraftDeclined: _stays(replying.declined_late),
     ev.TextReceived: _may_lead(barge_in.type_over, _PREPARING),
     ev.InterruptRequested: _leads(barge_in.interrupt_on_request, *_IDLE),
@@ -163,6 +178,9 @@ _TABLE: dict[State, _Steps] = {
         ev.Timer.SESSION: _may_lead(opening.time_runs_out_while_waiting, _ENDED),
         ev.VoiceActivity: _may_lead(listening.voice_while_waiting, _LISTENING),
         ev.TextReceived: _may_lead(listening.take_text, _PREPARING),
+        ev.ToolAnswered: _may_lead(calling.take_result_while_waiting, _PREPARING, _ENDED),
+        ev.ReplyRequested: _may_lead(calling.ask_while_waiting, _PREPARING),
+        ev.Timer.TOOLS: _may_lead(calling.tools_are_late_while_waiting, _PREPARING, _ENDED),
         ev.Timer.IDLE_PROMPT: _leads(opening.idle_too_long, _PREPARING),
         ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
     },

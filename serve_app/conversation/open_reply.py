@@ -1,12 +1,14 @@
 """A reply that was being given when its process or its socket was lost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serve_app.conversation.ledger import HeardLedger
 from serve_app.conversation.piece import Piece
+from serve_app.conversation.versions import travels
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class OpenReply:
     """What is known of it, so that another process can go on with it."""
@@ -18,6 +20,9 @@ class OpenReply:
     """Whether these are all its pieces."""
     played_s: float
     """By the server's clock when this was recorded, or as the client reports."""
+    call_id: str = ""
+    """The first tool of the client's that it has asked for: its text comes before that in the
+    history. Empty if it has asked for none."""
 
     @property
     def text(self) -> str:
@@ -44,4 +49,5 @@ def joined(replies: Sequence[OpenReply], played_s: float) -> OpenReply:
     for reply in others:
         (text, duration_s), *rest = reply.pieces
         pieces += [(f" {text.lstrip()}", duration_s), *rest]
-    return OpenReply(first.token, tuple(pieces), replies[-1].is_written, played_s)
+    whole = replace(first, pieces=tuple(pieces), is_written=replies[-1].is_written)
+    return replace(whole, played_s=played_s)

@@ -4,6 +4,7 @@ time."""
 from dataclasses import replace
 
 from serve_app.conversation import events as ev
+from serve_app.conversation.calling import send_calls
 from serve_app.conversation.effects import Cancel, Disarm
 from serve_app.conversation.floor import Floor
 from serve_app.conversation.history import Record, without_last
@@ -11,6 +12,7 @@ from serve_app.conversation.metrics import TurnTimes
 from serve_app.conversation.open_reply import OpenReply, joined
 from serve_app.conversation.settings import with_client_settings
 from serve_app.conversation.states import REPLYING, Mode, State
+from serve_app.conversation.tool_messages import pending
 from serve_app.conversation.transcribing import end_turn
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.messages import GoAway
@@ -34,7 +36,7 @@ def begin(floor: Floor, event: ev.Opened) -> State:
     except ValueError as error:
         return floor.end(CloseCode.BAD_MESSAGE, f"open: turn: {error}")
     floor.wanted = event.events
-    floor.seat(settings, event.language, event.sound)
+    floor.seat(settings, event.language, event.sound, event.tools)
     floor.times = TurnTimes.from_text(floor.now_s)
     floor.is_resumable = event.is_resumable
     _watch_time(floor, event.record.lasted_s if event.record else 0.0)
@@ -52,6 +54,7 @@ def _resume(floor: Floor, record: Record, played: ev.Played | None) -> State:
     floor.text_id = floor.recorded_text_id = record.text_id
     floor.history.keep(record.history)
     floor.agent.hear(record.language)
+    send_calls(floor, pending(record.history))
     return _speak_or_wait(floor) if record.reply is None else _go_on_with(floor, record.reply)
 
 
@@ -79,9 +82,11 @@ def _as_played(record: Record, played: ev.Played) -> Record:
 def _go_on_with(floor: Floor, reply: OpenReply) -> State:
     """Says what was not heard of the reply, and has the agent write what is missing of it."""
     heard, rest = reply.split()
-    floor.commit_heard(heard)
+    floor.commit_heard(heard, reply.call_id)
     if reply.is_written and rest:
-        return floor.say(rest)
+        floor.agent.say(floor.generation, rest)
+        floor.reply.call_id = reply.call_id
+        return floor.give_reply()
     if reply.is_written or floor.history.awaits_reply:
         return _speak_or_wait(floor)
     return floor.ask(floor.history.with_user(floor.settings.continuation))

@@ -49,6 +49,8 @@ class Playout:
         """It is to count as never said if the user goes on."""
         self.is_second_try = False
         """Its agent died, and another one writes the rest."""
+        self.call_id = ""
+        """The first tool of the client's that it has asked for; nothing is missing after that."""
         self._waiting: deque[Piece] = deque()
         self._waiting_s = 0.0
         self._ledger = HeardLedger()
@@ -173,7 +175,8 @@ class Playout:
         self._recorded_s = self._ledger.sent_s + self._waiting_s
         self._is_recorded_whole = self.is_written
         pieces = tuple((piece.text, piece.duration_s) for piece in known)
-        return OpenReply(token, pieces, self.is_written, self._ledger.played_s(now_s))
+        is_written = self.is_written or bool(self.call_id)
+        return OpenReply(token, pieces, is_written, self._ledger.played_s(now_s), self.call_id)
 
     def heard(self, now_s: float) -> str:
         return self._ledger.heard(now_s)

@@ -38,6 +38,10 @@ def reply_failed(floor: Floor, event: ev.ReplyFailed) -> State:
     reply = floor.reply
     if reply.is_written:
         return floor.state  # it has ended: nothing is missing
+    if reply.call_id:  # what it has asked for must not be asked for again
+        floor.tell_error(event.stage, event.message)
+        reply.is_written = True
+        return _go_on(floor)
     is_owed = floor.history.awaits_reply or reply.is_taken_back
     if event.stage == "agent" and is_owed and not reply.is_second_try:
         reply.is_second_try = True

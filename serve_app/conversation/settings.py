@@ -143,6 +143,9 @@ class TurnSettings:
     idle_prompt_ms: int = 0
     """Time without a word after which the agent says `idle_prompt`, once; 0 is never."""
     idle_prompt: str = "Are you still there?"
+    tool_timeout_ms: int = 120_000
+    """How long the agent waits for the results of tools that the client runs. What has not come by
+    then is an error to the agent, which goes on with that."""
     idle_close_ms: int = 0
     """Time without a word from the user after which the session is closed; 0 is never."""
     max_session_s: int = 0
@@ -181,6 +184,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "lead_ms": (100, 60_000),
     "history_tokens": (200, 10_000_000),
     "idle_prompt_ms": (0, 3_600_000),
+    "tool_timeout_ms": (100, 3_600_000),
     "idle_close_ms": (0, 3_600_000),
     "max_session_s": (0, 604_800),
 }

@@ -101,8 +101,8 @@ def _answer_nothing(floor: Floor, displaced: Interrupted | Withdrew | None) -> S
     if floor.mode is Mode.DETACHED:
         return floor.leave()
     match displaced:
-        case Interrupted(unheard, _, is_all) if unheard or not is_all:
-            floor.agent.repeat(unheard, is_all, floor.now_s)
+        case Interrupted(unheard, _, is_all, call_id) if unheard or not is_all:
+            floor.agent.repeat(unheard, is_all, floor.now_s, call_id)
             if not is_all:
                 floor.ask_for_the_rest()
             return floor.give_reply()

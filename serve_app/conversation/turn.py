@@ -19,6 +19,8 @@ class Interrupted:
     """What the agent had said last."""
     is_all: bool
     """Whether the reply was complete. If not, the agent is asked for what comes after that."""
+    call_id: str = ""
+    """See OpenReply."""
 
     def leaves(self, seconds: float) -> bool:
         """Whether more than this is left to say of the reply."""

@@ -7,6 +7,7 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.agent.parts import Began, ReplyPart
+from serve_app.conversation.calls import NO_OFFER, Offer
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
 from serve_app.errors import AtCapacity, EngineTimeout, EngineUnavailable
@@ -114,11 +115,19 @@ class Calls:
         if self._delays.strain(_now_s()) is Strain.NO_NEW_SESSIONS:
             raise AtCapacity(self._delays.hint(_now_s()))
 
-    def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "ReplyCall":
+    def reply(
+        self,
+        chat: Sequence[ChatMessage],
+        sound: Sound,
+        is_draft: bool,
+        offer: Offer = NO_OFFER,
+    ) -> "ReplyCall":
         """Asks the agent for an answer."""
         waits = None if is_draft else self._delays.first_audio
+        # An agent of an older version, during a rolling update, knows no offers.
+        offers = (offer,) if offer.tools else ()
         return self._reply_call(
-            lambda: self._agent.reply.remote(list(chat), sound, is_draft), waits
+            lambda: self._agent.reply.remote(list(chat), sound, is_draft, *offers), waits
         )
 
     def say(self, text: str, sound: Sound) -> "ReplyCall":

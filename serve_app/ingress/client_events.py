@@ -12,7 +12,9 @@ from serve_app.protocol.messages import (
     PlaybackState,
     Played,
     RequestInterrupt,
+    RequestReply,
     Text,
+    ToolResult,
 )
 
 
@@ -31,6 +33,10 @@ def event_of(message: ClientMessage) -> ev.Event:
             return ev.InterruptRequested()
         case Played(token, played_ms):
             return ev.Played(token, played_ms)
+        case ToolResult(call_id, output):
+            return ev.ToolAnswered(call_id, output)
+        case RequestReply():
+            return ev.ReplyRequested()
         case Close():
             return ev.CloseRequested()
 
@@ -46,4 +52,5 @@ def opened(message: Open) -> ev.Opened:
         message.turn,
         message.resume or bool(message.resume_token),
         played=ev.Played(*astuple(message.played)) if message.played else None,
+        tools=message.tools,
     )

@@ -19,7 +19,14 @@ from serve_app.ingress.intake import bounded
 from serve_app.ingress.pace import Pace
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.echo_wire import EchoWire
-from serve_app.protocol.messages import Audio, ClientMessage, Interrupt, ServerMessage, Text
+from serve_app.protocol.messages import (
+    Audio,
+    ClientMessage,
+    Interrupt,
+    ServerMessage,
+    Text,
+    ToolResult,
+)
 from serve_app.protocol.wire import AudioFrame, Frame, Wire, Writing
 from serve_app.settings.limits import MessageLimits
 
@@ -164,7 +171,7 @@ class ClientSocket:
 
     async def _make_wait(self, message: ClientMessage, frame_size: int) -> None:
         match message:
-            case Text(text):
+            case Text(text) | ToolResult(output=text):
                 await asyncio.sleep(self._pace.text(len(text.encode()), _now_s()))
             case Audio(samples) if (more := samples.nbytes - frame_size) > 0:
                 await asyncio.sleep(self._pace.unpacked(more, _now_s()))

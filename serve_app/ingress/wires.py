@@ -8,7 +8,7 @@ from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.wire import RealtimeWire
 from serve_app.protocol.telephony.wire import TelephonyWire
 from serve_app.protocol.wire import Wire
-from serve_app.settings.agent import TtsSettings
+from serve_app.settings.agent import AgentSettings
 from serve_app.settings.schema import AppConfig
 
 MakeWire = Callable[[AppConfig, str], Wire]
@@ -20,19 +20,21 @@ def echo(config: AppConfig, session: str) -> Wire:
 
 
 def realtime(config: AppConfig, session: str) -> Wire:
-    return RealtimeWire(session, defaults(config.agent.tts), config.ingress.limits.frames)
+    return RealtimeWire(session, defaults(config.agent), config.ingress.limits.frames)
 
 
 def telephony(config: AppConfig, session: str) -> Wire:
     return TelephonyWire(config.ingress.limits.frames)
 
 
-def defaults(tts: TtsSettings) -> Defaults:
+def defaults(agent: AgentSettings) -> Defaults:
     """Of resolved settings."""
+    tts = agent.tts
     return Defaults(
         voice=tts.voice_id if tts.provider == "elevenlabs" else tts.voice,
         has_voices=tts.provider != "local",
         has_openais_voices=tts.provider in ("openai", "generic"),
+        has_tools=agent.may_use_tools,
     )
 
 

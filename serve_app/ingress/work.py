@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from serve_app.agent.parts import Began
+from serve_app.agent.parts import Began, Called, ReplyPart
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, ReplyRefused
@@ -134,7 +134,7 @@ class Work:
         if effect.is_draft and (self._calls.is_busy or self._calls.sheds(Shed.DRAFTS)):
             self._take(ev.DraftDeclined(generation, reply))
         else:
-            call = self._calls.reply(effect.chat, effect.sound, effect.is_draft)
+            call = self._calls.reply(effect.chat, effect.sound, effect.is_draft, effect.offer)
             await self._deliver(generation, reply, call)
 
     async def _say(self, effect: ef.Say) -> None:
@@ -147,10 +147,7 @@ class Work:
             call.hurry(_AGAIN_S)
         try:
             while (part := await call.next()) is not None:
-                if isinstance(part, Began):
-                    self._take(ev.ReplyBegan(generation, reply))
-                else:
-                    self._take(ev.ReplyAudio(generation, reply, part))
+                self._take(_event_of(part, generation, reply))
         except DraftDeclined:
             event = ev.DraftDeclined(generation, reply)
         except EngineError as error:
@@ -165,3 +162,13 @@ class Work:
 
     def _log(self, what: str, error: EngineError) -> None:
         log.warning("session %s: %s failed: %s", self._session, what, error)
+
+
+def _event_of(part: ReplyPart, generation: int, reply: int) -> ev.Event:
+    match part:
+        case Began():
+            return ev.ReplyBegan(generation, reply)
+        case Called(steps):
+            return ev.ToolsCalled(generation, reply, steps)
+        case _:
+            return ev.ReplyAudio(generation, reply, part)

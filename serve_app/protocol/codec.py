@@ -34,8 +34,11 @@ from serve_app.protocol.messages import (
     StateChanged,
     Text,
     Token,
+    ToolCall,
+    ToolResult,
     Transcript,
 )
+from serve_app.protocol.tools import Tool, tools_in
 from serve_app.protocol.unpacking import AUDIO_IN_A_LIST, shown, unpack
 from serve_app.protocol.violation import ProtocolViolation
 
@@ -60,6 +63,7 @@ SERVER_TYPES: Final[dict[type, str]] = {
     Duck: "duck",
     Metrics: "metrics",
     ErrorNotice: "error",
+    ToolCall: "tool_call",
     SessionNotice: "session",
     GoAway: "goaway",
 }
@@ -102,7 +106,8 @@ def _check_size(kind: str, size: int, message: ClientMessage, limits: FrameLimit
             most = len(message.raw)
         case Open():
             most = 2 * limits.text_bytes + _TURN_BYTES + len(message.key.encode())
-        case Text():
+            most += limits.text_bytes if message.tools else 0
+        case Text() | ToolResult():
             most = limits.text_bytes
         case _:
             most = 0
@@ -129,7 +134,17 @@ def opened(fields: dict[str, Any], limits: FrameLimits) -> Open:
         resume_token=_string("open", fields, "resume_token", _MAX_NAME_BYTES),
         key=_string("open", fields, "key", MAX_KEY_BYTES),
         played=None if played is None else _played(played, limits),
+        tools=_tools(fields, limits),
     )
+
+
+def _tools(fields: dict[str, Any], limits: FrameLimits) -> tuple[Tool, ...]:
+    """In JSON, because a message has few lists and maps, and a schema may have many."""
+    text = _string("open", fields, "tools", limits.text_bytes, "a string with JSON")
+    try:
+        return tools_in(text, limits.text_bytes)
+    except ValueError as error:
+        raise ProtocolViolation(f"open: 'tools': {error}") from None
 
 
 def _events(events: object) -> frozenset[str]:
@@ -196,6 +211,11 @@ def _played(fields: dict[str, Any], limits: FrameLimits) -> Played:
     return Played(_string("played", fields, "token", _MAX_NAME_BYTES), float(played_ms))
 
 
+def _tool_result(fields: dict[str, Any], limits: FrameLimits) -> ToolResult:
+    call_id = _string("tool_result", fields, "call_id", _MAX_NAME_BYTES)
+    return ToolResult(call_id, _string("tool_result", fields, "output", limits.text_bytes))
+
+
 def _audio(fields: dict[str, Any], limits: FrameLimits) -> Audio:
     audio = fields.get("audio")
     if isinstance(audio, list | dict):
@@ -233,6 +253,7 @@ _PARSERS: Final[dict[str, Callable[[dict[str, Any], FrameLimits], ClientMessage]
     "text": _text,
     "interrupt": lambda fields, limits: RequestInterrupt(),
     "played": _played,
+    "tool_result": _tool_result,
     "close": lambda fields, limits: Close(),
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from serve_app.protocol import codec
 from serve_app.protocol.limits import DEFAULT_FRAMES, FrameLimits
-from serve_app.protocol.messages import AgentAudio, ServerMessage
+from serve_app.protocol.messages import AgentAudio, RequestReply, ServerMessage, ToolResult
 from serve_app.protocol.wire import AudioFrame, Frame, Reading, Writing
 
 
@@ -18,7 +18,8 @@ class EchoWire:
         return ()
 
     def read(self, frame: Frame) -> Reading:
-        return Reading((codec.decode(frame, self._limits),))
+        message = codec.decode(frame, self._limits)
+        return Reading((message, RequestReply()) if isinstance(message, ToolResult) else (message,))
 
     def write(self, message: ServerMessage) -> Writing:
         frame = codec.encode(message)

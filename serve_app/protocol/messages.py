@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from serve_app.protocol.tools import Tool
+
 Samples = npt.NDArray[np.float32]
 """Mono audio at 16 kHz, shape (n,), nominally from -1 to 1."""
 
@@ -59,6 +61,8 @@ class Open:
     """Extension: who the client is, if neither a header nor the subprotocol has said it."""
     played: "Played | None" = None
     """Extension, with `resume_token`: how much of the last reply was played before that."""
+    tools: tuple[Tool, ...] = ()
+    """Extension: what the agent may ask the client to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +106,35 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolResult:
+    """Extension: what came of a `tool_call`."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReply:
+    """The agent is to go on, once no result is missing. Has no name on Echo's wire, where every
+    `tool_result` asks for that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Ends the conversation."""
 
 
-ClientMessage = Open | Audio | PlaybackState | Text | RequestInterrupt | Played | Close
+ClientMessage = (
+    Open
+    | Audio
+    | PlaybackState
+    | Text
+    | RequestInterrupt
+    | Played
+    | ToolResult
+    | RequestReply
+    | Close
+)
 
 
 # --- from the server ---
@@ -209,6 +237,19 @@ class ErrorNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Extension, for a client that has said in `open` which tools it has: the agent asks for one.
+    The result is a `tool_result` with the same id."""
+
+    turn: int
+    call_id: str
+    """Unique within the session. A client that comes back may be sent the same call again."""
+    name: str
+    arguments: str
+    """JSON as the model has written it, which may be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionNotice:
     """Extension, `session` on the wire, for a client that opened with `resume`: how to go on with
     this conversation at another socket."""
@@ -250,6 +291,7 @@ ServerMessage = (
     | Duck
     | Metrics
     | ErrorNotice
+    | ToolCall
     | SessionNotice
     | GoAway
 )

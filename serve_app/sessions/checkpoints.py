@@ -16,11 +16,13 @@ from ray.util.metrics import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from serve_app.conversation.calls import Call
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
+from serve_app.protocol.tools import Tool
 from serve_app.sessions.store import LAST_EPOCH, Entry, bounded
 
 log = logging.getLogger(__name__)
@@ -29,10 +31,10 @@ _TIMEOUT_S = 1.0
 _QUIET_S = 30.0
 """The least time between two warnings."""
 _PREFIX = "echo-serve:session:"
-_VERSION = 3
-_READABLE = (2, 3)
-"""Version 2 knew no former secret, no numbers, no replies that were given and no language: an entry
-of it has the defaults."""
+_VERSION = 4
+_READABLE = (2, 3, 4)
+"""Version 3 knew no tools of the client's. Version 2 knew no former secret, no numbers, no replies
+that were given and no language either: an entry of them has the defaults."""
 _SAVE = """
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
@@ -133,16 +135,17 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(packed: bytes) -> Entry | None:
-    """None for anything but an entry of this version or the one before."""
+    """None for anything but an entry of this version or one of the two before."""
     try:
         fields = msgpack.unpackb(packed)
         if fields.pop("version") not in _READABLE:
             return None
         options, former = fields.pop("options"), fields.pop("former_record", None)
         events, sound = frozenset(options.pop("events")), Sound(**options.pop("sound"))
+        tools = tuple(Tool(**tool) for tool in options.pop("tools", ()))
         return Entry(
             record=_record(fields.pop("record")),
-            options=Opened(**options, events=events, sound=sound),
+            options=Opened(**options, events=events, sound=sound, tools=tools),
             former_record=None if former is None else _record(former),
             **fields,
         )
@@ -151,7 +154,7 @@ def unpack(packed: bytes) -> Entry | None:
 
 
 def _record(fields: dict[str, Any]) -> Record:
-    history = tuple(ChatMessage(**message) for message in fields.pop("history"))
+    history = tuple(_message(message) for message in fields.pop("history"))
     reply, given = fields.pop("reply"), fields.pop("given", ())
     return Record(
         history,
@@ -159,6 +162,11 @@ def _record(fields: dict[str, Any]) -> Record:
         given=tuple(_reply(one) for one in given),
         **fields,
     )
+
+
+def _message(fields: dict[str, Any]) -> ChatMessage:
+    calls = tuple(Call(**call) for call in fields.pop("calls", ()))
+    return ChatMessage(**fields, calls=calls)
 
 
 def _reply(fields: dict[str, Any]) -> OpenReply:

@@ -232,5 +232,10 @@ class AgentSettings(Replicas):
         return (self.tts, *self.tts_fallbacks)
 
     @property
+    def may_use_tools(self) -> bool:
+        """Whether the chat models can, which a fall-back has to as well."""
+        return all(llm.provider != "local" for llm in self.llms)
+
+    @property
     def uses_tools(self) -> bool:
         return bool(self.tools or self.mcp_servers)

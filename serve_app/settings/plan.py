@@ -69,6 +69,8 @@ def checked_options(config: AppConfig, message: Open, languages: Collection[str]
         raise ProtocolViolation("open: 'voice': the local voice is the only one here")
     if message.sample_rate_hz and not client_format(config.agent.tts).is_pcm:
         raise ProtocolViolation("open: 'sample_rate_hz': the voice here is not pcm")
+    if message.tools and not config.agent.may_use_tools:
+        raise ProtocolViolation("open: 'tools': the local chat model cannot use tools")
     language = message.language or config.stt.language
     return replace(message, language=_checked_language(language, languages))
 

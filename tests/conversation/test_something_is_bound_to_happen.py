@@ -10,9 +10,13 @@ import pytest
 from bench.random_walk import SETTINGS, Walk
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.calls import MOST_ROUNDS, Call, Step
 from serve_app.conversation.machine import TRANSITIONS
 from serve_app.conversation.states import State
-from serve_app.protocol.messages import AgentAudio, Interrupt
+from serve_app.conversation.tool_messages import rounds
+from serve_app.protocol.messages import AgentAudio, Interrupt, ToolCall
+from serve_app.protocol.tools import Tool
+from tests.conversation.test_client_tools import valid
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -25,6 +29,8 @@ _MAX_SESSION_S = 30
 _STEPS_TO_REST = 300
 
 _WALKS = 2000
+_TOOL_WALKS = 400
+TOOL = Tool("look", "Looks.", '{"type": "object"}')
 
 Key = tuple[str, int, int]
 
@@ -143,6 +149,56 @@ class WatchedWalk(Walk):
                     del self._under_way[key]
 
 
+class ToolWalk(WatchedWalk):
+    """The client has tools, and answers late, twice, or never."""
+
+    def __init__(self, seed: int) -> None:
+        self.called: list[str] = []
+        self.goes_on = 0
+        super().__init__(seed)
+
+    def _steps(self) -> list[Callable[[], None]]:
+        return [*super()._steps(), *[self._call] * 12, *[self._result] * 8, self._request]
+
+    def _call(self) -> None:
+        if asked := self._recent((ef.Reply,)):
+            results = self._random.choice([(None,), (None, None), ("done", None)])
+            ids = [self._random.choice(["", "a", "b", f"id{len(self.called)}"]) for _ in results]
+            step = Step(tuple(Call(id_, "look", "{}") for id_ in ids), results)
+            where = (asked.generation, asked.reply)
+            self._do(
+                ev.DraftDeclined(*where) if asked.is_draft else ev.ToolsCalled(*where, (step,))
+            )
+            self._do(ev.ReplyEnded(*where))
+
+    def _result(self) -> None:
+        if self.called:
+            self._do(ev.ToolAnswered(self._random.choice(self.called[-3:]), "a cup"))
+            if self._random.random() < 0.7:
+                self._request()
+
+    def _request(self) -> None:
+        self._do(ev.ReplyRequested())
+
+    def _do_one(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Opened):
+            event = replace(event, tools=(TOOL,))
+        super()._do_one(event)
+
+    def _follow(self, effect: Any) -> None:
+        super()._follow(effect)
+        match effect:
+            case ef.Send(ToolCall(_, call_id)):
+                self.called.append(call_id)
+            case ef.Record(history):
+                valid(history)
+            case ef.Reply(chat=chat, offer=offer):
+                valid(chat)
+                assert chat[-1].role in ("user", "tool"), "nothing awaits a reply"
+                assert offer.may_call == (rounds(chat) < MOST_ROUNDS)
+                self.goes_on += chat[-1].role == "tool"
+
+
 @dataclass
 class Found:
     """What came of all walks."""
@@ -150,13 +206,17 @@ class Found:
     stuck: list[str] = field(default_factory=list)
     restless: list[str] = field(default_factory=list)
     steps: set[tuple[State, Any]] = field(default_factory=set)
+    called: int = 0
+    """Tools of the client's."""
+    went_on: int = 0
+    """Replies to their results."""
 
 
 @pytest.fixture(scope="module")
 def found() -> Found:
     found = Found()
-    for seed in range(_WALKS):
-        walk = WatchedWalk(seed)
+    for seed in range(_WALKS + _TOOL_WALKS):
+        walk = WatchedWalk(seed) if seed < _WALKS else ToolWalk(seed)
         try:
             walk.run(closes=False)
         except Stuck as stuck:
@@ -167,6 +227,9 @@ def found() -> Found:
         except Stuck as stuck:
             found.restless.append(f"conversation {seed}, {stuck}")
         found.steps |= walk.steps_taken
+        if isinstance(walk, ToolWalk):
+            found.called += len(walk.called)
+            found.went_on += walk.goes_on
     return found
 
 
@@ -182,3 +245,8 @@ def test_no_line_of_the_table_is_dead(found: Found) -> None:
     """Each event that a state takes is met there by some random conversation."""
     listed = {(state, key) for state, steps in TRANSITIONS.items() for key in steps}
     assert listed == found.steps
+
+
+def test_the_walks_with_tools_are_about_tools(found: Found) -> None:
+    """In each of them, each chat was looked at: a result for each call."""
+    assert found.called > _TOOL_WALKS and found.went_on > _TOOL_WALKS / 4

@@ -1,10 +1,13 @@
 """OpenAI's Realtime protocol at the ingress replica as it is, spoken by OpenAI's own client. Only
 Whisper, the chat model and the voice are a script."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from serve_app.client.speech import trim
+from serve_app.conversation.calls import Call, Step
 from tests.ingress.realtime_caller import SENTENCE, calling
 from tests.ingress.replica import Replica, replica
 from tests.speech import clip
@@ -107,6 +110,27 @@ async def test_the_agent_speaks_first_if_it_is_asked_to() -> None:
         await caller.send.response.create()
         done = await caller.until("response.done")
         assert done["response"]["output"][0]["content"][0]["transcript"] == "Hello."
+
+
+async def test_the_client_runs_a_tool_and_the_agent_goes_on() -> None:
+    look: Any = {"type": "function", "name": "look", "parameters": {"type": "object"}}
+    async with replica() as server, calling(server.address) as caller:
+        answers(server, "It is a cup.")
+        await caller.send.session.update(session={"type": "realtime", "tools": [look]})
+        server.script.calls.append(Step((Call("call1", "look", "{}"),), (None,)))
+        await caller.write("What is on the table?")
+        asked = await caller.until("response.function_call_arguments.done")
+        await caller.until("response.done")
+        await caller.send.conversation.item.create(
+            item={"type": "function_call_output", "call_id": asked["call_id"], "output": "a cup"}
+        )
+        await caller.send.response.create()
+        done = await caller.until("response.done")
+    assert [tool.name for tool in server.script.offers[0].tools] == ["look"]
+    assert done["response"]["output"][0]["content"][0]["transcript"] == "It is a cup."
+    call, result = server.script.chats[1][-2:]
+    assert (call.role, call.calls[0].name) == ("assistant", "look")
+    assert (result.role, result.call_id, result.content) == ("tool", call.calls[0].id, "a cup")
 
 
 async def test_a_wrong_event_is_answered_and_the_session_goes_on() -> None:

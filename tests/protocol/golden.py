@@ -24,6 +24,7 @@ from serve_app.protocol.messages import (
     SessionNotice,
     StateChanged,
     Token,
+    ToolCall,
     Transcript,
 )
 
@@ -46,6 +47,7 @@ FROM_SERVER: list[ServerMessage] = [
     Transcript(4, "user", "Guten Tag.", "de"),
     Duck(True),
     Duck(False),
+    ToolCall(5, "c00005001", "look", '{"at": "Grüße"}'),
 ]
 FROM_CLIENT: list[dict[str, Any]] = [
     {"type": "open", "prompt": "Be kind."},
@@ -74,6 +76,8 @@ FROM_CLIENT: list[dict[str, Any]] = [
     {"type": "played", "token": "abcdefgh", "played_ms": 250},
     {"type": "played", "token": "abcdefgh", "played_ms": 0.5},
     {"type": "close"},
+    {"type": "open", "prompt": "Be kind.", "tools": '[{"name": "look"}]'},
+    {"type": "tool_result", "call_id": "c00005001", "output": "Grüße"},
 ]
 
 

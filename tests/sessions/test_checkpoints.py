@@ -6,15 +6,18 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from typing import Any
 
 import msgpack
 import pytest
 
+from serve_app.conversation.calls import Call
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.open_reply import OpenReply
 from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
+from serve_app.protocol.tools import Tool
 from serve_app.sessions.checkpoints import Checkpoints, pack, unpack
 from serve_app.sessions.store import Entry, hashed
 from tests.redis_server import redis_server
@@ -22,16 +25,29 @@ from tests.serve.conftest import free_port
 
 ENTRY = Entry(
     Record(
-        (ChatMessage("system", "Be kind."), ChatMessage("user", "Grüß Gott!")),
+        (
+            ChatMessage("system", "Be kind."),
+            ChatMessage("user", "Grüß Gott!"),
+            ChatMessage("assistant", "", (Call("c1", "look", "{}", '{"signature": 1}'),)),
+            ChatMessage("tool", "ein Becher", call_id="c1"),
+        ),
         7,
         3,
-        OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25),
+        OpenReply("02003abc", (("Grüß", 0.5), (" dich.", 0.5)), True, 0.25, "c1"),
         heard_samples=512,
         lasted_s=62.5,
         text_id=9,
         given=(OpenReply("02002abc", (("Hm.", 0.5),), True, 0.5),),
     ),
-    Opened("", frozenset({"state"}), None, "de", Sound("joe", 16_000), {"idle_close_ms": 5000}),
+    Opened(
+        "",
+        frozenset({"state"}),
+        None,
+        "de",
+        Sound("joe", 16_000),
+        {"idle_close_ms": 5000},
+        tools=(Tool("look", "Looks.", '{"type": "object"}'),),
+    ),
     hashed("secret"),
     epoch=2,
     number=17,
@@ -60,17 +76,38 @@ def test_an_entry_survives_being_packed() -> None:
     assert unpack(pack(ENTRY)) == ENTRY
 
 
+def _without_tools() -> tuple[Entry, dict[str, Any]]:
+    """An entry, and as version 3 wrote it."""
+    history = ENTRY.record.history[:2]
+    assert ENTRY.record.reply is not None
+    reply = replace(ENTRY.record.reply, call_id="")
+    record = replace(ENTRY.record, history=history, reply=reply)
+    entry = replace(ENTRY, record=record, options=replace(ENTRY.options, tools=()), epoch=4)
+    fields = msgpack.unpackb(pack(entry)) | {"version": 3}
+    del fields["options"]["tools"]
+    for record in (fields["record"], fields["former_record"]):
+        for message in record["history"]:
+            del message["calls"], message["call_id"]
+        for said in (record["reply"], *record["given"]):
+            (said or {"call_id": ""}).pop("call_id")
+    return entry, fields
+
+
 def test_an_entry_of_the_version_before_is_read() -> None:
-    """As the last version wrote it."""
-    fields = msgpack.unpackb(pack(replace(ENTRY, epoch=4)))
+    entry, fields = _without_tools()
+    assert unpack(msgpack.packb(fields)) == entry
+
+
+def test_an_entry_of_the_version_before_that_is_read() -> None:
+    entry, fields = _without_tools()
     fields["version"] = 2
     for name in ("number", "former_hash", "former_record"):
         del fields[name]
     for name in ("lasted_s", "text_id", "given"):
         del fields["record"][name]
     old = unpack(msgpack.packb(fields))
-    record = replace(ENTRY.record, lasted_s=0.0, text_id=0, given=())
-    assert old == Entry(record, ENTRY.options, ENTRY.secret_hash, epoch=4)
+    record = replace(entry.record, lasted_s=0.0, text_id=0, given=())
+    assert old == Entry(record, entry.options, entry.secret_hash, epoch=4)
     assert unpack(msgpack.packb(fields | {"version": 1})) is None
 
 

@@ -6,6 +6,7 @@ from serve_app.errors import ProtocolViolation
 from serve_app.models.manifest import MANIFEST
 from serve_app.protocol.languages import LANGUAGES
 from serve_app.protocol.messages import Open
+from serve_app.protocol.tools import Tool
 from serve_app.settings.environment import load
 from serve_app.settings.packaged import DEFAULT_LLM, LLMS
 from serve_app.settings.plan import checked_options, packaged_models, stages
@@ -47,6 +48,13 @@ def test_the_name_of_a_local_model_says_what_runs_it(
     config = plan(TEXT_GENERATION_MODEL=model)
     assert stages(config)[2].engine == engine
     assert [name for name in packaged_models(config) if name in LLMS] == needed
+
+
+def test_a_local_chat_model_uses_no_tools_of_a_client() -> None:
+    message = Open("", tools=(Tool("look", "", "{}"),))
+    with pytest.raises(ProtocolViolation, match="the local chat model cannot use tools"):
+        check(plan(), message)
+    assert check(plan(OPENAI_API_KEY="k"), message).tools == message.tools
 
 
 def test_the_packaged_llms_are_those_that_can_be_fetched() -> None:

@@ -17,8 +17,9 @@ from starlette.websockets import WebSocket
 
 from serve_app.access.credentials import chosen
 from serve_app.agent.engines import Speech
-from serve_app.agent.parts import Began, ReplyPart
+from serve_app.agent.parts import Began, Called, ReplyPart
 from serve_app.agent.speaker import pieces
+from serve_app.conversation.calls import NO_OFFER, Offer, Step
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
@@ -54,6 +55,10 @@ class Script:
         self.answers: deque[str] = deque()
         self.chats: list[Sequence[ChatMessage]] = []
         """What the agent was asked."""
+        self.offers: list[Offer] = []
+        """The tools that it was told of."""
+        self.calls: deque[Step] = deque()
+        """What the next replies ask the client for, in place of an answer."""
         self.microphone: list[Samples] = []
         """All that was heard, at 16 kHz."""
         self.is_busy = False
@@ -74,8 +79,13 @@ class Script:
         await asyncio.sleep(0.05)
         return Heard(self.heard, "en")
 
-    def reply(self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool) -> "_Reply":
+    def reply(
+        self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool, offer: Offer = NO_OFFER
+    ) -> "_Reply":
         self.chats.append(chat)
+        self.offers.append(offer)
+        if self.calls:
+            return _Reply("", sound, Called((self.calls.popleft(),)))
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
         return _Reply(answer, sound)
 
@@ -86,11 +96,15 @@ class Script:
 class _Reply:
     """A tone, as long as the text takes to say."""
 
-    def __init__(self, text: str, sound: Sound) -> None:
+    def __init__(self, text: str, sound: Sound, called: Called | None = None) -> None:
+        self._called = called
         self._parts = self._made(text, sound.sample_rate_hz or ECHOS_RATE_HZ)
 
     async def _made(self, text: str, rate_hz: int) -> AsyncIterator[ReplyPart]:
         await asyncio.sleep(0.12)
+        if self._called is not None:
+            yield self._called
+            return
         yield Began()
         await asyncio.sleep(0.08)
         seconds = np.arange(int(len(text) / CHARS_PER_S * rate_hz)) / rate_hz

@@ -1,5 +1,6 @@
 """Chats and tools in the form of OpenAI's chat completions."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from openai import Omit, omit
 
 from serve_app.agent.llm.dialect import Dialect
 from serve_app.agent.llm.role_order import arranged
-from serve_app.agent.llm.tool_calls import ToolSpec, ToolStep, is_json
+from serve_app.agent.llm.tool_calls import Opaque, ToolSpec, ToolStep, is_json
 from serve_app.agent.text.characters import fit
 from serve_app.conversation.history import ChatMessage
 from serve_app.settings.agent import LlmSettings
@@ -66,29 +67,36 @@ def _messages(chat: Sequence[ChatMessage], returns_thoughts: bool) -> Iterator[d
     for message in chat:
         wants_thought = returns_thoughts and message.role == "assistant"
         thoughts = _NO_THOUGHT if wants_thought else {}
-        yield {**thoughts, "role": message.role, "content": message.content}
+        yield {**thoughts, "role": message.role, **_content(message)}
+
+
+def _content(message: ChatMessage) -> dict[str, Any]:
+    """With what the client was asked for, and has answered."""
+    if message.role == "tool":
+        return {"tool_call_id": message.call_id, "content": fit(message.content)}
+    if not message.calls:
+        return {"content": message.content}
+    calls = [
+        _request(call.id, call.name, call.arguments, json.loads(call.extra or "{}"))
+        for call in message.calls
+    ]
+    return {"content": message.content or None, "tool_calls": calls}
 
 
 def _tool_messages(steps: Sequence[ToolStep], returns_thoughts: bool) -> Iterator[dict[str, Any]]:
     for step in steps:
-        calls = [
-            {
-                **call.extra,
-                "id": call.id,
-                "type": "function",
-                # Some servers parse them again, and refuse the chat if that fails.
-                "function": {
-                    "name": call.name,
-                    "arguments": call.arguments if is_json(call.arguments) else "{}",
-                },
-            }
-            for call in step.calls
-        ]
+        calls = [_request(call.id, call.name, call.arguments, call.extra) for call in step.calls]
         thoughts = {**_NO_THOUGHT, **step.thoughts} if returns_thoughts else {}
         message = {"role": "assistant", "content": step.text or None, "tool_calls": calls}
         yield {**thoughts, **message}
         for call, result in zip(step.calls, step.results, strict=True):
             yield {"role": "tool", "tool_call_id": call.id, "content": fit(result)}
+
+
+def _request(id_: str, name: str, arguments: str, extra: Opaque) -> dict[str, Any]:
+    # Some servers parse the arguments again, and refuse the chat if that fails.
+    function = {"name": name, "arguments": arguments if is_json(arguments) else "{}"}
+    return {**extra, "id": id_, "type": "function", "function": function}
 
 
 def _declaration(tool: ToolSpec) -> dict[str, Any]:

@@ -12,6 +12,8 @@ Message = dict[str, Any]
 
 _SILENT_USER = "(says nothing)"
 """What the user says before an assistant who speaks first."""
+_SILENT_AGENT = "(is interrupted)"
+"""What the assistant says between the result of a tool and the user."""
 _BETWEEN = "\n\n"
 
 
@@ -20,7 +22,7 @@ def arranged(messages: Sequence[Message], order: RoleOrder) -> list[Message]:
     if order == "free":
         return list(messages)
     prompt = _BETWEEN.join(m["content"] for m in messages if m["role"] == "system")
-    turns = list(_merged(m for m in messages if m["role"] != "system"))
+    turns = list(_answered(_merged(m for m in messages if m["role"] != "system")))
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": _SILENT_USER})
     if not prompt:
@@ -29,6 +31,16 @@ def arranged(messages: Sequence[Message], order: RoleOrder) -> list[Message]:
         return [{"role": "system", "content": prompt}, *turns]
     first = {**turns[0], "content": f"{prompt}{_BETWEEN}{turns[0]['content']}"}
     return [first, *turns[1:]]
+
+
+def _answered(messages: Iterator[Message]) -> Iterator[Message]:
+    """No user follows the result of a tool, which Mistral refuses."""
+    last = ""
+    for message in messages:
+        if (last, message["role"]) == ("tool", "user"):
+            yield {"role": "assistant", "content": _SILENT_AGENT}
+        last = message["role"]
+        yield message
 
 
 def _merged(messages: Iterator[Message]) -> Iterator[Message]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from serve_app.agent.engines import LlmEngine
 from serve_app.agent.llm.tool_calls import ToolLlm, ToolSpec
 from serve_app.agent.tools.base import ToolSource
 from serve_app.agent.tools.python_tool import PythonTool, load_function
@@ -20,7 +19,7 @@ _NO_TOOLS = (
 
 def check_tools(agent: AgentSettings, env: Mapping[str, str]) -> None:
     """Raises ConfigError if the tools of resolved settings cannot be used."""
-    if agent.uses_tools and any(llm.provider == "local" for llm in agent.llms):
+    if agent.uses_tools and not agent.may_use_tools:
         raise ConfigError(_NO_TOOLS)
     _no_two(".tools", [tool.name for tool in agent.tools])
     _no_two(".mcp_servers", [server.name for server in agent.mcp_servers])
@@ -42,10 +41,9 @@ def build_toolbox(agent: AgentSettings, env: Mapping[str, str]) -> Toolbox:
     return Toolbox(sources, agent.tool_use)
 
 
-def with_tools(llm: ToolLlm, tools: Toolbox, agent: AgentSettings) -> tuple[LlmEngine, LlmEngine]:
-    """The model for replies, and the one for drafts, which must not use tools."""
-    if not agent.uses_tools:
-        return llm, llm
+def with_tools(llm: ToolLlm, tools: Toolbox, agent: AgentSettings) -> tuple[ToolUser, ToolUser]:
+    """The model for replies, and the one for drafts, which must not use tools. A client may have
+    some even if the server has none."""
     return (
         ToolUser(llm, tools, agent.tool_use),
         ToolUser(llm, tools, agent.tool_use, for_drafts=True),

@@ -1,13 +1,18 @@
-"""A chat model that uses tools: asks, calls, and asks again with the results."""
+"""A chat model that uses tools: asks, calls, and asks again with the results. Where it needs what
+the client runs, the reply ends, and another one begins when the client has answered."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import cast
 
 from serve_app.agent.engines import LlmEngine
 from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolLlm, ToolStep
-from serve_app.agent.tools.toolbox import Toolbox
+from serve_app.agent.parts import Called
+from serve_app.agent.tools.client_tools import ClientTools
+from serve_app.agent.tools.toolbox import MOST_TOOLS, Toolbox
+from serve_app.conversation.calls import NO_OFFER, Offer
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import DraftDeclined, EngineError
 from serve_app.settings.agent import ToolUseSettings
@@ -17,7 +22,8 @@ _PARAGRAPH = "\n"
 
 
 class ToolUser(LlmEngine):
-    """The text of all rounds as one stream. Calls appear neither there nor in the history."""
+    """The text of all rounds as one stream. Calls appear there only if the client has to answer
+    some: then they are the last thing."""
 
     def __init__(
         self, llm: ToolLlm, tools: Toolbox, settings: ToolUseSettings, for_drafts: bool = False
@@ -28,17 +34,26 @@ class ToolUser(LlmEngine):
         self._settings = settings
         self._for_drafts = for_drafts
 
-    async def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
-        """See LlmEngine. The model is told when a tool fails.
+    def stream(self, chat: Sequence[ChatMessage]) -> AsyncGenerator[str, None]:
+        """See LlmEngine: a reply that needs nothing of the client's. Raises what `answer` does."""
+        return cast(AsyncGenerator[str, None], self.answer(chat))
+
+    async def answer(
+        self, chat: Sequence[ChatMessage], offer: Offer = NO_OFFER
+    ) -> AsyncGenerator[str | Called, None]:
+        """See LlmEngine. The model is told when a tool fails. `offer`: what the client runs.
 
         Raises what ToolLlm.step does, EngineError if the model asks for tools after the last
         step, and DraftDeclined if a draft needs a tool.
         """
         steps: list[ToolStep] = []
         filler = self._settings.filler
+        clients = ClientTools(offer)
         while True:
-            said = _Round(may_call=len(steps) < self._settings.max_steps)
-            step = self._llm.step(chat, self._tools.specs, steps, said.may_call)
+            own = self._tools.specs
+            tools = (*own, *clients.specs_besides(own))[:MOST_TOOLS]
+            said = _Round(offer.may_call and len(steps) < self._settings.max_steps)
+            step = self._llm.step(chat, tools, steps, said.may_call)
             async with aclosing(step) as parts:
                 async for part in parts:
                     if isinstance(part, str):
@@ -50,15 +65,20 @@ class ToolUser(LlmEngine):
                 return
             if said.text:
                 yield _PARAGRAPH
-            work = asyncio.create_task(self._tools.call_all(calls))
+            mine, theirs = clients.told_apart(calls, own)
+            work = asyncio.create_task(self._tools.call_all(mine))
             try:
                 if filler and await self._is_slow(work):
                     yield filler + _PARAGRAPH
                     filler = ""
-                steps.append(ToolStep(said.text, calls, await work, said.asked.thoughts))
+                results = await work
             finally:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
+            if theirs:
+                yield clients.called(steps, calls, mine, results)
+                return
+            steps.append(ToolStep(said.text, calls, results, said.asked.thoughts))
 
     async def aclose(self) -> None:
         """Closes the model. The tools have their own owner."""

@@ -15,9 +15,9 @@ from serve_app.settings.agent import ToolUseSettings
 
 log = logging.getLogger(__name__)
 
-_MAX_TOOLS = 128
+MOST_TOOLS = 128
 """The limit of OpenAI's API."""
-_MAX_CALLS = 8
+MOST_CALLS = 8
 """In one round. They run at the same time."""
 _CLOSE_TIMEOUT_S = 5.0
 _UNREADABLE = re.compile(
@@ -40,7 +40,7 @@ class Toolbox:
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools that can be used now. Of two tools with the same name, the first."""
-        return tuple(spec for spec, _ in list(self._offers().values())[:_MAX_TOOLS])
+        return tuple(spec for spec, _ in list(self._offers().values())[:MOST_TOOLS])
 
     @property
     def running(self) -> int:
@@ -49,9 +49,9 @@ class Toolbox:
 
     async def call_all(self, calls: Sequence[ToolCall]) -> tuple[str, ...]:
         """The results of one round, in order. A failure is a result, too."""
-        results = await asyncio.gather(*(self._call(call) for call in calls[:_MAX_CALLS]))
-        refused = f"Not called: only {_MAX_CALLS} calls at a time are allowed."
-        return (*results, *(refused for _ in calls[_MAX_CALLS:]))
+        results = await asyncio.gather(*(self._call(call) for call in calls[:MOST_CALLS]))
+        refused = f"Not called: only {MOST_CALLS} calls at a time are allowed."
+        return (*results, *(refused for _ in calls[MOST_CALLS:]))
 
     async def aclose(self) -> None:
         """Ends all calls, then closes the sources."""

@@ -18,7 +18,7 @@ from serve_app.settings.schema import AppConfig
 def rest_routes(config: AppConfig, gate: Gate, services: Callable[[], Services]) -> list[Route]:
     """`config`: resolved."""
     return [
-        *client_secret_routes(gate, defaults(config.agent.tts), config.ingress.limits.frames),
+        *client_secret_routes(gate, defaults(config.agent), config.ingress.limits.frames),
         *model_routes(config, gate, os.environ),
         *transcription_routes(config, gate, services),
         *speech_routes(config, gate, services),

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from serve_app.agent.parts import Began
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.sound import Sound
 from serve_app.errors import AtCapacity, EngineTimeout, VoiceError
 from serve_app.ingress.access import Gate, Guest
@@ -56,7 +56,7 @@ class Speeches:
 
     def __init__(self, config: AppConfig, services: Callable[[], Services]) -> None:
         self._limits = config.ingress.audio
-        self._defaults = defaults(config.agent.tts)
+        self._defaults = defaults(config.agent)
         self._services = services
 
     async def answer(self, request: Request, guest: Guest) -> Response:
@@ -123,7 +123,7 @@ class _Spoken(StreamingResponse):
 async def _next(call: ReplyCall) -> bytes:
     """The next sound; empty after the last one. Raises VoiceError."""
     while (part := await call.next()) is not None:
-        if not isinstance(part, Began) and part.audio:
+        if isinstance(part, Piece) and part.audio:
             return part.audio
     return b""
 

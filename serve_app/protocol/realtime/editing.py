@@ -13,6 +13,7 @@ from serve_app.protocol.realtime.options import Defaults, Options
 from serve_app.protocol.realtime.refused import Refused
 from serve_app.protocol.realtime.sound import FORMATS, Format
 from serve_app.protocol.realtime.support import SESSION_FIELDS, Row, Support
+from serve_app.protocol.tools import tools_of
 
 _OPENAIS_VOICES: Final = frozenset(
     {"alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer"}
@@ -34,6 +35,8 @@ class Editor:
         self._setters: dict[str, Callable[[Options, Any], Options]] = {
             "type": self._type,
             "instructions": self._instructions,
+            "tools": self._tools,
+            "tool_choice": _tool_choice,
             "audio.input.format": lambda o, v: replace(o, input_format=_format(v)),
             "audio.output.format": lambda o, v: replace(o, output_format=_format(v)),
             "audio.output.voice": self._voice,
@@ -72,6 +75,12 @@ class Editor:
 
     def _instructions(self, options: Options, value: Any) -> Options:
         return replace(options, instructions=text(value, self._limits.text_bytes))
+
+    def _tools(self, options: Options, value: Any) -> Options:
+        tools = tools_of(value, self._limits.text_bytes)
+        if tools and not self._defaults.has_tools:
+            raise ValueError("the local chat model here cannot use tools")
+        return replace(options, tools=tools)
 
     def _voice(self, options: Options, value: Any) -> Options:
         return replace(options, voice=voice_of(value, self._defaults))
@@ -151,6 +160,13 @@ def _format(value: Any) -> Format:
     if value.get("rate", found.rate_hz) not in (None, found.rate_hz):
         raise ValueError(f"{found.name} has a rate of {found.rate_hz}")
     return found
+
+
+def _tool_choice(options: Options, value: Any) -> Options:
+    if value not in ("auto", "none"):
+        message = "tool_choice: the model chooses: only auto and none are possible"
+        raise Refused("unsupported_value", message, "session.tool_choice")
+    return replace(options, tool_choice=value)
 
 
 def _detected(options: Options, name: str, value: Any, **turn: Any) -> Options:

@@ -9,10 +9,13 @@ from serve_app.protocol.messages import (
     ClientMessage,
     Played,
     RequestInterrupt,
+    RequestReply,
     Text,
+    ToolResult,
 )
 from serve_app.protocol.realtime import requests
 from serve_app.protocol.realtime.call import Call
+from serve_app.protocol.realtime.calling import OUTPUT, Calling
 from serve_app.protocol.realtime.editing import Editor
 from serve_app.protocol.realtime.events import Events, message_item
 from serve_app.protocol.realtime.options import Defaults
@@ -36,6 +39,7 @@ class Incoming:
         call: Call,
         events: Events,
         speaking: Speaking,
+        calling: Calling,
     ) -> None:
         self._session = session
         self._defaults = defaults
@@ -43,6 +47,7 @@ class Incoming:
         self._call = call
         self._events = events
         self._speaking = speaking
+        self._calling = calling
         self._editor = Editor(defaults, limits)
         self._ears = Ears(call.options.input_format)
         self._waiting: list[str] = []
@@ -85,20 +90,25 @@ class Incoming:
         return self._said(Audio(samples)) if len(samples) else self._said()
 
     def _create_item(self, event: dict[str, Any]) -> Reading:
-        id_, text = requests.typed(event, self._events.last_item, self._limits)
+        item = requests.created(event, self._events.last_item)
+        if item.get("type") == OUTPUT:
+            call_id, output, answers = self._calling.answered(item)
+            return Reading([ToolResult(call_id, output)], answers)
+        id_, text = requests.typed(item, self._limits)
         size = sum(len(words.encode()) + 1 for words in (*self._waiting, text))
         if size > self._limits.text_bytes or len(self._waiting) >= _MOST_ITEMS:
             message = "too many items, or too much text in them, wait for a response.create"
             raise Refused("too_many_items", message, "item")
         self._waiting.append(text)
         content = {"type": "input_text", "text": text}
-        item = message_item(id_ or self._events.new_id("item"), "user", "completed", content)
-        return Reading(answers=[self._events.item_added(item), self._events.item_done(item)])
+        shown = message_item(id_ or self._events.new_id("item"), "user", "completed", content)
+        return Reading(answers=[self._events.item_added(shown), self._events.item_done(shown)])
 
     def _respond(self, event: dict[str, Any]) -> Reading:
         requests.check_response(event)
+        has_output, self._calling.has_output = self._calling.has_output, False
         if not self._waiting:
-            return self._greeted()
+            return Reading([RequestReply()]) if has_output else self._greeted()
         self._call.typed = "\n".join(self._waiting).strip()
         self._waiting.clear()
         self._call.is_stopped_by_client = True

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from serve_app.protocol import tools
 from serve_app.protocol.messages import Open
 from serve_app.protocol.realtime.sound import PCM, Format
+from serve_app.protocol.tools import Tool
 
 _EVENTS: Final = frozenset({"transcript", "caption", "state", "metrics", "error"})
 
@@ -19,6 +21,8 @@ class Defaults:
     has_voices: bool = True
     """Whether the provider has more than one."""
     has_openais_voices: bool = False
+    has_tools: bool = True
+    """Whether the chat models can use a client's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Options:
     turn: Mapping[str, Any] = field(default_factory=dict)
     turn_detection: Mapping[str, Any] = field(default_factory=dict)
     """As the client has written it."""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
 
     def open(self, greeting: str | None) -> Open:
         return Open(
@@ -43,6 +49,7 @@ class Options:
             voice=self.voice,
             sample_rate_hz=self.output_format.rate_hz,
             turn=self.turn,
+            tools=self.tools if self.tool_choice == "auto" else (),
         )
 
     def shown(self, defaults: Defaults) -> dict[str, Any]:
@@ -55,8 +62,8 @@ class Options:
             "instructions": self.instructions,  # the server's own are its owner's
             "output_modalities": ["audio"],
             "max_output_tokens": "inf",
-            "tools": [],
-            "tool_choice": "auto",
+            "tools": tools.shown(self.tools),
+            "tool_choice": self.tool_choice,
             "audio": {
                 "input": {
                     "format": self.input_format.shown(),

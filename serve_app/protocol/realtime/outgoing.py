@@ -11,6 +11,7 @@ from serve_app.protocol.messages import (
     ServerMessage,
     StateChanged,
     Token,
+    ToolCall,
     Transcript,
 )
 from serve_app.protocol.realtime.call import Call
@@ -54,6 +55,8 @@ class Outgoing:
                 return self._speaking.heard(text)
             case StateChanged(state):
                 return self._state(state)
+            case ToolCall():
+                return [*self._hearing.stopped(), *self._speaking.called(message)]
             case Metrics():
                 self._speaking.measured(message)
                 return []

@@ -72,15 +72,22 @@ def audio(event: dict[str, Any], format_: Format, limits: FrameLimits) -> bytes:
     return data
 
 
-def typed(event: dict[str, Any], last_item: str | None, limits: FrameLimits) -> tuple[str, str]:
-    """The id that the client has chosen, or none, and the text of `conversation.item.create`."""
+def created(event: dict[str, Any], last_item: str | None) -> dict[str, Any]:
+    """The item of `conversation.item.create`."""
     item = event.get("item")
     if not isinstance(item, dict):
         raise Refused("invalid_type", "item has to be an object", "item")
-    if item.get("type") != "message" or item.get("role") != "user":
-        _refuse_item("only messages of the user can be created", "item.type")
     if event.get("previous_item_id") not in (None, last_item):
         _refuse_item("an item can only be the last one", "previous_item_id")
+    return item
+
+
+def typed(item: dict[str, Any], limits: FrameLimits) -> tuple[str, str]:
+    """The id that the client has chosen, or none, and the text of an item."""
+    if item.get("type") != "message" or item.get("role") != "user":
+        _refuse_item(
+            "only messages of the user, and outputs of functions, can be created", "item.type"
+        )
     content = item.get("content")
     if not isinstance(content, list) or not 0 < len(content) <= _FEW:
         raise Refused("invalid_type", "content has to be a list of parts", "item.content")

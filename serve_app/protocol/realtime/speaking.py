@@ -1,4 +1,4 @@
-"""The agent's side, as events: responses, with one item each, and what was heard of them.
+"""The agent's side, as events: responses, with one item each that is heard, and calls of tools.
 
 What the conversation says of a reply does not come in one piece. It may be announced or not, be
 withdrawn before it is heard, and go on under another token after a false alarm: then it is another
@@ -9,7 +9,8 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from serve_app.protocol.messages import Metrics
+from serve_app.protocol.messages import Metrics, ToolCall
+from serve_app.protocol.realtime.calling import Calling
 from serve_app.protocol.realtime.events import Events, Item, message_item
 
 _NO_USAGE: Final = {
@@ -30,6 +31,9 @@ class _Response:
     pieces: list[tuple[str, float]] = field(default_factory=list)
     """Text and playing time in ms of what was sent."""
     failure: str = ""
+    outputs: list[str] = field(default_factory=list)
+    """The ids of all its items, in the order in which they began."""
+    calls: list[Item] = field(default_factory=list)
 
     @property
     def transcript(self) -> str:
@@ -51,8 +55,9 @@ class _Response:
 class Speaking:
     """At most one response at a time."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, calling: Calling) -> None:
         self._events = events
+        self._calling = calling
         self._response: _Response | None = None
         self._cut: _Response | None = None
         """What was interrupted, until it is known how much of it was heard."""
@@ -105,13 +110,21 @@ class Speaking:
         delta = base64.b64encode(audio).decode()
         return [*begun, self._part("response.output_audio.delta", delta=delta)]
 
+    def called(self, call: ToolCall) -> list[str]:
+        """The response asks for a tool of the client's. More of what it says may follow."""
+        begun, response = self.began(), self._live
+        item, events = self._calling.called(call, response.id, len(response.outputs))
+        response.outputs.append(item["id"])
+        response.calls.append(item)
+        return [*begun, *events]
+
     def completed(self) -> list[str]:
         """It was played."""
         response = self._response
         if response is None:
             return []
         self._last_heard_ms = response.heard_ms(response.transcript)
-        if response.item or not response.failure:
+        if response.outputs or not response.failure:
             return self._ended("completed", {"type": "completed"})
         error = {"type": "server_error", "code": "response_failed"}
         return self._ended("failed", {"type": "failed", "error": error})
@@ -158,6 +171,7 @@ class Speaking:
         if self._live.item:
             return begun
         self._live.item = self._last_item = self._events.new_id("item")
+        self._live.outputs.append(self._live.item)
         self._last_heard_ms = 0
         item = message_item(self._live.item, "assistant", "in_progress")
         return [
@@ -194,14 +208,21 @@ class Speaking:
             "object": "realtime.response",
             "status": status,
             "status_details": details,
-            "output": [self._item(status)] if is_over and self._live.item else [],
+            "output": self._output(status) if is_over else [],
             "output_modalities": ["audio"],
             "metadata": self._metrics if is_over else None,
             "usage": _NO_USAGE if is_over else None,
         }
 
+    def _output(self, status: str) -> list[Item]:
+        """All its items, in order."""
+        items = {item["id"]: item for item in self._live.calls}
+        return [items.get(id_) or self._item(status) for id_ in self._live.outputs]
+
     def _of(self, type_: str, **fields: Any) -> str:
-        return self._events.event(type_, response_id=self._live.id, output_index=0, **fields)
+        """Of the item that is heard."""
+        index = self._live.outputs.index(self._live.item)
+        return self._events.event(type_, response_id=self._live.id, output_index=index, **fields)
 
     def _part(self, type_: str, **fields: Any) -> str:
         return self._of(type_, item_id=self._live.item, content_index=0, **fields)

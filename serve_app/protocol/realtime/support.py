@@ -47,7 +47,8 @@ CLIENT_EVENTS: Final[dict[str, Row]] = {
     "input_audio_buffer.clear": _no("audio is listened to as it comes"),
     "output_audio_buffer.clear": _no("for WebRTC and SIP: send response.cancel"),
     "conversation.item.create": _yes(
-        "a user's message of input_text, at the end; it is said with the next response.create"
+        "at the end: a user's message of input_text, which is said with the next response.create;"
+        " or a function_call_output"
     ),
     "conversation.item.retrieve": _yes(
         "one of the last 16, without audio; of the agent's, the transcript is what was heard"
@@ -57,13 +58,13 @@ CLIENT_EVENTS: Final[dict[str, Row]] = {
         "how much of the agent's last item was played; not needed: the server knows it"
     ),
     "response.create": _yes(
-        "answers the items since the last one, and interrupts; as the first thing of all, the agent"
-        " speaks first"
+        "answers the items since the last one, and interrupts; after function_call_outputs alone,"
+        " the agent goes on once none is missing, and interrupts nothing; as the first thing of"
+        " all, it speaks first"
     ),
     "response.cancel": _yes(),
 }
 
-_SERVER_ONLY: Final = "it has no such tools here: the server's own are used out of sight"
 _MCP: Final = "MCP servers are the server's, and used out of sight"
 
 SERVER_EVENTS: Final[dict[str, Row]] = {
@@ -91,6 +92,10 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
     "response.output_audio_transcript.done": _yes(),
     "response.content_part.done": _yes(),
     "response.output_item.done": _yes(),
+    "response.function_call_arguments.delta": _yes("all of them at once"),
+    "response.function_call_arguments.done": _yes(
+        "before what is said in the same response was played"
+    ),
     "response.done": _yes(
         "once it was played: up to 0.5 s after that. `metadata` has the time until the first audio,"
         " stage by stage. Tokens are not counted: `usage` is 0"
@@ -109,8 +114,6 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
     "output_audio_buffer.cleared": _no("for WebRTC and SIP"),
     "response.output_text.delta": _no("the agent speaks"),
     "response.output_text.done": _no("the agent speaks"),
-    "response.function_call_arguments.delta": _no(_SERVER_ONLY),
-    "response.function_call_arguments.done": _no(_SERVER_ONLY),
     "response.mcp_call_arguments.delta": _no(_MCP),
     "response.mcp_call_arguments.done": _no(_MCP),
     "response.mcp_call.in_progress": _no(_MCP),
@@ -124,8 +127,6 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
 """Refused here means: never sent."""
 
 _AUDIO_ONLY: Final = _no('the agent speaks: only ["audio"] is possible', ["audio"])
-_TOOLS: Final = _no("tools are the server's: a client's are not called", [])
-_TOOL_CHOICE: Final = _no("the model chooses: only auto is possible", "auto", "none")
 _PROMPT: Final = _no("OpenAI's stored prompts are not known here: use instructions")
 
 SESSION_FIELDS: Final[dict[str, Row]] = {
@@ -135,8 +136,11 @@ SESSION_FIELDS: Final[dict[str, Row]] = {
     "output_modalities": _AUDIO_ONLY,
     "max_output_tokens": _ignored(),
     "reasoning": _ignored(),
-    "tools": _TOOLS,
-    "tool_choice": _TOOL_CHOICE,
+    "tools": _yes(
+        "up to 64 functions of 32 KiB together, beside the server's own, which keep their names."
+        " Not with a local chat model"
+    ),
+    "tool_choice": _yes("`auto`, or `none`: the model is not told of `tools`"),
     "parallel_tool_calls": _ignored(),
     "prompt": _PROMPT,
     "include": _ignored("there are no log probabilities"),
@@ -176,8 +180,8 @@ RESPONSE_FIELDS: Final[dict[str, Row]] = {
     "input": _no("the input is the conversation"),
     "output_modalities": _AUDIO_ONLY,
     "audio": _no("voice and format are those of the session"),
-    "tools": _TOOLS,
-    "tool_choice": _TOOL_CHOICE,
+    "tools": _no("tools are those of the session", []),
+    "tool_choice": _no("the choice is that of the session", "auto"),
     "parallel_tool_calls": _ignored(),
     "prompt": _PROMPT,
     "max_output_tokens": _ignored(),

@@ -15,6 +15,7 @@ from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.limits import DEFAULT_FRAMES, FrameLimits
 from serve_app.protocol.messages import AgentAudio, ServerMessage
 from serve_app.protocol.realtime.call import Call
+from serve_app.protocol.realtime.calling import Calling
 from serve_app.protocol.realtime.events import Events
 from serve_app.protocol.realtime.incoming import Incoming
 from serve_app.protocol.realtime.options import Defaults
@@ -44,8 +45,9 @@ class RealtimeWire:
         self, session: str, defaults: Defaults, limits: FrameLimits = DEFAULT_FRAMES
     ) -> None:
         call, self._events = Call(), Events()
-        speaking = Speaking(self._events)
-        self._incoming = Incoming(session, defaults, limits, call, self._events, speaking)
+        calling = Calling(self._events, limits)
+        speaking = Speaking(self._events, calling)
+        self._incoming = Incoming(session, defaults, limits, call, self._events, speaking, calling)
         self._outgoing = Outgoing(call, self._events, speaking)
 
     def greeting(self) -> Sequence[Frame]:

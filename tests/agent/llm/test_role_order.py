@@ -22,6 +22,10 @@ def shown(messages: list[Message]) -> list[str]:
         ([PROMPT, AGENT, USER], "alternating", ["s:P", "u:(says nothing)", "a:a", "u:u"]),
         ([PROMPT, USER, USER, OTHER], "alternating", ["s:P\n\nQ", "u:u\n\nu"]),
         ([USER, AGENT, ASKING, RESULT], "alternating", ["u:u", "a:a", "a:None", "t:r"]),
+        (
+            [USER, ASKING, RESULT, USER], "alternating",
+            ["u:u", "a:None", "t:r", "a:(is interrupted)", "u:u"],
+        ),
         ([PROMPT, USER, AGENT], "no-system", ["u:P\n\nu", "a:a"]),
         ([PROMPT, AGENT], "no-system", ["u:P\n\n(says nothing)", "a:a"]),
         ([USER], "no-system", ["u:u"]),

@@ -157,7 +157,7 @@ def test_what_open_has_said_stays() -> None:
 
 def test_an_update_is_taken_whole_or_not_at_all() -> None:
     spoken = Spoken()
-    session = {"instructions": "Be brief.", "tools": [{"type": "function", "name": "a"}]}
+    session = {"instructions": "Be brief.", "tools": [{"type": "mcp", "name": "a"}]}
     assert spoken.refusal("session.update", session=session)["param"] == "session.tools"
     assert opened(spoken).prompt == ""
 
@@ -253,7 +253,7 @@ def test_an_item_may_have_an_id_of_the_clients() -> None:
     [
         (None, "invalid_type"),
         (typed("Hi.", role="system"), "unsupported_item"),
-        (typed("Hi.", type="function_call_output"), "unsupported_item"),
+        (typed("Hi.", type="function_call"), "unsupported_item"),
         (typed(" "), "invalid_value"),
         (typed("x" * 40_000), "invalid_value"),
         (typed("Hi.", content=[]), "invalid_type"),

@@ -20,7 +20,7 @@ import xllamacpp
 from serve_app.agent.engines import LlmEngine
 from serve_app.agent.llm.local.slots import Slot, Slots
 from serve_app.conversation import budget
-from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.history import ChatMessage, without_tools
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.models import fetch as models
 from serve_app.settings.agent import LlmSettings
@@ -121,7 +121,7 @@ class LlamaCpp(LlmEngine):
     def _write(self, chat: Sequence[ChatMessage], slot: int, reply: "_Reply") -> None:
         """On a thread, until the reply has ended or was stopped."""
         asked = {
-            "messages": [{"role": m.role, "content": m.content} for m in chat],
+            "messages": [{"role": m.role, "content": m.content} for m in without_tools(chat)],
             "max_tokens": self._longest_reply,
             "temperature": 0,
             "id_slot": slot,

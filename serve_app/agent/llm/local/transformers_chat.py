@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from serve_app.agent.engines import LlmEngine
-from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.history import ChatMessage, without_tools
 from serve_app.devices import can_halve_weights, halve_weights, resolve_device, use_threads
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.settings.agent import LlmSettings
@@ -122,7 +122,8 @@ class TransformersLlm(LlmEngine):
         return ids
 
     def _template(self, chat: list[ChatMessage]) -> list[int]:
-        messages = [{"role": message.role, "content": message.content} for message in chat]
+        said = without_tools(chat)
+        messages = [{"role": message.role, "content": message.content} for message in said]
         encoded = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_dict=True
         )
