@@ -73,7 +73,8 @@ def voice_while_held(floor: Floor, event: ev.VoiceActivity) -> State:
 
 
 def _may_interrupt(floor: Floor) -> bool:
-    return floor.reply.is_interruptible and floor.settings.interruptions
+    settings = floor.settings
+    return floor.reply.is_interruptible and settings.interruptions and settings.detects_turns
 
 
 def _interrupt_if_long(floor: Floor) -> State:
@@ -170,7 +171,7 @@ def _dismiss_overlap(floor: Floor) -> None:
 def _interrupt(floor: Floor) -> State:
     if floor.reply.is_withdrawn:
         floor.user.went_on()
-    said, reply = floor.said_lately, _stop_reply(floor)
+    said, reply = floor.said_lately, stop_reply(floor)
     unheard = tuple(reply.unheard(floor.now_s))
     is_all = reply.is_written or reply.is_scripted or bool(reply.call_id)
     floor.turn.displaced = Interrupted(unheard, said, is_all, reply.call_id)
@@ -180,14 +181,14 @@ def _interrupt(floor: Floor) -> State:
 def interrupt_on_request(floor: Floor, event: ev.InterruptRequested) -> State:
     """What was said until then is a turn."""
     floor.is_asked = False
-    return floor.pass_on(_stop_reply(floor))
+    return floor.pass_on(stop_reply(floor))
 
 
 def type_over(floor: Floor, event: ev.TextReceived) -> State:
     """What was said over the agent and what is typed are one turn."""
     if not takes(floor, event):
         return floor.state
-    _stop_reply(floor)
+    stop_reply(floor)
     if floor.user.has_spoken:
         floor.listen_on()
         floor.turn.add_text(event.text, is_numbered=bool(event.id))
@@ -196,7 +197,7 @@ def type_over(floor: Floor, event: ev.TextReceived) -> State:
     return answer_text(floor, event)
 
 
-def _stop_reply(floor: Floor) -> Playout:
+def stop_reply(floor: Floor) -> Playout:
     """Stops the client first, then the work."""
     floor.agent.interrupt()
     floor.do(Cancel(floor.generation))

@@ -137,8 +137,19 @@ class ToolAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnCommitted:
+    """Push-to-talk: all audio since the last one is a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCleared:
+    """Push-to-talk: all audio since the last turn is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyRequested:
-    """The agent is to go on with the results of the client's tools, once none is missing."""
+    """The agent is to answer what the user has said, or to go on with the results of the client's
+    tools, once none is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +283,8 @@ Event = (
     | PlaybackWaiting
     | Played
     | Backlog
+    | TurnCommitted
+    | TurnCleared
     | ToolAnswered
     | ReplyRequested
     | CloseRequested

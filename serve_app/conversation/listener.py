@@ -22,6 +22,8 @@ from serve_app.conversation.turn import Turn
 from serve_app.conversation.voice import VoiceTracker
 from serve_app.protocol.messages import Samples
 
+LONGEST_PRESS_S = 120
+"""Of push-to-talk audio that is neither committed nor cleared, so much is kept: the newest."""
 _TAIL_MS = 160
 """How much after the last voiced frame is transcribed: a final consonant may outlast the VAD's
 judgement that there is speech."""
@@ -40,6 +42,8 @@ class Listener:
         self._spoke_until = 0
         self._cut_off_at = 0
         """No later turn begins before this sample: a turn that was cut off has what is before."""
+        self._taken_until = 0
+        """With push-to-talk, the first sample that was neither committed nor cleared."""
         self.turn: Turn | None = None
         """The open turn. While the agent talks, it may turn out to be none."""
 
@@ -68,6 +72,8 @@ class Listener:
         was said."""
         if self.turn is not None:
             return self.turn.began_at
+        if not self._settings.detects_turns:
+            return self._taken_until
         return max(self._speech_start(), self._voice.speech_end_at)
 
     @property
@@ -121,8 +127,47 @@ class Listener:
             self._end_of_turn.went_on_after(pause_ms)
 
     def forget(self) -> None:
-        """Frees the audio that is too old for a turn to begin with. No turn is open."""
+        """Frees the audio that is too old for a turn to begin with. No turn is open. With
+        push-to-talk, the client says what a turn is, as long as that is not too much."""
+        if not self._settings.detects_turns:
+            self._forget_old_press()
+            return
         self._audio.forget_before(self._speech_start())
+
+    def _forget_old_press(self) -> None:
+        """10 s at a time, because what is kept is moved."""
+        too_much = self._audio.end - self._taken_until - LONGEST_PRESS_S * SAMPLE_RATE_HZ
+        if too_much > 10 * SAMPLE_RATE_HZ:
+            self._taken_until += too_much
+            self._audio.forget_before(self._taken_until)
+
+    # --- push-to-talk ---
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is anything to commit."""
+        return self._audio.end > self._taken_until
+
+    def commit(self, generation: int) -> bool:
+        """What the client has sent since the last time is a turn, or belongs to the open one. False
+        if there is nothing."""
+        start, end = self._taken_until, self._audio.end
+        if not self.has_audio:
+            return False
+        if self.turn is None:
+            self.turn = Turn(generation, start)
+        turn = self.turn
+        turn.start, turn.is_soft_ended = start, True
+        turn.speech_ms += (end - start) * 1000 // SAMPLE_RATE_HZ
+        self._cut_if_long(turn, end)
+        self._transcribe(turn, end)
+        self.clear()
+        return True
+
+    def clear(self) -> None:
+        """What the client has sent until now is no turn."""
+        self._taken_until = self._audio.end
+        self._audio.forget_before(self._taken_until)
 
     def follow_turn(self, turn: Turn) -> None:
         """After each frame of the open turn: asks for its transcript, or takes that back. The text

@@ -24,7 +24,7 @@ def audio_is_wrong(floor: Floor, event: ev.AudioIsWrong) -> None:
 
 def voice_while_waiting(floor: Floor, event: ev.VoiceActivity) -> State:
     floor.user.follow_voice(event.probability)
-    if floor.user.is_speaking:
+    if floor.user.is_speaking and floor.settings.detects_turns:
         return floor.listen()
     floor.user.forget()
     return State.WAITING
@@ -124,6 +124,8 @@ def _draft(floor: Floor) -> None:
 def _may_draft(floor: Floor, turn: Turn) -> bool:
     """Asked with each frame of silence, and true once in each."""
     if turn.drafted_segment == turn.segment or turn.drafts >= floor.settings.max_drafts:
+        return False
+    if not floor.settings.answers_turns:
         return False
     is_known = turn.is_transcribed and bool(turn.text)
     return is_known and floor.user.is_draft_due(turn, floor.history.last_words)

@@ -16,6 +16,7 @@ token of the reply that it belongs to.
                            transcribing  ends the turn and has it answered
                            replying      gives the reply
                            calling       has the client run tools
+                           push_to_talk  takes what the client calls a turn
                            barge_in      both want the floor
                               └──▶ floor ──▶ effects
 """
@@ -29,6 +30,7 @@ from serve_app.conversation import (
     calling,
     listening,
     opening,
+    push_to_talk,
     replying,
     transcribing,
 )
@@ -127,6 +129,7 @@ _AFTER_REPLY = (_LISTENING, *_IDLE)
 _ALWAYS: _Steps = {
     ev.AudioReceived: _stays(listening.receive),
     ev.AudioIsWrong: _stays(listening.audio_is_wrong),
+    ev.TurnCleared: _stays(push_to_talk.clear),
     ev.ToolAnswered: _stays(calling.take_result),
     ev.ReplyRequested: _stays(calling.ask_for_reply),
     ev.Timer.TOOLS: _stays(calling.tools_are_late),
@@ -148,6 +151,7 @@ _WHILE_REPLYING: _Steps = {
     ev.ToolsCalled: _stays(calling.tools_called),
     ev.DraftDeclined: _stays(replying.declined_late),
     ev.TextReceived: _may_lead(barge_in.type_over, _PREPARING),
+    ev.TurnCommitted: _may_lead(push_to_talk.commit, _TRANSCRIBING),
     ev.InterruptRequested: _leads(barge_in.interrupt_on_request, *_IDLE),
     ev.Timer.IDLE_CLOSE: _leads(opening.idle_much_too_long, _ENDED),
 }
@@ -178,6 +182,7 @@ _TABLE: dict[State, _Steps] = {
         ev.Timer.SESSION: _may_lead(opening.time_runs_out_while_waiting, _ENDED),
         ev.VoiceActivity: _may_lead(listening.voice_while_waiting, _LISTENING),
         ev.TextReceived: _may_lead(listening.take_text, _PREPARING),
+        ev.TurnCommitted: _may_lead(push_to_talk.commit, _TRANSCRIBING),
         ev.ToolAnswered: _may_lead(calling.take_result_while_waiting, _PREPARING, _ENDED),
         ev.ReplyRequested: _may_lead(calling.ask_while_waiting, _PREPARING),
         ev.Timer.TOOLS: _may_lead(calling.tools_are_late_while_waiting, _PREPARING, _ENDED),
@@ -201,6 +206,7 @@ _TABLE: dict[State, _Steps] = {
         **_WHILE_DRAFTING,
         ev.Disconnected: _stays(opening.lose_client_after_turn),
         ev.VoiceActivity: _may_lead(transcribing.voice_while_transcribing, _LISTENING),
+        ev.TurnCommitted: _stays(push_to_talk.commit_more),
         ev.Transcribed: _may_lead(transcribing.transcribed, *_AFTER_TURN),
         ev.TranscriptionFailed: _may_lead(transcribing.transcription_failed, *_AFTER_TURN),
         ev.TextReceived: _stays(listening.type_along),

@@ -55,7 +55,7 @@ def _resume(floor: Floor, record: Record, played: ev.Played | None) -> State:
     floor.history.keep(record.history)
     floor.agent.hear(record.language)
     send_calls(floor, pending(record.history))
-    return _speak_or_wait(floor) if record.reply is None else _go_on_with(floor, record.reply)
+    return _answer_or_wait(floor) if record.reply is None else _go_on_with(floor, record.reply)
 
 
 def _as_played(record: Record, played: ev.Played) -> Record:
@@ -106,6 +106,11 @@ def _greet(floor: Floor, prompt: str, greeting: str | None) -> State:
 
 def _speak_or_wait(floor: Floor) -> State:
     return floor.ask() if floor.history.awaits_reply else floor.wait()
+
+
+def _answer_or_wait(floor: Floor) -> State:
+    """A client that asks for each reply asks again."""
+    return _speak_or_wait(floor) if floor.settings.answers_turns else floor.wait()
 
 
 def open_is_late(floor: Floor, event: ev.Expired) -> State:

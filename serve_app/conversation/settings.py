@@ -39,6 +39,13 @@ class TurnSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
 
+    # --- who decides ---
+    detects_turns: bool = True
+    """Whether the server hears when a turn begins and ends. If not, the client says which audio is
+    one (push-to-talk), and speech does not interrupt."""
+    answers_turns: bool = True
+    """Whether each turn that ends is answered. If not, the client asks for the reply."""
+
     # --- voice activity ---
     speech_threshold: float = 0.5
     """Voice activity at or above this is speech (0 to 1)."""
@@ -190,6 +197,8 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
 }
 CLIENT_SETTINGS: Final = frozenset(
     {
+        "detects_turns",
+        "answers_turns",
         "complete_threshold",
         "sure_threshold",
         "unfinished_threshold",

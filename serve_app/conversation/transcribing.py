@@ -15,7 +15,8 @@ _TRANSCRIPT_S = 45.0
 
 def end_turn(floor: Floor) -> State:
     """The turn is over, and is answered as soon as its text is here."""
-    floor.times = TurnTimes(floor.now_s, floor.user.silence_ms, floor.now_s)
+    silence_ms = floor.user.silence_ms if floor.settings.detects_turns else 0.0
+    floor.times = TurnTimes(floor.now_s, silence_ms, floor.now_s)
     floor.do(Disarm(ev.Timer.STALL))
     if not floor.turn.is_transcribed:
         floor.arm(ev.Timer.TRANSCRIPT, _TRANSCRIPT_S)
@@ -25,7 +26,7 @@ def end_turn(floor: Floor) -> State:
 def voice_while_transcribing(floor: Floor, event: ev.VoiceActivity) -> State:
     """Speech that goes on joins the turn."""
     floor.user.follow_voice(event.probability)
-    if not floor.user.is_speaking:
+    if not floor.user.is_speaking or not floor.settings.detects_turns:
         return State.TRANSCRIBING
     floor.do(Disarm(ev.Timer.TRANSCRIPT))
     floor.user.reopen(floor.turn)
@@ -90,6 +91,9 @@ def _answer(floor: Floor, text: str) -> State:
     draft = floor.agent.reply
     if floor.mode is Mode.DETACHED:
         return floor.leave()
+    if not (floor.settings.answers_turns or floor.is_asked):
+        floor.agent.drop(floor.generation)
+        return floor.wait()
     if draft is not None and same_words(draft.answers, text):
         return floor.give_reply()
     return floor.ask()

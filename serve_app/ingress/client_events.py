@@ -6,8 +6,10 @@ from serve_app.conversation import events as ev
 from serve_app.conversation.sound import Sound
 from serve_app.protocol.messages import (
     Audio,
+    ClearTurn,
     ClientMessage,
     Close,
+    CommitTurn,
     Open,
     PlaybackState,
     Played,
@@ -35,6 +37,10 @@ def event_of(message: ClientMessage) -> ev.Event:
             return ev.Played(token, played_ms)
         case ToolResult(call_id, output):
             return ev.ToolAnswered(call_id, output)
+        case CommitTurn():
+            return ev.TurnCommitted()
+        case ClearTurn():
+            return ev.TurnCleared()
         case RequestReply():
             return ev.ReplyRequested()
         case Close():

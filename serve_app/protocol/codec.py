@@ -16,8 +16,10 @@ from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
     Caption,
+    ClearTurn,
     ClientMessage,
     Close,
+    CommitTurn,
     Duck,
     ErrorNotice,
     GoAway,
@@ -28,6 +30,7 @@ from serve_app.protocol.messages import (
     PlaybackState,
     Played,
     RequestInterrupt,
+    RequestReply,
     Samples,
     ServerMessage,
     SessionNotice,
@@ -45,6 +48,8 @@ from serve_app.protocol.violation import ProtocolViolation
 MAX_TEXT_ID: Final = (1 << 53) - 1
 """The largest whole number that every JSON and JavaScript library keeps exact."""
 _MAX_NAME_BYTES: Final = 128
+_MAX_KIND: Final = 11
+"""Characters of a type that is not known: the reason of a close frame has 123 bytes."""
 _MAX_SPARE_BYTES: Final = 4096
 """Of a message besides its texts, its key and its audio: names, numbers, and what is not known."""
 _TURN_BYTES: Final = 16 << 10
@@ -80,7 +85,8 @@ def decode(frame: bytes | str, limits: FrameLimits = DEFAULT_FRAMES) -> ClientMe
     kind = fields.get("type")
     parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parse is None:
-        raise ProtocolViolation(f"unknown message type {shown(kind)}: use {', '.join(_PARSERS)}")
+        known = ", ".join(_PARSERS)
+        raise ProtocolViolation(f"unknown message type {shown(kind)[:_MAX_KIND]}: use {known}")
     message = parse(fields, limits)
     _check_size(str(kind), len(frame), message, limits)
     return message
@@ -254,6 +260,9 @@ _PARSERS: Final[dict[str, Callable[[dict[str, Any], FrameLimits], ClientMessage]
     "interrupt": lambda fields, limits: RequestInterrupt(),
     "played": _played,
     "tool_result": _tool_result,
+    "commit": lambda fields, limits: CommitTurn(),
+    "clear": lambda fields, limits: ClearTurn(),
+    "reply": lambda fields, limits: RequestReply(),
     "close": lambda fields, limits: Close(),
 }
 

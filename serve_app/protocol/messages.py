@@ -114,9 +114,20 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitTurn:
+    """Extension, `commit` on the wire, with `turn.detects_turns: false`: all audio since the last
+    one is a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTurn:
+    """Extension, `clear` on the wire: that audio is no turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestReply:
-    """The agent is to go on, once no result is missing. Has no name on Echo's wire, where every
-    `tool_result` asks for that."""
+    """Extension, `reply` on the wire: the agent is to answer, with `turn.answers_turns: false`; or
+    to go on with the results of tools, which on this wire every `tool_result` asks for, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,8 @@ ClientMessage = (
     | RequestInterrupt
     | Played
     | ToolResult
+    | CommitTurn
+    | ClearTurn
     | RequestReply
     | Close
 )

@@ -43,7 +43,8 @@ class WatchedWalk(Walk):
     """Knows what is under way. Some sessions have a limit, and some clients read slowly."""
 
     def __init__(self, seed: int) -> None:
-        self.settings = replace(SETTINGS, max_session_s=0 if seed % 5 else _MAX_SESSION_S)
+        max_session_s = 0 if seed % 5 else _MAX_SESSION_S
+        self.settings = replace(SETTINGS, max_session_s=max_session_s, tool_timeout_ms=1000)
         self.steps_taken: set[tuple[State, Any]] = set()
         self._is_slow = seed % 3 == 0
         self._under_way: dict[Key, ef.Effect] = {}
@@ -150,15 +151,21 @@ class WatchedWalk(Walk):
 
 
 class ToolWalk(WatchedWalk):
-    """The client has tools, and answers late, twice, or never."""
+    """The client has tools, and answers late, twice, or never. Some press a button to talk, and
+    some ask for each reply."""
 
     def __init__(self, seed: int) -> None:
+        self._turn = {"detects_turns": seed % 4 != 0, "answers_turns": seed % 3 != 0}
         self.called: list[str] = []
         self.goes_on = 0
         super().__init__(seed)
 
     def _steps(self) -> list[Callable[[], None]]:
-        return [*super()._steps(), *[self._call] * 12, *[self._result] * 8, self._request]
+        push = [self._push, self._push, lambda: self._do(ev.TurnCleared())]
+        return [*super()._steps(), *[self._call] * 20, *[self._result] * 8, self._request, *push]
+
+    def _push(self) -> None:
+        self._do(ev.TurnCommitted())
 
     def _call(self) -> None:
         if asked := self._recent((ef.Reply,)):
@@ -182,7 +189,7 @@ class ToolWalk(WatchedWalk):
 
     def _do_one(self, event: ev.Event) -> None:
         if isinstance(event, ev.Opened):
-            event = replace(event, tools=(TOOL,))
+            event = replace(event, tools=(TOOL,), turn={**self._turn, **event.turn})
         super()._do_one(event)
 
     def _follow(self, effect: Any) -> None:

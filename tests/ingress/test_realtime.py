@@ -133,6 +133,38 @@ async def test_the_client_runs_a_tool_and_the_agent_goes_on() -> None:
     assert (result.role, result.call_id, result.content) == ("tool", call.calls[0].id, "a cup")
 
 
+async def test_push_to_talk() -> None:
+    async with replica() as server, calling(server.address) as caller:
+        server.script.heard = "What time is it?"
+        answers(server, "Noon.")
+        push: Any = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
+        await caller.send.session.update(session=push)
+        await caller.say()
+        await caller.send.input_audio_buffer.commit()
+        committed = await caller.until("input_audio_buffer.committed")
+        await caller.send.response.create()
+        words = await caller.until("conversation.item.input_audio_transcription.completed")
+        done = await caller.until("response.done")
+    assert words["item_id"] == committed["item_id"] and words["transcript"] == "What time is it?"
+    assert done["response"]["output"][0]["content"][0]["transcript"] == "Noon."
+    assert not [type_ for type_ in caller.types if "speech" in type_ or type_ == "error"]
+
+
+async def test_a_turn_that_is_answered_on_request() -> None:
+    async with replica() as server, calling(server.address) as caller:
+        server.script.heard = "What time is it?"
+        answers(server, "Noon.")
+        detection = {"type": "semantic_vad", "create_response": False}
+        session: Any = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+        await caller.send.session.update(session=session)
+        await caller.say()
+        await caller.until("conversation.item.input_audio_transcription.completed")
+        assert "response.created" not in caller.types and not server.script.chats
+        await caller.send.response.create()
+        done = await caller.until("response.done")
+    assert done["response"]["output"][0]["content"][0]["transcript"] == "Noon."
+
+
 async def test_a_wrong_event_is_answered_and_the_session_goes_on() -> None:
     async with replica() as server, calling(server.address) as caller:
         answers(server, "Here.")

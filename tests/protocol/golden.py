@@ -78,6 +78,9 @@ FROM_CLIENT: list[dict[str, Any]] = [
     {"type": "close"},
     {"type": "open", "prompt": "Be kind.", "tools": '[{"name": "look"}]'},
     {"type": "tool_result", "call_id": "c00005001", "output": "Grüße"},
+    {"type": "commit"},
+    {"type": "clear"},
+    {"type": "reply"},
 ]
 
 

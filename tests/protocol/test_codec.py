@@ -128,6 +128,7 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
         (pack(type="open") + b"\0", 1007, "not a valid MessagePack message"),
         (b"\x93\1\2\3", 4400, "a message is a MessagePack map with a 'type'"),
         (b"\x80", 4400, "unknown message type None: use open, audio, state, text, interrupt,"),
+        (pack(type="x" * 300), 4400, "unknown message type 'xxxxx"),
         (pack(type="dance"), 4400, "unknown message type 'dance': use open, audio, state, text,"),
         (pack(type=["open"]), 4400, "unknown message type ['open']: use open, audio, state, text"),
         (pack(type="open", prompt=7), 4400, "open: 'prompt' must be a string"),

@@ -28,6 +28,8 @@ _SESSION_PARAMS: Final = {
     "input_format": "audio.input.format",
     "output_format": "audio.output.format",
     "turn": "audio.input.turn_detection",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
 }
 
 

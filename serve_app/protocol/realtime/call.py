@@ -15,8 +15,14 @@ class Call:
     """Samples of the client's audio, as the conversation hears them."""
     typed: str = ""
     """The text that a response was asked for last, until it is a turn."""
+    taken: int = 0
+    """Of these samples, so many were committed or cleared, with push-to-talk."""
     is_stopped_by_client: bool = False
     """The next interruption is its doing."""
+    is_unanswered: bool = False
+    """The user has said something, and no response was asked for."""
+    is_requested: bool = False
+    """A response was asked for, to a turn of which the words are not known yet."""
 
     @property
     def heard_ms(self) -> int:

@@ -24,6 +24,8 @@ _EAGERNESS: Final = {"low": "patient", "medium": "balanced", "auto": "balanced",
 _SILENCES: Final = ("end_silence_ms", "likely_silence_ms", "sentence_silence_ms", "max_silence_ms")
 _MAX_NAME: Final = 128
 _TURN: Final = "audio.input.turn_detection"
+_PUSH_TO_TALK: Final = {"detects_turns": False, "answers_turns": False}
+_NOTHING: Final = object()
 
 
 class Editor:
@@ -45,6 +47,7 @@ class Editor:
             f"{_TURN}.eagerness": _eagerness,
             f"{_TURN}.silence_duration_ms": _silence,
             f"{_TURN}.interrupt_response": _interrupts,
+            f"{_TURN}.create_response": _answers,
             f"{_TURN}.idle_timeout_ms": _idle,
         }
 
@@ -52,7 +55,9 @@ class Editor:
         edited = options
         if not isinstance(session, dict):
             raise Refused("invalid_type", "session has to be an object", "session")
-        if _detection(session) is not None:
+        if (detection := _detection(session)) is None:
+            edited = replace(edited, turn=_PUSH_TO_TALK, turn_detection=None)
+        elif detection is not _NOTHING:
             edited = replace(edited, turn={}, turn_detection={})
         for path, value in checked(session, SESSION_FIELDS, "session"):
             try:
@@ -111,15 +116,13 @@ def _leaves(
             yield from _leaves(value, table, where, f"{path}.")
         elif value is not None:
             raise Refused("invalid_type", f"{path} has to be an object", f"{where}.{path}")
-        elif path == _TURN:
-            message = "without turn detection, turns would never end: it cannot be null"
-            raise Refused("unsupported_value", message, f"{where}.{path}")
 
 
 def _detection(session: dict[str, Any]) -> Any:
+    """What is written of it, which may be null; or _NOTHING."""
     inner: Any = session
     for name in _TURN.split("."):
-        inner = inner.get(name) if isinstance(inner, dict) else None
+        inner = inner.get(name, _NOTHING) if isinstance(inner, dict) else _NOTHING
     return inner
 
 
@@ -173,7 +176,7 @@ def _detected(options: Options, name: str, value: Any, **turn: Any) -> Options:
     return replace(
         options,
         turn={**options.turn, **turn},
-        turn_detection={**options.turn_detection, name: value},
+        turn_detection={**(options.turn_detection or {}), name: value},
     )
 
 
@@ -199,6 +202,12 @@ def _interrupts(options: Options, value: Any) -> Options:
     if not isinstance(value, bool):
         raise ValueError("it has to be true or false")
     return _detected(options, "interrupt_response", value, interruptions=value)
+
+
+def _answers(options: Options, value: Any) -> Options:
+    if not isinstance(value, bool):
+        raise ValueError("it has to be true or false")
+    return _detected(options, "create_response", value, answers_turns=value)
 
 
 def _idle(options: Options, value: Any) -> Options:

@@ -2,6 +2,7 @@
 
 from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.events import Events, message_item
+from serve_app.protocol.realtime.resampling import HEARD_HZ
 
 
 class Hearing:
@@ -14,6 +15,10 @@ class Hearing:
         self._item = ""
         self._is_speech = False
         self._began_ms = self._ended_ms = 0
+        self.is_under_way = False
+        """The user has the floor, or has just had it."""
+        self.is_committed = False
+        """With push-to-talk: an item waits for its transcript."""
 
     @property
     def has_item(self) -> bool:
@@ -48,14 +53,37 @@ class Hearing:
             events.event("input_audio_buffer.committed", previous_item_id=before, item_id=id_),
             events.item_added(_spoken(id_, None)),
             events.item_done(_spoken(id_, transcript)),
-            events.event(
-                "conversation.item.input_audio_transcription.completed",
-                item_id=id_,
-                content_index=0,
-                transcript=transcript,
-                usage={"type": "duration", "seconds": self._seconds},
-            ),
+            self._transcript(id_, transcript),
         ]
+
+    def committed(self, samples: int) -> list[str]:
+        """Push-to-talk: the client says that so many samples are a turn."""
+        id_, before = self._events.new_id("item"), self._events.last_item
+        self._item, self.is_committed = id_, True
+        self._began_ms, self._ended_ms = 0, samples * 1000 // HEARD_HZ
+        item = _spoken(id_, None)
+        return [
+            self._events.event(
+                "input_audio_buffer.committed", previous_item_id=before, item_id=id_
+            ),
+            self._events.item_added(item),
+            self._events.item_done(item),
+        ]
+
+    def transcribed(self, transcript: str) -> list[str]:
+        """What was committed says this; empty if it was mere noise, or nobody knows."""
+        id_, self._item, self.is_committed = self._item, "", False
+        self._events.remember(_spoken(id_, transcript))
+        return [self._transcript(id_, transcript)]
+
+    def _transcript(self, id_: str, transcript: str) -> str:
+        return self._events.event(
+            "conversation.item.input_audio_transcription.completed",
+            item_id=id_,
+            content_index=0,
+            transcript=transcript,
+            usage={"type": "duration", "seconds": self._seconds},
+        )
 
     @property
     def _seconds(self) -> float:

@@ -6,7 +6,9 @@ from typing import Any, Final
 from serve_app.protocol.limits import FrameLimits
 from serve_app.protocol.messages import (
     Audio,
+    ClearTurn,
     ClientMessage,
+    CommitTurn,
     Played,
     RequestInterrupt,
     RequestReply,
@@ -18,12 +20,16 @@ from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.calling import OUTPUT, Calling
 from serve_app.protocol.realtime.editing import Editor
 from serve_app.protocol.realtime.events import Events, message_item
+from serve_app.protocol.realtime.hearing import Hearing
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.refused import Refused
+from serve_app.protocol.realtime.resampling import HEARD_HZ
 from serve_app.protocol.realtime.sound import Ears
 from serve_app.protocol.realtime.speaking import Speaking
 from serve_app.protocol.wire import Frame, Reading
 
+_LEAST_S: Final = 0.1
+"""Of audio in a turn, as with OpenAI."""
 _MOST_ITEMS: Final = 64
 """That wait for a response."""
 
@@ -40,6 +46,7 @@ class Incoming:
         events: Events,
         speaking: Speaking,
         calling: Calling,
+        hearing: Hearing,
     ) -> None:
         self._session = session
         self._defaults = defaults
@@ -48,6 +55,7 @@ class Incoming:
         self._events = events
         self._speaking = speaking
         self._calling = calling
+        self._hearing = hearing
         self._editor = Editor(defaults, limits)
         self._ears = Ears(call.options.input_format)
         self._waiting: list[str] = []
@@ -55,6 +63,8 @@ class Incoming:
         self._handlers: dict[str, Callable[[dict[str, Any]], Reading]] = {
             "session.update": self._update,
             "input_audio_buffer.append": self._append,
+            "input_audio_buffer.commit": self._commit,
+            "input_audio_buffer.clear": self._clear,
             "conversation.item.create": self._create_item,
             "conversation.item.retrieve": self._retrieve,
             "conversation.item.truncate": self._truncate,
@@ -89,6 +99,33 @@ class Incoming:
         self._call.received += len(samples)
         return self._said(Audio(samples)) if len(samples) else self._said()
 
+    def _commit(self, event: dict[str, Any]) -> Reading:
+        samples = self._pressed(event)
+        if samples < _LEAST_S * HEARD_HZ:
+            message = f"less than {_LEAST_S * 1000:.0f} ms of audio came since the last turn"
+            raise Refused("input_audio_buffer_commit_empty", message)
+        if self._hearing.is_committed:
+            message = "the last turn is not transcribed yet: commit again after that"
+            raise Refused("input_audio_buffer_commit_pending", message)
+        self._call.taken = self._call.received
+        self._call.is_stopped_by_client = self._speaking.is_active
+        return Reading([CommitTurn()], self._hearing.committed(samples))
+
+    def _clear(self, event: dict[str, Any]) -> Reading:
+        self._pressed(event)
+        self._call.taken = self._call.received
+        cleared = self._events.event("input_audio_buffer.cleared")
+        return Reading([ClearTurn()] if self._call.has_begun else [], [cleared])
+
+    def _pressed(self, event: dict[str, Any]) -> int:
+        """Samples that were neither committed nor cleared."""
+        if self._call.options.turn_detection is not None:
+            message = (
+                "the server ends turns by itself: for push-to-talk, set turn_detection to null"
+            )
+            raise Refused("unsupported_event", f"{event['type']}: {message}", "type")
+        return self._call.received - self._call.taken
+
     def _create_item(self, event: dict[str, Any]) -> Reading:
         item = requests.created(event, self._events.last_item)
         if item.get("type") == OUTPUT:
@@ -108,11 +145,22 @@ class Incoming:
         requests.check_response(event)
         has_output, self._calling.has_output = self._calling.has_output, False
         if not self._waiting:
-            return Reading([RequestReply()]) if has_output else self._greeted()
+            return Reading([RequestReply()]) if has_output else self._asked_for()
+        self._call.is_unanswered = False
         self._call.typed = "\n".join(self._waiting).strip()
         self._waiting.clear()
         self._call.is_stopped_by_client = True
         return self._said(Text(self._call.typed))
+
+    def _asked_for(self) -> Reading:
+        """With push-to-talk, or without `create_response`, turns wait for this."""
+        call, hearing = self._call, self._hearing
+        is_heard = hearing.is_under_way or hearing.is_committed
+        if not call.is_unanswered and (call.options.answers_turns or not is_heard):
+            return self._greeted()
+        call.is_requested = not call.is_unanswered
+        call.is_unanswered = False
+        return Reading([RequestReply()])
 
     def _greeted(self) -> Reading:
         """Without anything to answer, the agent can only speak first."""

@@ -35,10 +35,15 @@ class Options:
     input_format: Format = PCM
     output_format: Format = PCM
     turn: Mapping[str, Any] = field(default_factory=dict)
-    turn_detection: Mapping[str, Any] = field(default_factory=dict)
-    """As the client has written it."""
+    turn_detection: Mapping[str, Any] | None = field(default_factory=dict)
+    """As the client has written it; None is push-to-talk."""
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
+
+    @property
+    def answers_turns(self) -> bool:
+        """Whether the agent does so by itself."""
+        return bool(self.turn.get("answers_turns", True))
 
     def open(self, greeting: str | None) -> Open:
         return Open(
@@ -55,6 +60,7 @@ class Options:
     def shown(self, defaults: Defaults) -> dict[str, Any]:
         """The session as it is, not as it was asked for."""
         detection = {"type": "semantic_vad", "create_response": True, "interrupt_response": True}
+        written = self.turn_detection
         transcription = {"language": self.language} if self.language else {}
         return {
             "type": "realtime",
@@ -69,7 +75,7 @@ class Options:
                     "format": self.input_format.shown(),
                     "noise_reduction": None,
                     "transcription": transcription,
-                    "turn_detection": detection | dict(self.turn_detection),
+                    "turn_detection": None if written is None else detection | dict(written),
                 },
                 "output": {
                     "format": self.output_format.shown(),

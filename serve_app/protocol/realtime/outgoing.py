@@ -17,6 +17,7 @@ from serve_app.protocol.messages import (
 from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.events import Events
 from serve_app.protocol.realtime.hearing import Hearing
+from serve_app.protocol.realtime.refused import Refused
 from serve_app.protocol.realtime.speaking import Speaking
 
 _PCM_BYTES: Final = 2
@@ -26,11 +27,12 @@ _AGENT_STAGES: Final = frozenset({"llm", "tts", "agent"})
 class Outgoing:
     """Of one socket."""
 
-    def __init__(self, call: Call, events: Events, speaking: Speaking) -> None:
+    def __init__(self, call: Call, events: Events, speaking: Speaking, hearing: Hearing) -> None:
         self._call = call
         self._events = events
         self._speaking = speaking
-        self._hearing = Hearing(call, events)
+        self._hearing = hearing
+        self._state_was = ""
 
     def written(self, message: ServerMessage) -> list[str]:
         """May be none; of AgentAudio the last one has the audio."""
@@ -81,10 +83,30 @@ class Outgoing:
         self._call.typed = ""
         if is_typed or not self._hearing.has_item:
             return []
+        self._call.is_unanswered = not (self._call.options.answers_turns or self._call.is_requested)
+        if self._hearing.is_committed:
+            return self._hearing.transcribed(text)
         return self._hearing.understood(text)
 
     def _state(self, state: str) -> list[str]:
         self._call.is_stopped_by_client = False
+        return [*self._left(state), *self._entered(state)]
+
+    def _left(self, state: str) -> list[str]:
+        """What is known of a turn once its transcription is over."""
+        before, self._state_was = self._state_was, state
+        self._hearing.is_under_way = state in ("listening", "transcribing")
+        said = []
+        if before == "transcribing" != state and self._hearing.is_committed:
+            said += self._hearing.transcribed("")
+        if self._call.is_requested and not self._hearing.is_under_way:
+            self._call.is_requested = False
+            if state == "waiting":
+                refused = Refused("nothing_to_answer", "nothing was said: there is no response")
+                said.append(self._events.refusal(refused, None))
+        return said
+
+    def _entered(self, state: str) -> list[str]:
         if state == "replying":
             return [*self._hearing.stopped(), *self._speaking.began()]
         if state == "listening":

@@ -43,8 +43,11 @@ def _no(note: str, *harmless: Any) -> Row:
 CLIENT_EVENTS: Final[dict[str, Row]] = {
     "session.update": _yes("all of it or nothing; what is fixed once the conversation has begun"),
     "input_audio_buffer.append": _yes("at most 16 s of audio; the first one begins it"),
-    "input_audio_buffer.commit": _no("the server ends turns by itself"),
-    "input_audio_buffer.clear": _no("audio is listened to as it comes"),
+    "input_audio_buffer.commit": _yes(
+        "only without turn detection (null): at least 100 ms, of which the newest 120 s count; it"
+        " interrupts a response. Refused while the last one is not transcribed"
+    ),
+    "input_audio_buffer.clear": _yes("only without turn detection (null)"),
     "output_audio_buffer.clear": _no("for WebRTC and SIP: send response.cancel"),
     "conversation.item.create": _yes(
         "at the end: a user's message of input_text, which is said with the next response.create;"
@@ -60,7 +63,7 @@ CLIENT_EVENTS: Final[dict[str, Row]] = {
     "response.create": _yes(
         "answers the items since the last one, and interrupts; after function_call_outputs alone,"
         " the agent goes on once none is missing, and interrupts nothing; as the first thing of"
-        " all, it speaks first"
+        " all, it speaks first. Without create_response, it answers the turns since the last one"
     ),
     "response.cancel": _yes(),
 }
@@ -75,7 +78,10 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
         "when the agent is to be silent, or a turn has begun"
     ),
     "input_audio_buffer.speech_stopped": _yes(),
-    "input_audio_buffer.committed": _yes("with the transcript; not for mere noise"),
+    "input_audio_buffer.committed": _yes(
+        "with the transcript; not for mere noise. At once without turn detection"
+    ),
+    "input_audio_buffer.cleared": _yes("only without turn detection"),
     "conversation.item.added": _yes(),
     "conversation.item.done": _yes(),
     "conversation.item.input_audio_transcription.completed": _yes("always, with its duration"),
@@ -106,7 +112,6 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
     "conversation.item.input_audio_transcription.delta": _no("the transcript comes as a whole"),
     "conversation.item.input_audio_transcription.segment": _no("speakers are not told apart"),
     "conversation.item.input_audio_transcription.failed": _no("an error event says it"),
-    "input_audio_buffer.cleared": _no("nothing can be cleared"),
     "input_audio_buffer.timeout_triggered": _no("the agent asks, without an event before"),
     "input_audio_buffer.dtmf_event_received": _no("for SIP"),
     "output_audio_buffer.started": _no("for WebRTC and SIP"),
@@ -154,7 +159,9 @@ SESSION_FIELDS: Final[dict[str, Row]] = {
     "audio.input.transcription.prompt": _ignored(),
     "audio.input.transcription.keywords": _ignored(),
     "audio.input.transcription.delay": _ignored(),
-    "audio.input.turn_detection.type": _yes("without it (null), turns would never end: refused"),
+    "audio.input.turn_detection.type": _yes(
+        "without turn detection (null) the client commits turns, and asks for each response"
+    ),
     "audio.input.turn_detection.eagerness": _yes(
         "low, medium and high are the presets `patient`, `balanced` and `quick`"
     ),
@@ -165,7 +172,7 @@ SESSION_FIELDS: Final[dict[str, Row]] = {
     "audio.input.turn_detection.idle_timeout_ms": _yes("`turn.idle_prompt_ms`; once"),
     "audio.input.turn_detection.threshold": _ignored(),
     "audio.input.turn_detection.prefix_padding_ms": _ignored(),
-    "audio.input.turn_detection.create_response": _no("each turn is answered", True),
+    "audio.input.turn_detection.create_response": _yes("if false, the client asks for each one"),
     "audio.output.format": _yes("`audio/pcm` at 24 kHz, `audio/pcmu`, `audio/pcma`"),
     "audio.output.voice": _yes(
         "a voice of the configured provider. OpenAI's own names are accepted where it has others"

@@ -17,6 +17,7 @@ from serve_app.protocol.messages import AgentAudio, ServerMessage
 from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.calling import Calling
 from serve_app.protocol.realtime.events import Events
+from serve_app.protocol.realtime.hearing import Hearing
 from serve_app.protocol.realtime.incoming import Incoming
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.outgoing import Outgoing
@@ -46,9 +47,11 @@ class RealtimeWire:
     ) -> None:
         call, self._events = Call(), Events()
         calling = Calling(self._events, limits)
-        speaking = Speaking(self._events, calling)
-        self._incoming = Incoming(session, defaults, limits, call, self._events, speaking, calling)
-        self._outgoing = Outgoing(call, self._events, speaking)
+        speaking, hearing = Speaking(self._events, calling), Hearing(call, self._events)
+        self._incoming = Incoming(
+            session, defaults, limits, call, self._events, speaking, calling, hearing
+        )
+        self._outgoing = Outgoing(call, self._events, speaking, hearing)
 
     def greeting(self) -> Sequence[Frame]:
         return [self._events.event("session.created", session=self._incoming.shown)]

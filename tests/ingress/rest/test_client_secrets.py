@@ -83,6 +83,12 @@ async def test_what_changes_nothing_may_be_in_the_session(keys: Path, session: A
             "session.audio.input.turn_detection",
         ),
         ({"tools": [{"type": "function", "name": "a"}]}, "unsupported_value", "session.tools"),
+        ({"tool_choice": "none"}, "unsupported_value", "session.tool_choice"),
+        (
+            {"audio": {"input": {"turn_detection": None}}},
+            "unsupported_value",
+            "session.audio.input.turn_detection",
+        ),
         ({"type": "transcription"}, "invalid_value", "session.type"),
         ({"nonsense": 1}, "unknown_parameter", "session"),
         ([], "invalid_type", "session"),

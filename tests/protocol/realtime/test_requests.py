@@ -187,13 +187,13 @@ def test_an_update_is_taken_whole_or_not_at_all() -> None:
             "session.audio.input.format",
         ),
         (
-            {"audio": {"input": {"turn_detection": None}}},
-            "unsupported_value",
+            {"audio": {"input": {"turn_detection": 1}}},
+            "invalid_type",
             "session.audio.input.turn_detection",
         ),
         (
             {"audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": 0}}}},
-            "unsupported_value",
+            "invalid_value",
             "session.audio.input.turn_detection.create_response",
         ),
         (
