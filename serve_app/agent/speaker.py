@@ -14,8 +14,9 @@ from typing import Any
 from serve_app.agent.engines import LlmEngine, Speech
 from serve_app.agent.parts import Began, Called, ReplyPart
 from serve_app.agent.stalls import Stalls
+from serve_app.agent.text.characters import fit
 from serve_app.agent.text.clauses import ClauseSplitter
-from serve_app.agent.text.reply_text import ReplyText
+from serve_app.agent.text.reply_text import MAX_REPLY_CHARS, ReplyText
 from serve_app.agent.tools.tool_user import ToolUser
 from serve_app.agent.tts.chain import TtsChain
 from serve_app.conversation.calls import NO_OFFER, Offer
@@ -65,12 +66,34 @@ class Speaker:
         the LLM had written before it failed is still spoken. A voice that fails stops the LLM.
         """
         if isinstance(self._llm, ToolUser):
-            return self._speak(self._llm.answer(chat, offer), sound)
-        return self._speak(self._llm.stream(chat), sound)
+            return self._give(self._llm.answer(chat, offer), sound)
+        return self._give(self._llm.stream(chat), sound)
 
     def say(self, text: str, sound: Sound = ANY_SOUND) -> AsyncGenerator[ReplyPart, None]:
         """`text` as speech, in the same shape."""
-        return self._speak(_one(text), sound)
+        return self._give(_one(text), sound)
+
+    def _give(self, written: "_Written", sound: Sound) -> AsyncGenerator[ReplyPart, None]:
+        return self._write_down(written) if sound.is_text else self._speak(written, sound)
+
+    async def _write_down(self, written: "_Written") -> AsyncGenerator[ReplyPart, None]:
+        """As it was written, with markdown and all that no voice says."""
+        began_s, size = asyncio.get_running_loop().time(), 0
+        with self._under_way():
+            try:
+                async with aclosing(written):
+                    async for part in written:
+                        if isinstance(part, Called):
+                            yield part
+                            continue
+                        if not size:
+                            yield Began()
+                        size += len(part)
+                        if size > MAX_REPLY_CHARS:
+                            raise EngineError("llm", "the reply is too long")
+                        yield Piece(b"", fit(part), 0.0)
+            except Exception as error:
+                raise self._excused(error, began_s) from None
 
     async def _speak(self, written: "_Written", sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """Between LLM and voice there is the text, between the voice and the caller nothing.

@@ -31,7 +31,8 @@ def voice_while_preparing(floor: Floor, event: ev.VoiceActivity) -> State:
     """The user goes on before the agent is heard: the next words join the last ones."""
     floor.user.follow_voice(event.probability)
     if _may_interrupt(floor) and floor.user.is_speaking:
-        return _withdraw_reply(floor)
+        is_read = floor.agent.only_writes and floor.reply.heard(floor.now_s)
+        return _interrupt_text(floor) if is_read else _withdraw_reply(floor)
     floor.user.forget()
     return State.PREPARING
 
@@ -43,6 +44,12 @@ def _withdraw_reply(floor: Floor) -> State:
     state = floor.listen()
     floor.turn.displaced = Withdrew() if floor.history.awaits_reply else None
     return state
+
+
+def _interrupt_text(floor: Floor) -> State:
+    """What is written of the reply was read."""
+    floor.user.open(floor.generation)
+    return _interrupt(floor)
 
 
 def voice_while_speaking(floor: Floor, event: ev.VoiceActivity) -> State:

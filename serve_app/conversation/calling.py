@@ -47,20 +47,25 @@ def send_calls(floor: Floor, ids: Collection[str]) -> None:
 
 
 def take_result(floor: Floor, event: ev.ToolAnswered) -> None:
+    _take(floor, event)
+
+
+def _take(floor: Floor, event: ev.ToolAnswered) -> bool:
     """A result that nobody waits for is ignored."""
     chat = with_result(floor.history.chat, event.call_id, event.output)
     if chat is None:
-        return
+        return False
     floor.unseen = (*floor.unseen, event.call_id)
     floor.history.keep(chat)
     floor.record()
     if not pending(chat):
         floor.do(Disarm(ev.Timer.TOOLS))
+    return True
 
 
 def take_result_while_waiting(floor: Floor, event: ev.ToolAnswered) -> State:
-    take_result(floor, event)
-    return floor.wait() if not pending(floor.history.chat) else floor.state
+    is_last = _take(floor, event) and not pending(floor.history.chat)
+    return floor.wait() if is_last else floor.state
 
 
 def ask_for_reply(floor: Floor, event: ev.ReplyRequested) -> None:

@@ -43,6 +43,8 @@ class Delivery:
         self._history_tokens = settings.history_tokens
         self._language_prompt = settings.language_prompt
         self._sound = sound
+        self.only_writes = sound.is_text
+        """Its replies have no sound: what is sent is read at once."""
         self._new_token = new_token
         self._do = do
         self._notify = notify

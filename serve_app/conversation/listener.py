@@ -22,6 +22,7 @@ from serve_app.conversation.turn import Turn
 from serve_app.conversation.voice import VoiceTracker
 from serve_app.protocol.messages import Samples
 
+SHORTEST_PRESS_MS = 100
 LONGEST_PRESS_S = 120
 """Of push-to-talk audio that is neither committed nor cleared, so much is kept: the newest."""
 _TAIL_MS = 160
@@ -145,12 +146,12 @@ class Listener:
 
     @property
     def has_audio(self) -> bool:
-        """Whether there is anything to commit."""
-        return self._audio.end > self._taken_until
+        """Whether there is enough to commit: each commit costs a transcription."""
+        return self._audio.end - self._taken_until >= samples(SHORTEST_PRESS_MS)
 
     def commit(self, generation: int) -> bool:
         """What the client has sent since the last time is a turn, or belongs to the open one. False
-        if there is nothing."""
+        if that is too little, which is kept for the next time."""
         start, end = self._taken_until, self._audio.end
         if not self.has_audio:
             return False

@@ -13,7 +13,7 @@ from serve_app.conversation.transcribing import end_turn
 
 
 def commit(floor: Floor, event: ev.TurnCommitted) -> State:
-    """What is too short to be anything is for the client to find out."""
+    """Too little audio is no turn, and is kept for the next commit."""
     if floor.settings.detects_turns or not floor.user.has_audio:
         return floor.state
     if floor.state in REPLYING:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+from serve_app.conversation.versions import travels
 
+
+@travels
 @dataclass(frozen=True, slots=True)
 class Sound:
     """What a client asked for in `open`, and what its user speaks. Empty values leave it to the
@@ -15,6 +18,8 @@ class Sound:
     language: str = ""
     """The code of the language that the user speaks; empty while it is not known to be another one
     than English."""
+    is_text: bool = False
+    """Text alone: nothing is spoken."""
 
 
 ANY_SOUND = Sound()

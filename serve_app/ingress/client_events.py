@@ -54,7 +54,7 @@ def opened(message: Open) -> ev.Opened:
         message.events,
         message.greeting,
         message.language,
-        Sound(message.voice, message.sample_rate_hz),
+        Sound(message.voice, message.sample_rate_hz, is_text=message.text_only),
         message.turn,
         message.resume or bool(message.resume_token),
         played=ev.Played(*astuple(message.played)) if message.played else None,

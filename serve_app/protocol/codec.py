@@ -141,6 +141,7 @@ def opened(fields: dict[str, Any], limits: FrameLimits) -> Open:
         key=_string("open", fields, "key", MAX_KEY_BYTES),
         played=None if played is None else _played(played, limits),
         tools=_tools(fields, limits),
+        text_only=_flag("open", fields, "text_only"),
     )
 
 

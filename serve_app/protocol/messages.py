@@ -63,6 +63,8 @@ class Open:
     """Extension, with `resume_token`: how much of the last reply was played before that."""
     tools: tuple[Tool, ...] = ()
     """Extension: what the agent may ask the client to do."""
+    text_only: bool = False
+    """Extension: the agent writes and does not speak: there are captions, and no audio."""
 
 
 @dataclass(frozen=True, slots=True)

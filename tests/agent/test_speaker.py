@@ -111,3 +111,15 @@ async def test_a_reply_of_nothing_that_can_be_said_is_shown_and_is_an_error(text
                 async for part in speaker.reply(CHAT):
                     parts.append(part)  # noqa: PERF401 - an error must not lose what came before
     assert parts == [Piece(b"", text.strip(), 0.0, is_said=False)]
+
+
+async def test_a_reply_in_text_alone_is_as_it_was_written_and_asks_no_voice() -> None:
+    chat = ChatScript(["**Yes**: see ", "https://a.io 😀\n", "- one"])
+    async with speaking(chat) as (speaker, _, elevenlabs):
+        parts = [part async for part in speaker.reply(CHAT, Sound(is_text=True))]
+        said = [part async for part in speaker.say("Hello.", Sound(is_text=True))]
+    assert parts[0] == Began() and said == [Began(), Piece(b"", "Hello.", 0.0)]
+    written = [part for part in parts if isinstance(part, Piece)]
+    assert "".join(piece.text for piece in written) == "**Yes**: see https://a.io 😀\n- one"
+    assert not any(piece.audio or piece.duration_s for piece in written)
+    assert not any(connection.texts for connection in elevenlabs.connections)

@@ -320,6 +320,15 @@ def test_nobody_is_asked_whether_they_are_there_while_a_tool_runs() -> None:
     assert len(talk.all(ef.Say)) == 1
 
 
+def test_results_that_nobody_waits_for_do_not_keep_a_session_open() -> None:
+    talk = Talk(replace(SETTINGS, idle_close_ms=8000))
+    talk.open(greeting="", tools=(LOOK,))
+    for _ in range(10):
+        talk.wait(1)
+        answers(talk, "nobody")
+    assert talk.machine.state is State.ENDED
+
+
 def test_a_client_cannot_keep_the_agent_busy_for_ever(talk: Talk) -> None:
     for number in range(MOST_ROUNDS):
         assert talk.last(ef.Reply).offer.may_call

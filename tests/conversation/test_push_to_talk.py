@@ -138,6 +138,20 @@ def test_a_commit_of_nothing_comes_to_nothing(pushed: Talk) -> None:
     assert pushed.machine.state is State.WAITING and not pushed.all(ef.Reply)
 
 
+def test_less_than_a_tenth_of_a_second_is_kept_for_the_next_commit(pushed: Talk) -> None:
+    for _ in range(3):
+        pushed.speech(32)
+        commit(pushed, None)
+    assert pushed.machine.state is State.WAITING and not pushed.all(ef.Transcribe)
+    pushed.speech(32)
+    commit(pushed)
+    (asked,) = pushed.all(ef.Transcribe)
+    assert len(asked.samples) == 4 * FRAME_SAMPLES
+    pushed.says("Yes.", 5.0)
+    commit(pushed, None)
+    assert pushed.machine.state is State.SPEAKING, "nor does it interrupt"
+
+
 def test_a_failed_transcript_is_told(pushed: Talk) -> None:
     pushed.speech(320)
     commit(pushed, None)

@@ -7,12 +7,14 @@ import stat
 from pathlib import Path
 
 import msgpack
+import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from serve_app.cli import main
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.calls import Call, Step
 from serve_app.conversation.history import ChatMessage, Record
 from serve_app.conversation.machine import Conversation
 from serve_app.conversation.open_reply import OpenReply
@@ -22,6 +24,7 @@ from serve_app.conversation.sound import Sound
 from serve_app.errors import ConfigError
 from serve_app.ingress.event_log import EventLog, logs_of
 from serve_app.ingress.replay import replay
+from serve_app.protocol.tools import Tool
 from tests.conversation.score import Noise, Says, Score
 from tests.conversation.slow_score import SlowScore
 from tests.ingress.replica import (
@@ -204,3 +207,22 @@ def test_the_logs_of_a_session_are_found_by_its_name(tmp_path: Path) -> None:
 def session_file(path: Path) -> Path:
     EventLog(path, TurnSettings(), has_audio=False).close()
     return path
+
+
+def test_a_session_with_a_clients_tools_and_push_to_talk_replays(tmp_path: Path) -> None:
+    """The events that only such clients have."""
+    path, settings = tmp_path / "log.jsonl", TurnSettings()
+    log, machine = EventLog(path, settings, False), Conversation(settings, lambda: "token001")
+    look = Tool("look", "Looks.", '{"type": "object"}')
+    turn = {"detects_turns": False, "answers_turns": False}
+    step = Step((Call("a", "look", "{}", '{"signature": 1}'),), (None,))
+    opened = ev.Opened("", greeting="", sound=Sound(is_text=True), turn=turn, tools=(look,))
+    events = [opened, ev.AudioReceived(np.zeros(1600, np.float32)), ev.TurnCommitted()]
+    events += [ev.Transcribed(2, 1, "What is this?"), ev.TurnCleared(), ev.ReplyRequested()]
+    events += [ev.ToolsCalled(2, 1, (step,)), ev.ReplyEnded(2, 1), ev.ToolAnswered("a", "a cup")]
+    for number, event in enumerate([*events, ev.ReplyRequested()]):
+        log.write(number, event, machine.handle(event, number))
+    log.close()
+    found = replay(path)
+    assert found.difference is None and found.events == 10
+    assert '"role": "tool", "content": "a cup"' in path.read_text()

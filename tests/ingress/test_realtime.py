@@ -165,6 +165,18 @@ async def test_a_turn_that_is_answered_on_request() -> None:
     assert done["response"]["output"][0]["content"][0]["transcript"] == "Noon."
 
 
+async def test_an_answer_in_text() -> None:
+    async with replica() as server, calling(server.address) as caller:
+        answers(server, "It is *noon*.")
+        await caller.send.session.update(
+            session={"type": "realtime", "output_modalities": ["text"]}
+        )
+        await caller.write("What time is it?")
+        done = await caller.until("response.done")
+    assert done["response"]["output"][0]["content"][0]["text"] == "It is *noon*."
+    assert not [type_ for type_ in caller.types if "audio" in type_]
+
+
 async def test_a_wrong_event_is_answered_and_the_session_goes_on() -> None:
     async with replica() as server, calling(server.address) as caller:
         answers(server, "Here.")

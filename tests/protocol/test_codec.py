@@ -198,6 +198,7 @@ TOO_MUCH: dict[str, object] = {
     "resume_token": "x" * 129,
     "key": "x" * 8193,
     "played": {"token": "x" * 129, "played_ms": 0},
+    "text_only": "x" * 900_000,
     "tools": "[" + " " * DEFAULT_FRAMES.text_bytes + "]",
 }
 """More than each option of `open` may have. What `turn` may contain is for the conversation."""

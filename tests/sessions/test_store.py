@@ -3,6 +3,7 @@
 import pickle
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from serve_app.conversation.events import Opened
 from serve_app.conversation.history import ChatMessage, Record, trimmed
+from serve_app.conversation.open_reply import OpenReply
+from serve_app.conversation.sound import Sound
 from serve_app.sessions.store import Entry, SessionStore, hashed
 from tests.sessions.stores import entry, extended
 
@@ -127,6 +130,22 @@ def test_an_entry_of_an_older_version_has_the_defaults() -> None:
     old.__setstate__([record, Opened(""), hashed("one"), 4])  # type: ignore[attr-defined]
     assert old == entry("hello", epoch=4)
     assert pickle.loads(pickle.dumps(old)) == old
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (ChatMessage, ["user", "hello"]),
+        (OpenReply, ["01002abc", (("Hm.", 0.5),), True, 0.25]),
+        (Sound, ["joe", 16_000, "de"]),
+        (Opened, ["", frozenset(), None, "", Sound(), {}, True, None, None]),
+    ],
+)
+def test_so_have_its_parts(kind: Any, values: list[object]) -> None:
+    """As they were pickled before clients had tools, and answers in text."""
+    old = kind.__new__(kind)
+    old.__setstate__(values)
+    assert old == kind(*values)
 
 
 def test_an_entry_can_be_read_by_an_older_version() -> None:

@@ -21,6 +21,7 @@ from serve_app.agent.parts import Began, Called, ReplyPart
 from serve_app.agent.speaker import pieces
 from serve_app.conversation.calls import NO_OFFER, Offer, Step
 from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.piece import Piece
 from serve_app.conversation.settings import TurnSettings
 from serve_app.conversation.sound import Sound
 from serve_app.ingress.driver import Driver
@@ -98,7 +99,8 @@ class _Reply:
 
     def __init__(self, text: str, sound: Sound, called: Called | None = None) -> None:
         self._called = called
-        self._parts = self._made(text, sound.sample_rate_hz or ECHOS_RATE_HZ)
+        rate_hz = sound.sample_rate_hz or ECHOS_RATE_HZ
+        self._parts = self._written(text) if sound.is_text else self._made(text, rate_hz)
 
     async def _made(self, text: str, rate_hz: int) -> AsyncIterator[ReplyPart]:
         await asyncio.sleep(0.12)
@@ -111,6 +113,10 @@ class _Reply:
         tone = (9000 * np.sin(2 * np.pi * _TONE_HZ * seconds)).astype("<i2").tobytes()
         for piece in pieces(Speech(tone, text), parse_format(f"pcm_{rate_hz}")):
             yield piece
+
+    async def _written(self, text: str) -> AsyncIterator[ReplyPart]:
+        yield Began()
+        yield Piece(b"", text, 0.0)
 
     async def next(self) -> ReplyPart | None:
         return await anext(self._parts, None)

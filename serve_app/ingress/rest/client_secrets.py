@@ -30,6 +30,7 @@ _SESSION_PARAMS: Final = {
     "turn": "audio.input.turn_detection",
     "tools": "tools",
     "tool_choice": "tool_choice",
+    "modality": "output_modalities",
 }
 
 

@@ -37,6 +37,7 @@ class Editor:
         self._setters: dict[str, Callable[[Options, Any], Options]] = {
             "type": self._type,
             "instructions": self._instructions,
+            "output_modalities": _modality,
             "tools": self._tools,
             "tool_choice": _tool_choice,
             "audio.input.format": lambda o, v: replace(o, input_format=_format(v)),
@@ -163,6 +164,13 @@ def _format(value: Any) -> Format:
     if value.get("rate", found.rate_hz) not in (None, found.rate_hz):
         raise ValueError(f"{found.name} has a rate of {found.rate_hz}")
     return found
+
+
+def _modality(options: Options, value: Any) -> Options:
+    if value not in (["audio"], ["text"]):
+        message = 'output_modalities: it has to be ["audio"] or ["text"]'
+        raise Refused("unsupported_value", message, "session.output_modalities")
+    return replace(options, modality=value[0])
 
 
 def _tool_choice(options: Options, value: Any) -> Options:

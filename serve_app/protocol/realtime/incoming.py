@@ -142,7 +142,7 @@ class Incoming:
         return Reading(answers=[self._events.item_added(shown), self._events.item_done(shown)])
 
     def _respond(self, event: dict[str, Any]) -> Reading:
-        requests.check_response(event)
+        requests.check_response(event, self._call.options.modality)
         has_output, self._calling.has_output = self._calling.has_output, False
         if not self._waiting:
             return Reading([RequestReply()]) if has_output else self._asked_for()

@@ -39,6 +39,8 @@ class Options:
     """As the client has written it; None is push-to-talk."""
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
+    modality: str = "audio"
+    """Of the agent: or `text`."""
 
     @property
     def answers_turns(self) -> bool:
@@ -54,6 +56,7 @@ class Options:
             voice=self.voice,
             sample_rate_hz=self.output_format.rate_hz,
             turn=self.turn,
+            text_only=self.modality == "text",
             tools=self.tools if self.tool_choice == "auto" else (),
         )
 
@@ -66,7 +69,7 @@ class Options:
             "type": "realtime",
             "object": "realtime.session",
             "instructions": self.instructions,  # the server's own are its owner's
-            "output_modalities": ["audio"],
+            "output_modalities": [self.modality],
             "max_output_tokens": "inf",
             "tools": tools.shown(self.tools),
             "tool_choice": self.tool_choice,

@@ -104,15 +104,17 @@ def _part(part: Any, number: int, limits: FrameLimits) -> str:
     return _checked_text(part.get("text"), f"{where}.text", limits.text_bytes)
 
 
-def check_response(event: dict[str, Any]) -> None:
-    """What `response.create` asks for."""
+def check_response(event: dict[str, Any], modality: str) -> None:
+    """What `response.create` asks for. `modality`: that of the session."""
     response = event.get("response")
     if response is None:
         return
     if not isinstance(response, dict):
         raise Refused("invalid_type", "response has to be an object", "response")
-    for _ in checked(response, RESPONSE_FIELDS, "response"):
-        pass
+    for path, value in checked(response, RESPONSE_FIELDS, "response"):
+        if path == "output_modalities" and value != [modality]:
+            message = f'{path}: those of the session are possible: ["{modality}"]'
+            raise Refused("unsupported_value", message, f"response.{path}")
 
 
 def item_id(event: dict[str, Any]) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from serve_app.protocol.messages import Metrics, ToolCall
+from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.calling import Calling
 from serve_app.protocol.realtime.events import Events, Item, message_item
+from serve_app.protocol.realtime.medium import SAID, WRITTEN, Medium
 
 _NO_USAGE: Final = {
     "total_tokens": 0,
@@ -55,7 +57,8 @@ class _Response:
 class Speaking:
     """At most one response at a time."""
 
-    def __init__(self, events: Events, calling: Calling) -> None:
+    def __init__(self, call: Call, events: Events, calling: Calling) -> None:
+        self._call = call
         self._events = events
         self._calling = calling
         self._response: _Response | None = None
@@ -99,7 +102,7 @@ class Speaking:
         """The audio that comes next says this."""
         begun = self._item_begun()
         self._live.pieces.append((text, 0.0))
-        return [*begun, self._part("response.output_audio_transcript.delta", delta=text)]
+        return [*begun, self._part(f"response.{self._medium.words}.delta", delta=text)]
 
     def sounded(self, token: str, audio: bytes, duration_ms: float) -> list[str]:
         """The last frame has the audio."""
@@ -147,19 +150,23 @@ class Speaking:
         if cut is None:
             return []
         self._last_heard_ms = cut.heard_ms(text)
-        self._events.remember(_item(cut.item, "cancelled", text))
-        return [self._truncated(transcript=text)]
+        self._events.remember(_item(self._medium, cut.item, "cancelled", text))
+        return [self._truncated(transcript=text)] if self._medium is SAID else []
 
     def played(self, item: str) -> tuple[str, list[str]] | None:
         """The client says how much it has played of an item: the token that it has, empty if it is
         over, and the answer. None for an item that is not the agent's last one."""
-        if not item or item != self._last_item:
+        if not item or item != self._last_item or self._medium is WRITTEN:
             return None
         if self._response is not None and self._response.item == item:
             return self._response.token, []
         return "", [self._truncated()]
 
     # --- events ---
+
+    @property
+    def _medium(self) -> Medium:
+        return SAID if self._call.options.modality == SAID.modality else WRITTEN
 
     @property
     def _live(self) -> _Response:
@@ -178,7 +185,7 @@ class Speaking:
             *begun,
             self._of("response.output_item.added", item=item),
             self._events.item_added(item),
-            self._part("response.content_part.added", part={"type": "audio", "transcript": ""}),
+            self._part("response.content_part.added", part=self._medium.part_of("")),
         ]
 
     def _ended(self, status: str, details: dict[str, Any]) -> list[str]:
@@ -188,18 +195,18 @@ class Speaking:
         return [*ended, self._events.event("response.done", response=done)]
 
     def _item_ended(self, status: str) -> list[str]:
-        transcript, item = self._live.transcript, self._item(status)
-        part = {"type": "audio", "transcript": transcript}
+        words, medium, item = self._live.transcript, self._medium, self._item(status)
+        sound = [self._part("response.output_audio.done")] if medium is SAID else []
         return [
-            self._part("response.output_audio.done"),
-            self._part("response.output_audio_transcript.done", transcript=transcript),
-            self._part("response.content_part.done", part=part),
+            *sound,
+            self._part(f"response.{medium.words}.done", **{medium.field: words}),
+            self._part("response.content_part.done", part=medium.part_of(words)),
             self._of("response.output_item.done", item=item),
             self._events.item_done(item),
         ]
 
     def _item(self, status: str) -> Item:
-        return _item(self._live.item, status, self._live.transcript)
+        return _item(self._medium, self._live.item, status, self._live.transcript)
 
     def _shown(self, status: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
         is_over = details is not None
@@ -209,7 +216,7 @@ class Speaking:
             "status": status,
             "status_details": details,
             "output": self._output(status) if is_over else [],
-            "output_modalities": ["audio"],
+            "output_modalities": [self._medium.modality],
             "metadata": self._metrics if is_over else None,
             "usage": _NO_USAGE if is_over else None,
         }
@@ -237,8 +244,8 @@ class Speaking:
         )
 
 
-def _item(id_: str, status: str, transcript: str) -> Item:
+def _item(medium: Medium, id_: str, status: str, words: str) -> Item:
     """Of a response with this status."""
-    content = {"type": "output_audio", "transcript": transcript}
+    content = medium.content_of(words)
     is_whole = "completed" if status == "completed" else "incomplete"
     return message_item(id_, "assistant", is_whole, content)

@@ -94,6 +94,8 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
     "response.content_part.added": _yes(),
     "response.output_audio_transcript.delta": _yes("before the audio that says it"),
     "response.output_audio.delta": _yes("at most 1 s ahead of its playback"),
+    "response.output_text.delta": _yes("in place of audio and transcript, as it is written"),
+    "response.output_text.done": _yes(),
     "response.output_audio.done": _yes(),
     "response.output_audio_transcript.done": _yes(),
     "response.content_part.done": _yes(),
@@ -117,8 +119,6 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
     "output_audio_buffer.started": _no("for WebRTC and SIP"),
     "output_audio_buffer.stopped": _no("for WebRTC and SIP"),
     "output_audio_buffer.cleared": _no("for WebRTC and SIP"),
-    "response.output_text.delta": _no("the agent speaks"),
-    "response.output_text.done": _no("the agent speaks"),
     "response.mcp_call_arguments.delta": _no(_MCP),
     "response.mcp_call_arguments.done": _no(_MCP),
     "response.mcp_call.in_progress": _no(_MCP),
@@ -131,14 +131,13 @@ SERVER_EVENTS: Final[dict[str, Row]] = {
 }
 """Refused here means: never sent."""
 
-_AUDIO_ONLY: Final = _no('the agent speaks: only ["audio"] is possible', ["audio"])
 _PROMPT: Final = _no("OpenAI's stored prompts are not known here: use instructions")
 
 SESSION_FIELDS: Final[dict[str, Row]] = {
     "type": _yes("`realtime`"),
     "model": _ignored("the server's settings choose the model"),
     "instructions": _yes("the system prompt"),
-    "output_modalities": _AUDIO_ONLY,
+    "output_modalities": _yes('`["audio"]`, or `["text"]`: nothing is spoken'),
     "max_output_tokens": _ignored(),
     "reasoning": _ignored(),
     "tools": _yes(
@@ -185,7 +184,7 @@ RESPONSE_FIELDS: Final[dict[str, Row]] = {
     "conversation": _no("every response is part of the conversation", "auto"),
     "instructions": _no("instructions are those of the session"),
     "input": _no("the input is the conversation"),
-    "output_modalities": _AUDIO_ONLY,
+    "output_modalities": _yes("those of the session, no others"),
     "audio": _no("voice and format are those of the session"),
     "tools": _no("tools are those of the session", []),
     "tool_choice": _no("the choice is that of the session", "auto"),

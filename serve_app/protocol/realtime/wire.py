@@ -47,7 +47,7 @@ class RealtimeWire:
     ) -> None:
         call, self._events = Call(), Events()
         calling = Calling(self._events, limits)
-        speaking, hearing = Speaking(self._events, calling), Hearing(call, self._events)
+        speaking, hearing = Speaking(call, self._events, calling), Hearing(call, self._events)
         self._incoming = Incoming(
             session, defaults, limits, call, self._events, speaking, calling, hearing
         )

@@ -22,12 +22,14 @@ from starlette.routing import Route
 from deployments.agent import Agent
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.calls import Call, Offer, Step
 from serve_app.conversation.history import ChatMessage
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.openai import FakeOpenAi, Script
 from serve_app.ingress.calls import Calls
 from serve_app.ingress.load import Load
 from serve_app.ingress.work import Work
+from serve_app.protocol.tools import Tool
 from serve_app.settings.schema import AppConfig
 from tests.agent.tools.local import CITY, DEADLINE_S, no_task_is_left, serving
 
@@ -220,3 +222,16 @@ async def test_a_replica_connects_at_start_and_hangs_up_at_its_end(
             await connection.closed.wait()
     assert replica.__del__() is None
     assert await no_task_is_left()
+
+
+async def test_a_call_of_the_clients_tool_reaches_the_conversation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look = {"index": 0, "id": "a", "function": {"name": "look", "arguments": "{}"}}
+    rounds = [[{"content": "Let me look."}, {"tool_calls": [look]}]]
+    async with session(monkeypatch, Script(["Never said."], tool_rounds=rounds)) as talk:
+        offer = Offer((Tool("look", "Looks.", '{"type": "object"}'),))
+        talk.work.start(ef.Reply(1, 1, CHAT, offer=offer))
+        events = await talk.until(ev.ReplyEnded, ev.ReplyFailed)
+    assert text(events).strip() == "Let me look." and events[-1] == ev.ReplyEnded(1, 1)
+    assert events[-2] == ev.ToolsCalled(1, 1, (Step((Call("a", "look", "{}"),), (None,)),))

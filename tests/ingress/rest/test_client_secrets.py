@@ -83,6 +83,7 @@ async def test_what_changes_nothing_may_be_in_the_session(keys: Path, session: A
             "session.audio.input.turn_detection",
         ),
         ({"tools": [{"type": "function", "name": "a"}]}, "unsupported_value", "session.tools"),
+        ({"output_modalities": ["text"]}, "unsupported_value", "session.output_modalities"),
         ({"tool_choice": "none"}, "unsupported_value", "session.tool_choice"),
         (
             {"audio": {"input": {"turn_detection": None}}},

@@ -173,7 +173,6 @@ def test_an_update_is_taken_whole_or_not_at_all() -> None:
         ({"instructions": 1}, "invalid_value", "session.instructions"),
         ({"instructions": "\ud800"}, "invalid_value", "session.instructions"),
         ({"instructions": "x" * 40_000}, "invalid_value", "session.instructions"),
-        ({"output_modalities": ["text"]}, "unsupported_value", "session.output_modalities"),
         ({"tool_choice": "required"}, "unsupported_value", "session.tool_choice"),
         ({"audio": {"output": {"speed": 1.5}}}, "unsupported_value", "session.audio.output.speed"),
         (
