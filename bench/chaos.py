@@ -182,7 +182,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", nargs="+", choices=names, default=names)
     parser.add_argument("--sessions", type=int, default=4, help="that live through each fault")
-    parser.add_argument("--short", action="store_true", help="what CI runs, 3 minutes")
+    parser.add_argument("--short", action="store_true", help="what CI runs")
     arguments = parser.parse_args()
     faults = _SHORT if arguments.short else arguments.faults
     print(_HEAD, "|---" * 8 + "|", sep="\n", flush=True)

@@ -23,6 +23,7 @@ from tests.serve.terminal import Place, Terminal, place
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 SLOW = pytest.mark.slow
+"""Of a case of a test: the same test runs in `make test` with the cases that are not."""
 SERVICE_RESTART = 1012
 OPEN = {"type": "open", "prompt": "", "greeting": False, "events": ["goaway", "transcript"]}
 
@@ -162,7 +163,7 @@ def can_contain() -> bool:
         return False
 
 
-@SLOW
+@SLOW  # nothing quicker has a server without a process above it
 @pytest.mark.skipif(not can_contain(), reason="may not make a namespace of process ids")
 def test_sessions_are_told_before_a_container_stops(here: Place) -> None:
     """`docker stop` sends SIGTERM to the container's first process, which has nobody above it."""
@@ -175,7 +176,7 @@ def test_sessions_are_told_before_a_container_stops(here: Place) -> None:
     nothing_is_left(here)
 
 
-@SLOW
+@SLOW  # nothing quicker; test_the_next_start... below kills both processes
 def test_sessions_are_told_when_only_the_command_is_killed(here: Place) -> None:
     """The process with Ray notices, and stops in order."""
     server = here.start()
@@ -188,7 +189,7 @@ def test_sessions_are_told_when_only_the_command_is_killed(here: Place) -> None:
     nothing_is_left(here)
 
 
-@SLOW
+@SLOW  # nothing quicker; test_the_next_start... below kills both processes
 def test_the_command_ends_with_the_process_that_ray_is_in(here: Place) -> None:
     server = here.start()
     server.wait_for(READY)
