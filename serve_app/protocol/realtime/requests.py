@@ -20,6 +20,8 @@ _PLAIN: Final = 4
 for each character, and there is more in it than the text."""
 _FEW: Final = 64
 _SAMPLE_BYTES: Final = 4
+_MOST_MS: Final = 1e12
+"""30 years."""
 
 
 def parsed(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
@@ -114,12 +116,15 @@ def item_id(event: dict[str, Any]) -> str:
 
 def truncation(event: dict[str, Any]) -> tuple[str, float]:
     """The item of `conversation.item.truncate`, and how many ms of it were played."""
-    end_ms = event.get("audio_end_ms")
+    end_ms: Any = event.get("audio_end_ms")
     if event.get("content_index", 0) != 0:
         raise Refused("invalid_value", "items have one part, number 0", "content_index")
-    if type(end_ms) not in (int, float) or not 0 <= float(end_ms or 0) < 1e12:
-        raise Refused("invalid_value", "it has to be a number, 0 or more", "audio_end_ms")
-    return item_id(event), float(end_ms or 0)
+    # Compared as it is: float() fails at an integer of 400 digits.
+    is_number = isinstance(end_ms, int | float) and not isinstance(end_ms, bool)
+    if not is_number or not 0 <= end_ms < _MOST_MS:
+        message = f"it has to be a number from 0 to {_MOST_MS:.0f}"
+        raise Refused("invalid_value", message, "audio_end_ms")
+    return item_id(event), float(end_ms)
 
 
 def _checked_text(value: Any, param: str, most_bytes: int) -> str:

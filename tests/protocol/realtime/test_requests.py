@@ -306,6 +306,29 @@ def test_a_truncation_says_how_much_was_played() -> None:
     assert spoken.refusal("conversation.item.truncate", **fields)["param"] == "item_id"
 
 
+NUMBERS = ["1e400", "-1e400", "1" + "0" * 400, "-1" + "0" * 400, "-1", "true", "null", '"5"']
+"""As they are written in JSON: what is no time, or none that a float can hold."""
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_that_no_float_can_hold_is_refused_as_any_other(number: str) -> None:
+    spoken = Spoken()
+    spoken.hear(Token("token001"), Caption(1, "Hello."), AgentAudio("token001", bytes(960)))
+    frame = '{"type": "conversation.item.truncate", "item_id": "item_1", "audio_end_ms": %s}'
+    messages, (answer,) = spoken.exchange(frame % number)
+    assert not messages
+    assert (answer["error"]["code"], answer["error"]["param"]) == ("invalid_value", "audio_end_ms")
+
+
+@pytest.mark.parametrize("number", [number for number in NUMBERS if number != "null"])
+@pytest.mark.parametrize("field", ["silence_duration_ms", "idle_timeout_ms"])
+def test_nor_does_one_end_the_session_in_another_field(field: str, number: str) -> None:
+    detection = f'{{"{field}": {number}}}'
+    session = f'{{"audio": {{"input": {{"turn_detection": {detection}}}}}}}'
+    _, (answer,) = Spoken().exchange(f'{{"type": "session.update", "session": {session}}}')
+    assert answer["error"]["param"] == f"session.audio.input.turn_detection.{field}"
+
+
 def test_only_the_last_items_can_be_retrieved() -> None:
     spoken = Spoken()
     for number in range(20):
