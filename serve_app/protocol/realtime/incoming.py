@@ -116,7 +116,8 @@ class Incoming:
         id_ = event.get("response_id")
         if not self._speaking.is_active or id_ not in (None, self._speaking.response_id):
             message = "no such response is in progress"
-            raise Refused("response_cancel_not_active", message)
+            param = "" if id_ is None else "response_id"
+            raise Refused("response_cancel_not_active", message, param)
         self._call.is_stopped_by_client = True
         return self._said(RequestInterrupt())
 

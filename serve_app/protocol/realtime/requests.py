@@ -79,8 +79,9 @@ def typed(event: dict[str, Any], last_item: str | None, limits: FrameLimits) -> 
     item = event.get("item")
     if not isinstance(item, dict):
         raise Refused("invalid_type", "item has to be an object", "item")
-    if item.get("type") != "message" or item.get("role") != "user":
-        _refuse_item("only messages of the user can be created", "item.type")
+    for name, value in (("type", "message"), ("role", "user")):
+        if item.get(name) != value:
+            _refuse_item("only messages of the user can be created", f"item.{name}")
     if event.get("previous_item_id") not in (None, last_item):
         _refuse_item("an item can only be the last one", "previous_item_id")
     content = item.get("content")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from serve_app.protocol.messages import (
     Text,
     Token,
 )
-from serve_app.protocol.realtime.options import Defaults
+from serve_app.protocol.realtime import editing
+from serve_app.protocol.realtime.options import Defaults, Options
 from serve_app.protocol.realtime.wire import RealtimeWire
 from tests.protocol.realtime.said import LOCAL, Spoken, event
 
@@ -143,7 +145,12 @@ def test_what_open_has_said_stays() -> None:
     update(spoken, instructions="Be brief.")
     opened(spoken)
     error = spoken.refusal("session.update", session={"instructions": "Be long."})
-    assert error["code"] == "session_has_begun"
+    assert (error["code"], error["param"]) == ("session_has_begun", "session.instructions")
+    detection = {"type": "server_vad"}
+    error = spoken.refusal(
+        "session.update", session={"audio": {"input": {"turn_detection": detection}}}
+    )
+    assert error["param"] == "session.audio.input.turn_detection"
     shown = update(
         spoken,
         instructions="Be brief.",
@@ -153,6 +160,10 @@ def test_what_open_has_said_stays() -> None:
     assert shown["audio"]["input"]["format"] == {"type": "audio/pcma"}
     (audio,) = spoken.send("input_audio_buffer.append", audio=SILENCE)
     assert isinstance(audio, Audio) and len(audio.samples) == 1920
+
+
+def test_all_that_open_has_said_stays() -> None:
+    assert {field.name for field in fields(Options)} - {"input_format"} == set(editing._FIXED)
 
 
 def test_an_update_is_taken_whole_or_not_at_all() -> None:
@@ -167,8 +178,14 @@ def test_an_update_is_taken_whole_or_not_at_all() -> None:
     [
         ([], "invalid_type", "session"),
         ({"type": "transcription"}, "invalid_value", "session.type"),
-        ({"nonsense": 1}, "unknown_parameter", "session"),
-        ({"audio": {"input": {"nonsense": 1}}}, "unknown_parameter", "session"),
+        ({"nonsense": 1}, "unknown_parameter", "session.nonsense"),
+        ({"\ud800": 1}, "unknown_parameter", "session.\\ud800"),
+        (
+            {"audio": {"input": {"nonsense": 1}}},
+            "unknown_parameter",
+            "session.audio.input.nonsense",
+        ),
+        ({"x" * 1000: 1}, "unknown_parameter", f"session.{'x' * 160}"),
         ({"audio": 1}, "invalid_type", "session.audio"),
         ({"instructions": 1}, "invalid_value", "session.instructions"),
         ({"instructions": "\ud800"}, "invalid_value", "session.instructions"),
@@ -184,7 +201,22 @@ def test_an_update_is_taken_whole_or_not_at_all() -> None:
         (
             {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16_000}}}},
             "invalid_value",
-            "session.audio.input.format",
+            "session.audio.input.format.rate",
+        ),
+        (
+            {"audio": {"output": {"format": {"type": "audio/mp3"}}}},
+            "invalid_value",
+            "session.audio.output.format.type",
+        ),
+        (
+            {"audio": {"output": {"format": "pcm16"}}},
+            "invalid_value",
+            "session.audio.output.format",
+        ),
+        (
+            {"audio": {"output": {"voice": {"id": 5}}}},
+            "invalid_value",
+            "session.audio.output.voice.id",
         ),
         (
             {"audio": {"input": {"turn_detection": None}}},
@@ -249,19 +281,25 @@ def test_an_item_may_have_an_id_of_the_clients() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "code"),
+    ("item", "code", "param"),
     [
-        (None, "invalid_type"),
-        (typed("Hi.", role="system"), "unsupported_item"),
-        (typed("Hi.", type="function_call_output"), "unsupported_item"),
-        (typed(" "), "invalid_value"),
-        (typed("x" * 40_000), "invalid_value"),
-        (typed("Hi.", content=[]), "invalid_type"),
-        (typed("Hi.", content=[{"type": "input_audio", "audio": ""}]), "unsupported_item"),
+        (None, "invalid_type", "item"),
+        (typed("Hi.", role="system"), "unsupported_item", "item.role"),
+        (typed("Hi.", type="function_call_output"), "unsupported_item", "item.type"),
+        (typed(" "), "invalid_value", "item.content"),
+        (typed("x" * 40_000), "invalid_value", "item.content[0].text"),
+        (typed("Hi.", content=[]), "invalid_type", "item.content"),
+        (typed("Hi.", id="x" * 513), "invalid_value", "item.id"),
+        (
+            typed("Hi.", content=[{"type": "input_audio", "audio": ""}]),
+            "unsupported_item",
+            "item.content[0].type",
+        ),
     ],
 )
-def test_other_items_are_refused(item: Any, code: str) -> None:
-    assert Spoken().refusal("conversation.item.create", item=item)["code"] == code
+def test_other_items_are_refused(item: Any, code: str, param: str) -> None:
+    error = Spoken().refusal("conversation.item.create", item=item)
+    assert (error["code"], error["param"]) == (code, param)
 
 
 def test_texts_that_wait_are_bounded() -> None:
@@ -278,7 +316,7 @@ def test_texts_that_wait_are_bounded() -> None:
         ({"conversation": "none"}, "response.conversation"),
         ({"instructions": "Say hi."}, "response.instructions"),
         ({"tools": [{"type": "function"}]}, "response.tools"),
-        ({"nonsense": 1}, "response"),
+        ({"nonsense": 1}, "response.nonsense"),
         ([], "response"),
     ],
 )
@@ -292,7 +330,8 @@ def test_only_a_response_in_progress_can_be_cancelled() -> None:
     assert spoken.refusal("response.cancel")["code"] == "response_cancel_not_active"
     spoken.hear(Token("token001"))
     assert spoken.send("response.cancel", response_id="resp_1") == [RequestInterrupt()]
-    assert spoken.refusal("response.cancel", response_id="resp_9")["code"].endswith("not_active")
+    error = spoken.refusal("response.cancel", response_id="resp_9")
+    assert (error["code"], error["param"]) == ("response_cancel_not_active", "response_id")
 
 
 def test_a_truncation_says_how_much_was_played() -> None:
