@@ -11,8 +11,8 @@ from typing import Any, Final
 from serve_app.protocol.limits import FrameLimits
 from serve_app.protocol.realtime.options import Defaults, Options
 from serve_app.protocol.realtime.refused import Refused
-from serve_app.protocol.realtime.sound import FORMATS, Format
 from serve_app.protocol.realtime.support import SESSION_FIELDS, Row, Support
+from serve_app.protocol.sound import FORMATS, Format
 
 _OPENAIS_VOICES: Final = frozenset(
     {"alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer"}

@@ -17,8 +17,8 @@ from serve_app.protocol.realtime.editing import Editor
 from serve_app.protocol.realtime.events import Events, message_item
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.refused import Refused
-from serve_app.protocol.realtime.sound import Ears
 from serve_app.protocol.realtime.speaking import Speaking
+from serve_app.protocol.sound import Ears
 from serve_app.protocol.wire import Frame, Reading
 
 _MOST_ITEMS: Final = 64

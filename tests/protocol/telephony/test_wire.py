@@ -25,7 +25,7 @@ from serve_app.protocol.messages import (
     Text,
     Token,
 )
-from serve_app.protocol.realtime.sound import MU_LAW
+from serve_app.protocol.sound import MU_LAW
 from serve_app.protocol.telephony.keypad import MOST_KEYS, PAUSE_MS
 from serve_app.protocol.telephony.wire import TelephonyWire
 from serve_app.protocol.violation import ProtocolViolation
