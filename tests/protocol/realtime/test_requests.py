@@ -308,6 +308,45 @@ def test_texts_that_wait_are_bounded() -> None:
         spoken.send("conversation.item.create", item=typed("x" * 8000))
     error = spoken.refusal("conversation.item.create", item=typed("x" * 8000))
     assert error["code"] == "too_many_items"
+    spoken.send("response.create")
+    spoken.send("conversation.item.create", item=typed("x" * 8000))
+
+
+def test_items_that_wait_are_bounded_however_short() -> None:
+    spoken = Spoken()
+    for _ in range(64):
+        spoken.send("conversation.item.create", item=typed("x"))
+    error = spoken.refusal("conversation.item.create", item=typed("x"))
+    assert (error["code"], error["param"]) == ("too_many_items", "item")
+    _, said = spoken.send("response.create")
+    assert said == Text("\n".join("x" * 64))
+
+
+def test_parts_of_an_item_are_bounded() -> None:
+    part = {"type": "input_text", "text": "x"}
+    Spoken().send("conversation.item.create", item=typed("", content=[part] * 64))
+    error = Spoken().refusal("conversation.item.create", item=typed("", content=[part] * 65))
+    assert (error["code"], error["param"]) == ("invalid_type", "item.content")
+
+
+def test_what_is_quoted_of_a_client_is_bounded() -> None:
+    frame = json.dumps({"type": "x" * 50_000, "event_id": "y" * 50_000})
+    (answer,) = Spoken().wire.read(frame).answers
+    assert len(answer) < 2000
+
+
+def test_audio_may_come_without_an_end_in_pieces_that_are_short_enough() -> None:
+    """Nothing of it is kept."""
+    spoken = Spoken()
+    session = {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+    spoken.send("session.update", session=session)
+    most = base64.b64encode(bytes(8000 * 16)).decode()
+    for _ in range(3):
+        *_, audio = spoken.send("input_audio_buffer.append", audio=most)
+        assert isinstance(audio, Audio) and len(audio.samples) == 16 * 16_000
+    more = base64.b64encode(bytes(8000 * 17)).decode()
+    error = spoken.refusal("input_audio_buffer.append", audio=more)
+    assert (error["code"], error["param"]) == ("invalid_value", "audio")
 
 
 @pytest.mark.parametrize(
