@@ -86,6 +86,9 @@ class Incoming:
 
     def _create_item(self, event: dict[str, Any]) -> Reading:
         id_, text = requests.typed(event, self._events.last_item, self._limits)
+        if self._events.is_taken(id_):
+            message = "item.id: it has to be new, and none like item_3, which the server makes"
+            raise Refused("invalid_value", message, "item.id")
         size = sum(len(words.encode()) + 1 for words in (*self._waiting, text))
         if size > self._limits.text_bytes or len(self._waiting) >= _MOST_ITEMS:
             message = "too many items, or too much text in them, wait for a response.create"

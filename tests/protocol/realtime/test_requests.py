@@ -280,6 +280,17 @@ def test_an_item_may_have_an_id_of_the_clients() -> None:
     assert answers[0]["item"]["id"] == "mine"
 
 
+def test_no_two_items_have_the_same_id() -> None:
+    """A client's would take the place of the agent's words, or get the id of what comes later."""
+    spoken = Spoken()
+    spoken.hear(Token("token001"), Caption(1, "Hello."), AgentAudio("token001", bytes(960)))
+    spoken.send("conversation.item.create", item=typed("One.", id="mine"))
+    for id_ in ("mine", "item_1", "item_2"):
+        error = spoken.refusal("conversation.item.create", item=typed("Two.", id=id_))
+        assert (error["code"], error["param"]) == ("invalid_value", "item.id")
+    spoken.send("conversation.item.create", item=typed("Two.", id="item_a1"))
+
+
 @pytest.mark.parametrize(
     ("item", "code", "param"),
     [
