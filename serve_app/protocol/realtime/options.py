@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from serve_app.protocol.messages import Open
-from serve_app.protocol.realtime.sound import PCM, Format
+from serve_app.protocol.sound import PCM, Format
 
 _EVENTS: Final = frozenset({"transcript", "caption", "state", "metrics", "error"})
 

@@ -47,7 +47,8 @@ CLIENT_EVENTS: Final[dict[str, Row]] = {
     "input_audio_buffer.clear": _no("audio is listened to as it comes"),
     "output_audio_buffer.clear": _no("for WebRTC and SIP: send response.cancel"),
     "conversation.item.create": _yes(
-        "a user's message of input_text, at the end; it is said with the next response.create"
+        "a user's message of input_text, at the end; it is said with the next response.create. An"
+        " id of the client's has to be new, and none like item_3"
     ),
     "conversation.item.retrieve": _yes(
         "one of the last 16, without audio; of the agent's, the transcript is what was heard"
