@@ -189,6 +189,31 @@ async def test_a_form_that_is_none_is_refused(how: Any, status: int, code: str) 
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
+FORM = (
+    b'--a\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nxn--Ada\r\n'
+    b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    + file()[1]
+    + b"\r\n--a--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("Multipart/Form-Data; boundary=a", 200),
+        ("multipart/form-data; boundary=a; charset=undefined", 400),
+        ("multipart/form-data; boundary=a; charset=idna", 400),
+    ],
+)
+async def test_how_the_form_is_called(kind: str, status: int) -> None:
+    """Python has character sets that decode nothing; which one it is, the client chooses."""
+    async with replica() as server:
+        answer = await plain(server, "POST", PATH, content=FORM, headers={"content-type": kind})
+        assert answer.status_code == status, answer.text
+        if status == 400:
+            assert answer.json()["error"]["code"] == "invalid_form"
+
+
 async def test_a_body_without_a_length_is_bounded_too() -> None:
     async def parts() -> Any:
         yield b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
