@@ -15,7 +15,7 @@ from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.errors import AtCapacity, EngineTimeout
 from serve_app.ingress.access import Gate, Guest
 from serve_app.ingress.rest.decoding import Decoder, Pcm
-from serve_app.ingress.rest.forms import Form, transcription_form
+from serve_app.ingress.rest.forms import transcription_form
 from serve_app.ingress.rest.guarded import Guarded
 from serve_app.ingress.rest.places import Places
 from serve_app.ingress.rest.refusals import NO_STORE
@@ -53,14 +53,19 @@ class Transcriptions:
             raise AtCapacity(_BUSY)
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                form = await transcription_form(request, self._limits.file_bytes)
-                asked = await self._services().check(Open("", language=form.language))
-                pcm = await self._decoder.decoded(form.file)
-                found = [one async for one in self._segments(pcm, asked.language)]
+                pcm, language, format_ = await self._decoded(request)
+                found = [one async for one in self._segments(pcm, language)]
         except TimeoutError:
             message = f"the file was not transcribed within {self._limits.timeout_s:g} s"
             raise EngineTimeout("stt", message) from None
-        return _written(form, found, len(pcm) / SAMPLE_RATE_HZ)
+        return _written(format_, found, len(pcm) / SAMPLE_RATE_HZ)
+
+    async def _decoded(self, request: HttpRequest) -> tuple[Pcm, str, str]:
+        """The samples, and the language and the format that are asked for. The file itself, which
+        may be large, is not kept while transcribers work on it."""
+        form = await transcription_form(request, self._limits.file_bytes)
+        asked = await self._services().check(Open("", language=form.language))
+        return await self._decoder.decoded(form.file), asked.language, form.response_format
 
     async def _segments(self, pcm: Pcm, language: str) -> AsyncIterator[Segment]:
         """One after the other, so that a long file does not fill the queue."""
@@ -84,13 +89,13 @@ def transcription_routes(
     return [Route("/v1/audio/transcriptions", app, methods=["POST"])]
 
 
-def _written(form: Form, found: list[Segment], duration_s: float) -> Response:
+def _written(format_: str, found: list[Segment], duration_s: float) -> Response:
     text = " ".join(segment.text for segment in found)
-    if form.response_format == "text":
+    if format_ == "text":
         return PlainTextResponse(f"{text}\n", headers=NO_STORE)
     usage = {"type": "duration", "seconds": round(duration_s, 2)}
     fields: dict[str, Any] = {"text": text, "usage": usage}
-    if form.response_format == "verbose_json":
+    if format_ == "verbose_json":
         fields |= _details(found, duration_s)
     return JSONResponse(fields, headers=NO_STORE)
 

@@ -3,7 +3,8 @@ script."""
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,35 @@ async def test_a_long_file_is_cut_as_a_long_turn_is_and_asked_for_part_by_part()
     assert [(one.id, one.text) for one in found.segments] == [(0, "One"), (1, "three.")]
     assert found.segments[1].start == pytest.approx(55.15, abs=0.1)
     assert found.segments[1].end == 70.0
+
+
+async def test_a_file_is_not_kept_once_it_is_decoded() -> None:
+    """It may be large, and transcribers may take minutes."""
+    form = form_of(file(np.zeros((80 * RATE_HZ, 8)))[1])
+    assert len(form) > 20_000_000
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(form), 1 << 16):
+            yield form[start : start + (1 << 16)]
+
+    headers = {"content-type": "multipart/form-data; boundary=a"}
+    async with replica() as server:
+        whisper = Whisper(server)
+        whisper.may_answer.clear()
+        tracemalloc.start()
+        try:
+            asking = asyncio.ensure_future(
+                plain(server, "POST", PATH, content=parts(), headers=headers)
+            )
+            async with asyncio.timeout(DEADLINE_S):
+                await whisper.is_asked.wait()
+            held, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        whisper.may_answer.set()
+        assert (await asking).status_code == 200
+    assert 80 * 32_000 <= held < 80 * 32_000 + 8_000_000  # the samples, and a segment of them
+    assert most < 2 * len(form) + 8_000_000
 
 
 async def test_a_text_alone() -> None:
@@ -189,12 +219,12 @@ async def test_a_form_that_is_none_is_refused(how: Any, status: int, code: str) 
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-FORM = (
-    b'--a\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nxn--Ada\r\n'
-    b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    + file()[1]
-    + b"\r\n--a--\r\n"
-)
+def form_of(sound: bytes) -> bytes:
+    head = b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    return head + sound + b"\r\n--a--\r\n"
+
+
+PROMPT = b'--a\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nxn--Ada\r\n'
 
 
 @pytest.mark.parametrize(
@@ -208,7 +238,8 @@ FORM = (
 async def test_how_the_form_is_called(kind: str, status: int) -> None:
     """Python has character sets that decode nothing; which one it is, the client chooses."""
     async with replica() as server:
-        answer = await plain(server, "POST", PATH, content=FORM, headers={"content-type": kind})
+        form = PROMPT + form_of(file()[1])
+        answer = await plain(server, "POST", PATH, content=form, headers={"content-type": kind})
         assert answer.status_code == status, answer.text
         if status == 400:
             assert answer.json()["error"]["code"] == "invalid_form"
