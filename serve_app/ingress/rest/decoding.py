@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoder.results import RATE_HZ, Result
-from serve_app.errors import EngineError
+from serve_app.errors import EngineError, EngineTimeout
 from serve_app.protocol.realtime.refused import Refused
 
 Pcm = npt.NDArray[np.int16]
@@ -67,17 +67,18 @@ class _Work:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_left = False
 
-    def run(self, data: bytes) -> tuple[Any, bytes]:
-        """Its exit status, and what it has written."""
+    def run(self, data: bytes) -> tuple[int, bytes]:
+        """Its exit status, and what it has written. Raises EngineTimeout."""
         with _started(self._most_s) as process:
             self._process = process
             if self._is_left:
                 process.kill()
             try:
                 pcm, _ = process.communicate(data, _WITHIN_S)
-            except subprocess.TimeoutExpired:
+            except subprocess.TimeoutExpired:  # long after it may have no more processor time
                 process.kill()
-                return None, b""
+                message = f"no file was decoded within {_WITHIN_S:g} s: this machine is busy"
+                raise EngineTimeout("stt", message) from None
         return process.returncode, pcm
 
     def leave(self) -> None:

@@ -276,16 +276,33 @@ async def test_a_transcriber_that_fails(failure: Exception, status: int, code: s
 @pytest.mark.parametrize(
     ("name", "value", "status", "code"),
     [
-        ("_WITHIN_S", 0.001, 400, "invalid_file"),
+        ("_WITHIN_S", 0.001, 503, "engine_unavailable"),
         ("_MODULE", "serve_app.decoder.gone", 500, "server_error"),
     ],
 )
 async def test_a_decoder_that_is_stopped_or_does_not_work(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Any, status: int, code: str
 ) -> None:
+    """The file may be a good one: the machine is busy, or not set up."""
     monkeypatch.setattr(decoding, name, value)
-    param = "file" if status == 400 else None
-    async with replica() as server, asking(server) as client, refused(status, code, param):
+    async with replica() as server, asking(server) as client, refused(status, code):
+        await transcribe(client)
+
+
+async def test_a_file_that_takes_too_much_processor_time_is_a_bad_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However often it comes."""
+    (tmp_path / "endless.py").write_text(
+        "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass\n"
+    )
+    monkeypatch.setattr(decoding, "_MODULE", "endless")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with (
+        replica() as server,
+        asking(server) as client,
+        refused(400, "invalid_file", "file"),
+    ):
         await transcribe(client)
 
 
