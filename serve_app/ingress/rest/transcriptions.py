@@ -3,6 +3,7 @@ these need them least."""
 
 import asyncio
 import uuid
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,7 +25,7 @@ from serve_app.ingress.services import Services
 from serve_app.protocol.languages import LANGUAGES
 from serve_app.protocol.messages import Open
 from serve_app.settings.schema import AppConfig
-from serve_app.stt.job import Request, Urgency
+from serve_app.stt.job import Heard, Request, Urgency
 
 _BUSY: Final = "conversations need the transcribers: try again later"
 
@@ -35,8 +36,7 @@ class Segment:
 
     start_s: float
     end_s: float
-    text: str
-    language: str
+    heard: Heard
 
 
 class Transcriptions:
@@ -75,7 +75,7 @@ class Transcriptions:
             heard = await self._services().calls.transcribe(request)
             if heard.text:
                 start_s, end_s = start / SAMPLE_RATE_HZ, (start + len(samples)) / SAMPLE_RATE_HZ
-                yield Segment(start_s, end_s, heard.text, heard.language)
+                yield Segment(start_s, end_s, heard)
 
 
 def transcription_routes(
@@ -90,7 +90,7 @@ def transcription_routes(
 
 
 def _written(format_: str, found: list[Segment], duration_s: float) -> Response:
-    text = " ".join(segment.text for segment in found)
+    text = " ".join(segment.heard.text for segment in found)
     if format_ == "text":
         return PlainTextResponse(f"{text}\n", headers=NO_STORE)
     usage = {"type": "duration", "seconds": round(duration_s, 2)}
@@ -102,18 +102,27 @@ def _written(format_: str, found: list[Segment], duration_s: float) -> Response:
 
 def _details(found: list[Segment], duration_s: float) -> dict[str, Any]:
     """What of `verbose_json` is known here."""
-    code = found[0].language if found else ""
+    code = found[0].heard.language if found else ""
     return {
         "task": "transcribe",
         "language": LANGUAGES.get(code, code),
         "duration": round(duration_s, 2),
-        "segments": [
-            {
-                "id": number,
-                "start": round(segment.start_s, 2),
-                "end": round(segment.end_s, 2),
-                "text": segment.text,
-            }
-            for number, segment in enumerate(found)
-        ],
+        "segments": [_detail(number, segment) for number, segment in enumerate(found)],
+    }
+
+
+def _detail(number: int, segment: Segment) -> dict[str, Any]:
+    """As openai/whisper has it: clients with types want all of it."""
+    heard, plain = segment.heard, segment.heard.text.encode()
+    return {
+        "id": number,
+        "seek": round(segment.start_s * 100),
+        "start": round(segment.start_s, 2),
+        "end": round(segment.end_s, 2),
+        "text": heard.text,
+        "tokens": heard.tokens,
+        "temperature": 0.0,  # the likeliest words, always
+        "avg_logprob": heard.log_probability,
+        "compression_ratio": len(plain) / len(zlib.compress(plain)),
+        "no_speech_prob": heard.no_speech,
     }

@@ -4,6 +4,7 @@ script."""
 import asyncio
 import io
 import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import openai
 import pytest
 import soundfile
 from openai import AsyncOpenAI
-from openai.types.audio import Transcription
+from openai.types.audio import Transcription, TranscriptionVerbose
 
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.ingress.options import Options
@@ -94,6 +95,24 @@ async def test_a_long_file_is_cut_as_a_long_turn_is_and_asked_for_part_by_part()
     assert [(one.id, one.text) for one in found.segments] == [(0, "One"), (1, "three.")]
     assert found.segments[1].start == pytest.approx(55.15, abs=0.1)
     assert found.segments[1].end == 70.0
+    assert found.segments[1].seek == pytest.approx(5515, abs=10)
+
+
+async def test_the_details_are_all_that_openais_types_ask_for() -> None:
+    """Its client for Python does not look; others do, and take nothing without them."""
+    text = "It is noon."
+    async with replica() as server:
+        Whisper(server, Heard(text, "en", (1, 2, 3), -0.25, 0.125))
+        answer = await plain(
+            server, "POST", PATH, files={"file": file()}, data={"response_format": "verbose_json"}
+        )
+    found = TranscriptionVerbose.model_validate_json(answer.content, strict=True)
+    assert found.segments is not None
+    (segment,) = found.segments
+    assert segment.tokens == [1, 2, 3]
+    assert (segment.avg_logprob, segment.no_speech_prob) == (-0.25, 0.125)
+    assert (segment.seek, segment.temperature) == (0, 0.0)
+    assert segment.compression_ratio == len(text) / len(zlib.compress(text.encode()))
 
 
 async def test_a_file_is_not_kept_once_it_is_decoded() -> None:
