@@ -67,7 +67,9 @@ class Stage:
         return sorted(p.pid for p in ours if name in " ".join(_command(p)[:1]))
 
     def signal(self, name: str, number: signal.Signals, most: int = 1) -> None:
-        pids = self.pids(name)
+        """The process with the most clients is met first: a fault that strikes nobody shows
+        nothing."""
+        pids = sorted(self.pids(name), key=_clients, reverse=True)
         if not pids:
             raise RuntimeError(f"no process {name}")
         for pid in pids[:most]:
@@ -112,6 +114,17 @@ class Stage:
         self.server = launch(self.config, self.server.port, self.environment)
         if "ending what a server that was killed has left behind" not in self.server.output:
             raise RuntimeError(f"nothing was left behind, or nobody says so: {self.server.output}")
+
+
+def _clients(pid: int) -> int:
+    """Connections that the process has accepted and that are open."""
+    try:
+        found = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return 0
+    listening = {c.laddr.port for c in found if c.status == psutil.CONN_LISTEN}
+    is_open = [c for c in found if c.status == psutil.CONN_ESTABLISHED]
+    return sum(c.laddr.port in listening for c in is_open)
 
 
 def _command(process: psutil.Process) -> list[str]:
