@@ -9,7 +9,7 @@ CONFIG ?= configs/serve.yaml
 MINUTES ?= 10
 TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
-.PHONY: run demo test test-web test-slow redis web firefox lint types models lock clean chaos long-call \
+.PHONY: run demo test ready test-web test-slow redis web firefox lint types models lock clean chaos long-call \
 	bench-turns bench-barge-in bench-latency bench-peers bench-llm bench-stt bench-stt-models bench-speech bench-agent \
 	bench-capacity bench-hostile soak audit sbom licences
 
@@ -19,8 +19,12 @@ run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
 demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
-test: lint types models redis web ## lint, types, and every test
+test: $(INSTALLED)      ## lint, types, and every test
+	@$(MAKE) --jobs=2 --output-sync=target types ready # mypy has a core, downloads have the other
 	$(BIN)/python -m pytest -n 2 --durations=20
+
+ready:                  # one after the other: apt-get does not wait for another one
+	@$(MAKE) --jobs=1 lint models redis web
 
 test-slow: models       ## stops, outages, hostile clients, privacy on whole servers
 	$(BIN)/python -m pytest -m slow
