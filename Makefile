@@ -10,7 +10,7 @@ MINUTES ?= 10
 TEST_MODELS := smollm2-135m-instruct piper-en-us-joe whisper-base
 
 .PHONY: run demo test ready test-web test-slow redis web firefox lint types models lock clean chaos long-call \
-	bench-turns bench-barge-in bench-latency bench-peers bench-llm bench-stt bench-stt-models bench-speech bench-agent \
+	bench-turns bench-barge-in bench-latency bench-protocols bench-peers bench-llm bench-stt bench-stt-models bench-speech bench-agent \
 	bench-capacity bench-hostile soak audit sbom licences
 
 run: $(INSTALLED)       ## serve on port 4000 until Ctrl-C
@@ -69,6 +69,9 @@ bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for 
 
 bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent
 	@$(BIN)/python -m bench.latency
+
+bench-protocols: $(INSTALLED) ## the same conversations by each protocol: delays, words, CPU
+	@$(BIN)/python -m bench.protocols
 
 bench-peers: $(INSTALLED) $(PEERS)/.installed ## the same callers at this server and at Pipecat
 	@$(BIN)/python -m bench.peers --python $(PEERS)/bin/python
