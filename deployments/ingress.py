@@ -5,7 +5,8 @@ import contextvars
 import logging
 import os
 import uuid
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,15 @@ class Ingress:
                 *page_routes(),
             ],
             exception_handlers={HTTPException: not_here},
+            lifespan=self._lifespan,
         )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Serve ends it when the replica has drained."""
+        yield
+        if self._keeper is not None:
+            await asyncio.to_thread(self._keeper.stop)
 
     async def conversation(self, make_wire: MakeWire, socket: WebSocket) -> None:
         """One session on one socket, from the handshake to the close frame."""

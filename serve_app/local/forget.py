@@ -82,9 +82,9 @@ def _listed(found: Sequence[str], silent: Sequence[str], folder: str) -> str:
     return told + (f"; no answer from {', '.join(silent)}" if silent else "")
 
 
-def _places(records: RecordSettings | None) -> tuple[str, ...]:
-    """The spool, and the folder where records go, if that is one; nothing if none are kept."""
-    return () if records is None else (records.spool_dir, records.folder or "")
+def _places(records: RecordSettings | None) -> tuple[str, str] | None:
+    """The spool, and the folder where records go, if that is one. None if none are kept."""
+    return None if records is None else (records.spool_dir, records.folder or "")
 
 
 def _told_of_records(

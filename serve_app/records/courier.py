@@ -49,6 +49,7 @@ class Courier:
         self._deadline_s = deadline_s
         self._adopt = adopt
         self._first_pause_s = first_pause_s
+        self._stop_by_s = float("inf")
         self._new: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._parcels: list[_Parcel] = []
         self._thread = threading.Thread(target=self._run, name="records-courier", daemon=True)
@@ -65,11 +66,19 @@ class Courier:
         """How many records there are to deliver."""
         return len(self._parcels) + self._new.qsize()
 
-    def stop(self) -> None:
-        """Delivers nothing more: what waits stays in the spool."""
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something may still be delivered."""
+        return self._thread.is_alive()
+
+    def stop(self, within_s: float) -> None:
+        """Tries once more what waits, as long as there is time. What is left stays in the spool,
+        and a delivery that is under way then is made again by the next one."""
+        self._stop_by_s = time.monotonic() + within_s
         self._new.put(None)
-        self._thread.join()
-        self._destination.close()
+        self._thread.join(within_s)
+        if not self._thread.is_alive():
+            self._destination.close()
 
     def _run(self) -> None:
         look_s = 0.0
@@ -81,10 +90,16 @@ class Courier:
             with suppress(queue.Empty):
                 folder = self._new.get(timeout=max(0.0, due_s - time.monotonic()))
                 if folder is None:
+                    self._say_goodbye()
                     return
                 self._take(folder)
             if self._parcels and self._parcels[0].due_s <= time.monotonic():
                 self._try(heapq.heappop(self._parcels))
+
+    def _say_goodbye(self) -> None:
+        for parcel in sorted(self._parcels):
+            if time.monotonic() < self._stop_by_s:
+                self._try(parcel)
 
     def _look(self) -> None:
         try:

@@ -23,6 +23,8 @@ from serve_app.settings.records import RecordSettings
 
 log = logging.getLogger(__name__)
 
+GOODBYE_S: Final = 5.0
+"""For what is not delivered yet when a replica ends, which has drained before that."""
 _MOST_JOBS: Final = 1000
 """That wait for the disk, each with about a second of a call. A call that finds no room is kept up
 to there: memory stays bounded."""
@@ -74,12 +76,15 @@ class Keeper:
             self._settings.max_minutes * 60,
         )
 
-    def stop(self) -> None:
-        """Writes what it was handed. What is not delivered stays in the spool."""
+    def stop(self, within_s: float = GOODBYE_S) -> None:
+        """Writes what it was handed, and delivers what it can in this time. The rest stays in the
+        spool."""
+        until_s = time.monotonic() + within_s
         self._jobs.put(None)
-        self._writer.join()
-        self._courier.stop()
-        self._spool.close()
+        self._writer.join(within_s)
+        self._courier.stop(max(0.0, until_s - time.monotonic()))
+        if not self._courier.is_at_work:
+            self._spool.close()
 
     def _note(self, call: _Spooled, notes: Sequence[Note]) -> None:
         if call.error is not None:

@@ -66,9 +66,10 @@ class Spool:
             os.close(lock)
 
     def close(self) -> None:
-        """What is left in it is for the next one."""
+        """What is left in it is for the next one. Safe to repeat."""
+        lock, self._lock = self._lock, -1
         with suppress(OSError):
-            os.close(self._lock)
+            os.close(lock)
 
 
 def calls_of(root: Path, session: str) -> list[Path]:

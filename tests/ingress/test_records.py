@@ -195,6 +195,22 @@ async def test_openais_clients_have_records_too(tmp_path: Path) -> None:
     assert spectrum.argmax() * 16_000 / len(agent) == pytest.approx(220, abs=5)
 
 
+async def test_a_replica_that_ends_delivers_its_records(tmp_path: Path) -> None:
+    async with replica(ingress=kept(tmp_path, recording=True)) as server:
+        app = server.ingress.__serve_build_asgi_app__()
+        async with app.router.lifespan_context(app):
+            socket = await server.call()
+            await says(socket, "Hello.")
+            server.ingress._door.drain(1.0)
+            assert (await closing(socket))[0] == 1012
+            async with asyncio.timeout(DEADLINE_S):
+                while server.ingress._door.unfinished:  # noqa: ASYNC110 - nobody is told of it
+                    await asyncio.sleep(0.02)
+        assert waiting(tmp_path) == []
+        (record,) = await records_in(tmp_path)
+    assert record.close.code == 1012 and record.is_complete
+
+
 async def test_records_are_for_their_owner_only(tmp_path: Path) -> None:
     async with replica(ingress=kept(tmp_path, recording=True)) as server:
         socket = await server.call()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,7 +45,9 @@ def keeping(given: RecordSettings) -> Iterator[Keeper]:
     try:
         yield keeper
     finally:
-        keeper.stop()
+        keeper.stop(within_s=0.0)
+        keeper._courier._thread.join()
+        keeper._spool.close()
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -181,6 +184,33 @@ def test_a_call_that_lasts_longer_than_is_recorded_is_not_complete(tmp_path: Pat
     found = record((tmp_path / "records" / f"{SESSION}.json").read_text())
     assert found.recording is not None and found.is_complete
     assert (found.recording.duration_s, found.recording.is_complete) == (1.0, False)
+
+
+def test_a_replica_that_ends_delivers_what_it_can(tmp_path: Path) -> None:
+    """Also what it was to wait with."""
+    with hooks(500) as server:
+        keeper = Keeper(settings(tmp_path, server.url), ENVIRONMENT)
+        keeper._courier._first_pause_s = 1800.0
+        finished(begun(keeper))
+        assert server.came.acquire(timeout=DEADLINE_S)
+        keeper.stop(DEADLINE_S)
+    assert spooled(tmp_path) == []
+    assert [message.name for message in server.messages] == [f"{SESSION}.json"] * 2
+
+
+def test_a_replica_that_ends_does_not_wait_for_a_webhook_that_hangs(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        hanging = settings(tmp_path, f"http://127.0.0.1:{port}/hook", timeout_s=2)
+        keeper = Keeper(hanging, ENVIRONMENT)
+        finished(begun(keeper))
+        connection, _ = mute.accept()
+        began_s = time.monotonic()
+        keeper.stop(within_s=0.1)
+        assert time.monotonic() - began_s < 1.5
+        assert len(spooled(tmp_path)) == 1, "the next one delivers it"
+        connection.close()
+        keeper._courier._thread.join()
 
 
 KILLED = """
