@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from starlette.websockets import WebSocket
 
+from serve_app.agent.parts import ToolUsed
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
@@ -270,7 +271,14 @@ class Driver:
             self._log.begin(session, self._session)
             now_s = asyncio.get_running_loop().time()
             event = self._recorder.begin(session, self._session, event, now_s)
+            if self._recorder.is_on:
+                self._work.tool_used = self._note_tool
         return event
+
+    def _note_tool(self, used: ToolUsed) -> None:
+        ended_s = asyncio.get_running_loop().time() - used.ago_ms / 1000
+        began_s = ended_s - used.duration_ms / 1000
+        self._recorder.tool(began_s, used.name, used.arguments, used.result, used.duration_ms)
 
     def _keep_with(self, lease: Lease) -> None:
         log.info("session %s at socket %s", lease.session, self._session)

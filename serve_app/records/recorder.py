@@ -105,6 +105,11 @@ class Recorder:
         self._flush()
         return replace(opened, events=opened.events | NEEDED)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether a record is kept."""
+        return self._place is not None
+
     def is_for_client(self, message: ServerMessage) -> bool:
         """Whether the client asked for it, or it is for the record alone."""
         return self._wanted is None or is_wanted(message, self._wanted)
@@ -119,12 +124,10 @@ class Recorder:
             self._give_up(error)
 
     def tool(
-        self, now_s: float, name: str, arguments: str, result: str | None, duration_ms: float | None
+        self, began_s: float, name: str, arguments: str, result: str, duration_ms: float
     ) -> None:
-        """The agent has used a tool."""
-        if self._place is None:
-            return
-        at_s = now_s - self._began_s
+        """The agent has used one of the server's tools, from this time on."""
+        at_s = began_s - self._began_s
         for line in self._transcript.tool(at_s, name, arguments, result, duration_ms):
             self._note(Note(line))
 

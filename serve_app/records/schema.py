@@ -46,9 +46,11 @@ class ToolCall(_Part):
     arguments: str
     """As the LLM wrote them: usually JSON."""
     at_s: float
-    """When it was known to the server that holds the socket."""
+    """When it was made."""
     result: str | None = None
+    """As the LLM was told; None if the client has not answered."""
     duration_ms: float | None = None
+    """Of a tool of the server's: of all calls that were made at the same time."""
 
 
 class Failure(_Part):

@@ -15,6 +15,7 @@ from serve_app.protocol.messages import (
     Metrics,
     ServerMessage,
     StateChanged,
+    ToolCall,
     Transcript,
 )
 
@@ -49,10 +50,10 @@ class _Numbered:
         if self.count < _MOST:
             self.count += 1
             self.last = entry
-            yield self.again()
+            yield self.line(self.count - 1, entry)
 
-    def again(self) -> dict[str, Any]:
-        return {self.kind: [self.count - 1, self.last]}
+    def line(self, number: int, entry: dict[str, Any]) -> dict[str, Any]:
+        return {self.kind: [number, entry]}
 
 
 class TranscriptNotes:
@@ -63,6 +64,8 @@ class TranscriptNotes:
         self._turns = _Numbered("turn")
         self._tools = _Numbered("tool")
         self._errors = _Numbered("error")
+        self._awaited: dict[str, tuple[int, float, dict[str, Any]]] = {}
+        """Calls of the client's tools by their ids: number, time and entry."""
         self._user_began_s: float | None = None
         self._ducked_at_s: float | None = None
         self._agent_began_s: float | None = None
@@ -76,16 +79,34 @@ class TranscriptNotes:
         """What is new. `at_s`: from the start of the call."""
         if isinstance(event, ev.TextReceived) and self._user_began_s is None:
             self._user_began_s = at_s
+        answers = self._answered(at_s, event) if isinstance(event, ev.ToolAnswered) else ()
         messages = [effect.message for effect in effects if isinstance(effect, ef.Send)]
         is_stopped = any(isinstance(message, Interrupt) for message in messages)
-        return [line for message in messages for line in self._note(at_s, message, is_stopped)]
+        said = (line for message in messages for line in self._note(at_s, message, is_stopped))
+        return [*answers, *said]
 
     def tool(
-        self, at_s: float, name: str, arguments: str, result: str | None, duration_ms: float | None
-    ) -> list[dict[str, Any]]:
-        """A tool was called, wherever it runs."""
+        self, at_s: float, name: str, arguments: str, result: str, duration_ms: float
+    ) -> Iterator[dict[str, Any]]:
+        """One of the server's was used."""
         entry = {"name": name, "arguments": arguments, "at_s": _rounded(at_s)}
-        return list(self._tools.add({**entry, "result": result, "duration_ms": duration_ms}))
+        yield from self._tools.add(
+            {**entry, "result": result, "duration_ms": round(duration_ms, 1)}
+        )
+
+    def _asked(self, at_s: float, call: ToolCall) -> Iterator[dict[str, Any]]:
+        """The client is to run one of its own."""
+        entry = {"name": call.name, "arguments": call.arguments, "at_s": _rounded(at_s)}
+        for line in self._tools.add(entry):
+            self._awaited[call.call_id] = (self._tools.count - 1, at_s, entry)
+            yield line
+
+    def _answered(self, at_s: float, answer: ev.ToolAnswered) -> Iterator[dict[str, Any]]:
+        if (found := self._awaited.pop(answer.call_id, None)) is not None:
+            number, asked_at_s, entry = found
+            took_ms = round((at_s - asked_at_s) * 1000, 1)
+            entry.update(result=answer.output, duration_ms=took_ms)
+            yield self._tools.line(number, entry)
 
     def _note(
         self, at_s: float, message: ServerMessage, is_stopped: bool
@@ -103,6 +124,8 @@ class TranscriptNotes:
                 yield from self._user_said(at_s, message)
             case Transcript():
                 yield from self._agent_said(at_s, message, is_stopped)
+            case ToolCall():
+                yield from self._asked(at_s, message)
             case ErrorNotice(_, stage, text):
                 error = {"stage": stage, "message": text, "at_s": _rounded(at_s)}
                 yield from self._errors.add(error)
@@ -123,7 +146,7 @@ class TranscriptNotes:
         last = self._turns.last
         if last is not None and said.turn == self._agent_turn and last["interrupted"]:
             last.update(text=f"{last['text']} {said.text}", interrupted=is_stopped)
-            yield self._turns.again()
+            yield self._turns.line(self._turns.count - 1, last)
             return
         self._agent_turn = said.turn
         entry = {"role": "agent", "text": said.text, "at_s": _rounded(began_s)}

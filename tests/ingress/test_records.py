@@ -11,7 +11,9 @@ import msgpack
 import numpy as np
 import pytest
 
+from serve_app.agent.parts import ToolUsed
 from serve_app.client.speech import trim
+from serve_app.conversation.calls import Call, Step
 from serve_app.protocol.messages import Samples
 from serve_app.records.schema import CallRecord
 from tests.ingress.realtime_caller import calling
@@ -193,6 +195,40 @@ async def test_openais_clients_have_records_too(tmp_path: Path) -> None:
     assert end - start == pytest.approx(len("It is noon.") / 15, abs=0.02)
     spectrum = np.abs(np.fft.rfft(agent))
     assert spectrum.argmax() * 16_000 / len(agent) == pytest.approx(220, abs=5)
+
+
+async def test_what_the_client_was_asked_to_do_is_kept(tmp_path: Path) -> None:
+    look = [{"name": "look", "parameters": {"type": "object"}}]
+    async with replica(ingress=kept(tmp_path)) as server:
+        answers(server, "A cup.")
+        server.script.calls.append(Step((Call("a", "look", "{}"),), (None,)))
+        socket = await server.call(say={"tools": json.dumps(look)})
+        await socket.send(msgpack.packb({"type": "text", "text": "What is there?"}))
+        asked = await next_message(socket, "tool_call")
+        answer = {"type": "tool_result", "call_id": asked["call_id"], "output": "a cup"}
+        await socket.send(msgpack.packb(answer))
+        await socket.send(msgpack.packb({"type": "reply"}))
+        await next_message(socket, "audio")
+        await socket.send(msgpack.packb({"type": "close"}))
+        await closing(socket)
+        (record,) = await records_in(tmp_path)
+    (tool,) = record.tool_calls
+    assert (tool.name, tool.arguments, tool.result) == ("look", "{}", "a cup")
+    assert tool.duration_ms is not None and 0 < tool.duration_ms < 1000 * DEADLINE_S
+
+
+async def test_what_the_agent_did_is_kept(tmp_path: Path) -> None:
+    """tests/agent/tools/test_agent.py has how the agent says so."""
+    async with replica(ingress=kept(tmp_path)) as server:
+        server.script.used.append(ToolUsed("weather", '{"city": "Rome"}', "clear", 120.0))
+        socket = await server.call()
+        await says(socket, "How is the weather?")
+        await next_message(socket, "audio")
+        await socket.send(msgpack.packb({"type": "close"}))
+        await closing(socket)
+        (record,) = await records_in(tmp_path)
+    (tool,) = record.tool_calls
+    assert (tool.name, tool.result, tool.duration_ms) == ("weather", "clear", 120.0)
 
 
 async def test_a_replica_that_ends_delivers_its_records(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from serve_app.protocol.messages import (
     Metrics,
     Partial,
     Token,
+    ToolCall,
     Transcript,
 )
 from serve_app.records.transcript import NEEDED, TranscriptNotes, is_wanted
@@ -78,7 +79,7 @@ def test_an_agent_that_was_stopped_for_nothing_goes_on_in_the_same_turn() -> Non
 
 def test_a_call_of_a_tool_and_an_error_are_noted() -> None:
     notes = TranscriptNotes()
-    (tool,) = notes.tool(1.23456, "weather", '{"city": "Rome"}', "sunny", 120.0)
+    (tool,) = notes.tool(1.23456, "weather", '{"city": "Rome"}', "sunny", 120.04)
     assert tool["tool"] == [
         0,
         {
@@ -92,6 +93,18 @@ def test_a_call_of_a_tool_and_an_error_are_noted() -> None:
     error = ef.Send(ErrorNotice(1, "llm", "it does not answer"))
     (line,) = notes.take(2.0, ev.CloseRequested(), [error])
     assert line["error"] == [0, {"stage": "llm", "message": "it does not answer", "at_s": 2.0}]
+
+
+def test_a_call_of_the_clients_tool_is_noted_and_then_its_result() -> None:
+    notes = TranscriptNotes()
+    asked = ef.Send(ToolCall(2, "c00002-1", "hang_up", "{}"))
+    (line,) = notes.take(4.0, ev.CloseRequested(), [asked])
+    assert line["tool"] == [0, {"name": "hang_up", "arguments": "{}", "at_s": 4.0}]
+    assert notes.take(4.1, ev.ToolAnswered("c00001-1", "?"), []) == []
+    (line,) = notes.take(4.5, ev.ToolAnswered("c00002-1", "done"), [])
+    assert line["tool"][0] == 0
+    assert (line["tool"][1]["result"], line["tool"][1]["duration_ms"]) == ("done", 500.0)
+    assert notes.take(4.6, ev.ToolAnswered("c00002-1", "again"), []) == []
 
 
 def test_a_client_is_sent_only_what_it_asked_for() -> None:
