@@ -101,10 +101,15 @@ class Driver:
             self._guest.leave()
             await _end([reader, writer, *self._work.tasks])
             self._log.close()
-            if self._lease is not None:
-                is_kept = may_come_back(self._closed_with)
-                await self._services.leases.end(self._lease, is_kept)
-            await self._recorder.end(self._ended_s, self._closed_with, self._closed_because)
+            await asyncio.gather(self._end_lease(), self._end_record())
+
+    async def _end_lease(self) -> None:
+        if self._lease is not None:
+            is_kept = may_come_back(self._closed_with)
+            await self._services.leases.end(self._lease, is_kept)
+
+    async def _end_record(self) -> None:
+        await self._recorder.end(self._ended_s, self._closed_with, self._closed_because)
 
     @property
     def is_over(self) -> bool:

@@ -4,6 +4,7 @@ import heapq
 import logging
 import queue
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from typing import Final
 
 from serve_app.outline import outline
 from serve_app.records.destinations import Destination, NotDelivered
-from serve_app.records.making import make
+from serve_app.records.making import is_empty, make
 from serve_app.records.notes import RECORD, RECORDING
 
 log = logging.getLogger(__name__)
@@ -137,11 +138,14 @@ class Courier:
 
     def _deliver(self, folder: Path) -> None:
         """The recording first: who sees the record finds it."""
+        if is_empty(folder):  # it was killed before the first note, or after the delivery
+            shutil.rmtree(folder)
+            return
         make(folder)
         for name in (RECORDING, RECORD):
             path = folder / name
             if path.exists():
                 self._destination.deliver(path, f"{folder.name}{path.suffix}")
                 path.unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
         log.info("the record %s was delivered", folder.name)

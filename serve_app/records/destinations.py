@@ -60,9 +60,13 @@ class Bucket:
         self._files, self._root = fsspec.core.url_to_fs(url)
 
     def deliver(self, path: Path, name: str) -> None:
+        to = f"{self._root.rstrip('/')}/{name}"
         try:
-            self._files.makedirs(self._root, exist_ok=True)
-            self._files.put_file(str(path), f"{self._root.rstrip('/')}/{name}")
+            try:
+                self._files.put_file(str(path), to)
+            except FileNotFoundError:  # only some have folders; for S3, making one makes a bucket
+                self._files.makedirs(self._root, exist_ok=True)
+                self._files.put_file(str(path), to)
         except Exception as error:  # each file system has errors of its own
             raise NotDelivered(type(error).__name__) from None
 

@@ -17,10 +17,20 @@ _NEEDED: Final = ("PATH", "LD_LIBRARY_PATH")
 _MIXED_S: Final = 600.0
 
 
+def is_empty(folder: Path) -> bool:
+    """Whether there is nothing to make a record of."""
+    return folder.is_dir() and not any((folder / name).exists() for name in (JOURNAL, RECORD))
+
+
 def make(folder: Path) -> None:
     """Safe to do again after it was interrupted. Raises OSError and ValueError."""
-    if (folder / RECORD).exists():
-        return
+    if not (folder / RECORD).exists():
+        _make(folder)
+    for name in (USER, AGENT, JOURNAL):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
     head = next(lines(folder), {}).get("call", {})
     if head.get("has_sound") and not (folder / RECORDING).exists():
         _mix(folder)
@@ -29,8 +39,6 @@ def make(folder: Path) -> None:
     making.touch(mode=0o600)
     making.write_text(record.model_dump_json(indent=2), encoding="utf-8")
     making.rename(folder / RECORD)
-    for name in (USER, AGENT, JOURNAL):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _mix(folder: Path) -> None:

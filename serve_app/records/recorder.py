@@ -156,7 +156,7 @@ class Recorder:
         lines = self._transcript.take(at_s, event, effects)
         for line in lines:
             self._note(Note(line))
-        if place.has_sound:
+        if place.has_sound and at_s < place.max_s:
             self._hear(round(at_s, 4), event, effects, place.max_s)
         if lines or self._waiting_s >= _BATCH_S or len(self._notes) >= _BATCH_NOTES:
             self._flush()
@@ -165,7 +165,7 @@ class Recorder:
         self, at_s: float, event: ev.Event, effects: Sequence[ef.Effect], max_s: float
     ) -> None:
         match event:
-            case ev.AudioReceived(samples) if len(samples) and self._has_room(0, at_s, max_s):
+            case ev.AudioReceived(samples) if len(samples) and self._sound_s[0] < max_s:
                 self._note(Note({"at_s": at_s, "user": len(samples)}, samples))
             case ev.Backlog(messages):
                 self._note(Note({"at_s": at_s, "backlog": messages}))
@@ -173,13 +173,10 @@ class Recorder:
                 self._note(Note({"at_s": at_s, "played": [token, played_ms]}))
         for effect in effects:
             match effect:
-                case ef.Send(AgentAudio(token, pcm)) if self._has_room(1, at_s, max_s):
+                case ef.Send(AgentAudio(token, pcm)) if self._sound_s[1] < max_s:
                     self._note(Note({"at_s": at_s, "agent": [token, len(pcm)]}, None, pcm))
                 case ef.Send(Interrupt(token)):
                     self._note(Note({"at_s": at_s, "interrupt": token}))
-
-    def _has_room(self, side: int, at_s: float, max_s: float) -> bool:
-        return at_s < max_s and self._sound_s[side] < max_s
 
     def _note(self, note: Note) -> None:
         self._notes.append(note)

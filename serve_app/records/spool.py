@@ -48,7 +48,7 @@ class Spool:
         return [
             call
             for owner in sorted(self._root.iterdir())
-            if owner.is_dir() and owner != self.folder
+            if owner.is_dir() and owner != self.folder and not owner.name.startswith(".")
             for call in self._from(owner)
         ]
 

@@ -18,12 +18,14 @@ from serve_app.protocol.messages import Samples
 from serve_app.records.schema import CallRecord
 from tests.ingress.realtime_caller import calling
 from tests.ingress.replica import DEADLINE_S, Replica, closing, next_message, replica, says
+from tests.ingress.telephone_caller import heard_by, phoning
 from tests.records.mixed import loudness, sides, sounds_at
 from tests.speech import clip
 
 pytestmark = pytest.mark.timeout(120)
 
 STORY = "Well, that is a long story, and it began a hundred years ago in a very small town."
+STOPPED = "I have stopped talking."
 RECORD_S = 20.0
 
 
@@ -245,6 +247,36 @@ async def test_a_replica_that_ends_delivers_its_records(tmp_path: Path) -> None:
         assert waiting(tmp_path) == []
         (record,) = await records_in(tmp_path)
     assert record.close.code == 1012 and record.is_complete
+
+
+async def test_a_telephone_call_has_what_was_said_and_heard_on_the_line(tmp_path: Path) -> None:
+    """A caller who speaks over the agent. What was played is known from marks."""
+    async with (
+        replica(ingress=kept(tmp_path, recording=True)) as server,
+        phoning(server.address) as call,
+    ):
+        answers(server, STORY, STOPPED)
+        server.script.heard = "Please stop talking now."
+        await call.has_played(1.0)
+        await call.say()
+        await call.until("clear")
+        await call.has_played(len(call.played) / 8000 + len(STOPPED) / 15)
+        await call.socket.send(call.twilio.stop())
+        assert await call.ending() == (1000, "bye")
+        (record,) = await records_in(tmp_path)
+    assert record.protocol == "telephony" and record.recording is not None
+    cut, stop, stopped = record.turns
+    assert cut.interrupted and STORY.startswith(cut.text)
+    assert stop.text == "Please stop talking now."
+    assert stopped.role == "agent" and STOPPED.startswith(stopped.text)
+    user, agent = sides(tmp_path / "records" / record.recording.file)
+    before_s = max(end for _, end in sounds_at(agent) if end < stopped.at_s)
+    assert before_s < stop.at_s + 1.0, "nothing of what was cleared"
+    heard = heard_by(call)
+    assert len(agent[np.abs(agent) > 0.01]) == pytest.approx(
+        len(heard[np.abs(heard) > 0.01]) * 16_000 / 8000, rel=0.1
+    )
+    assert loudness(user, 0, record.duration_s) > 0.01
 
 
 async def test_records_are_for_their_owner_only(tmp_path: Path) -> None:

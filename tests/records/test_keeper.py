@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from serve_app.records.keeper import Keeper
+from serve_app.records.making import make
 from serve_app.records.notes import JOURNAL, USER, Note
 from serve_app.records.recorder import Call
 from serve_app.records.schema import CallRecord
-from serve_app.records.spool import Spool, calls_of
+from serve_app.records.spool import Spool, calls_of, write
 from serve_app.settings.records import RecordSettings
 from tests.records.calls import (
     AGENT_HZ,
@@ -27,6 +28,7 @@ from tests.records.calls import (
     SESSION,
     USER_HZ,
     begun,
+    end,
     finished,
     notes,
     settings,
@@ -35,6 +37,15 @@ from tests.records.hooks import SECRET, hooks
 from tests.records.mixed import loudness, sides, sounds_at
 
 OTHER = "b" * 32
+HEAD = {
+    "session": SESSION,
+    "socket": SESSION,
+    "protocol": "echo",
+    "rate_hz": RATE_HZ,
+    "started_s": 1.8e9,
+    "has_sound": False,
+    "max_s": 60.0,
+}
 ENVIRONMENT = {"ECHO_RECORDS_SECRET": SECRET}
 
 
@@ -262,6 +273,31 @@ def test_a_spool_survives_a_kill(tmp_path: Path) -> None:
     assert cut.recording.duration_s == pytest.approx(2.0, abs=0.05)
     user, _ = sides(tmp_path / "records" / cut.recording.file)
     assert loudness(user, 0.1, 1.9) > 0.3
+
+
+def test_what_a_kill_left_half_done_is_finished(tmp_path: Path) -> None:
+    """Before the first note; after the record was made, before the notes were removed; and after
+    the record was delivered."""
+    owner = tmp_path / "spool" / "1"
+    for name in (SESSION, OTHER, "c" * 32):
+        (owner / name).mkdir(parents=True)
+    spooled_call = owner / SESSION
+    write(spooled_call, [Note({"call": HEAD}), *notes(), end()])
+    make(spooled_call)
+    write(spooled_call, [Note({"call": HEAD})])
+    (spooled_call / "recording.part").touch()
+    (owner / OTHER / "record.json.part").touch()
+    with keeping(settings(tmp_path)):
+        until(lambda: not spooled(tmp_path))
+    (only,) = (tmp_path / "records").iterdir()
+    assert record(only.read_text()).close.reason == "bye"
+
+
+def test_an_owner_that_is_just_coming_is_left_alone(tmp_path: Path) -> None:
+    """It has no lock yet."""
+    coming = tmp_path / f".{OTHER}"
+    coming.mkdir()
+    assert Spool(tmp_path).adopt() == [] and coming.is_dir()
 
 
 def test_what_could_not_be_written_leaves_out_all_that_follows(tmp_path: Path) -> None:
