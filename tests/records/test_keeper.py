@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,6 +185,23 @@ def test_too_many_that_wait_are_not_joined_by_more(
         until(lambda: keeper._courier.waiting == 1)
         assert keeper.begin(Call(OTHER, OTHER, "echo", RATE_HZ)) is None
     assert "too many wait" in caplog.text
+
+
+def test_a_disk_that_does_not_keep_up_takes_no_memory(tmp_path: Path) -> None:
+    """What finds no room is refused, and the call is told."""
+    with keeping(settings(tmp_path)) as keeper:
+        goes_on = threading.Event()
+        begun(keeper).finish([end()], lambda: assert_is_set(goes_on))
+        other = begun(keeper, OTHER)
+        with pytest.raises(OSError, match="does not keep up"):
+            for _ in range(2000):
+                other.write([Note({"turn": [0, {}]})])
+        goes_on.set()
+        until(lambda: keeper._jobs.empty())
+
+
+def assert_is_set(event: threading.Event) -> None:
+    assert event.wait(DEADLINE_S)
 
 
 def test_a_call_that_lasts_longer_than_is_recorded_is_not_complete(tmp_path: Path) -> None:
