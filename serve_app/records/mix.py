@@ -23,13 +23,13 @@ from serve_app.records.placing import RATE_HZ, AgentPlacing, Span, place_user
 Pcm = npt.NDArray[np.int16]
 _BLOCK: Final = RATE_HZ
 _NICE: Final = 10
-_MAKING: Final = "recording.part"
 
 
 def mix(folder: Path) -> None:
     """Raises OSError, and soundfile.LibsndfileError."""
     rate_hz, length_s, user, agent = _placed(folder)
-    making = folder / _MAKING
+    # The process of a replica that was killed may still be at it.
+    making = folder / f"recording.{os.getpid()}.part"
     with (
         _opened(folder / USER) as left,
         _opened(folder / AGENT) as right,

@@ -83,7 +83,10 @@ class TranscriptNotes:
         messages = [effect.message for effect in effects if isinstance(effect, ef.Send)]
         is_stopped = any(isinstance(message, Interrupt) for message in messages)
         said = (line for message in messages for line in self._note(at_s, message, is_stopped))
-        return [*answers, *said]
+        lines = [*answers, *said]
+        if is_stopped:
+            self._agent_began_s = None
+        return lines
 
     def tool(
         self, at_s: float, name: str, arguments: str, result: str, duration_ms: float

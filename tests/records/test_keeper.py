@@ -311,6 +311,17 @@ def test_what_a_kill_left_half_done_is_finished(tmp_path: Path) -> None:
     assert record(only.read_text()).close.reason == "bye"
 
 
+def test_a_recording_that_somebody_else_still_makes_is_not_written_over(tmp_path: Path) -> None:
+    """The process of a replica that was killed: it lives on, and its folder has moved."""
+    write(tmp_path, [Note({"call": HEAD | {"has_sound": True}}), *notes(), end()])
+    theirs = tmp_path / "recording.part"
+    theirs.write_text("theirs")
+    make(tmp_path)
+    assert theirs.read_text() == "theirs"
+    user, _ = sides(tmp_path / "recording.flac")
+    assert loudness(user, 0.1, 1.9) > 0.3
+
+
 def test_an_owner_that_is_just_coming_is_left_alone(tmp_path: Path) -> None:
     """It has no lock yet."""
     coming = tmp_path / f".{OTHER}"

@@ -8,6 +8,7 @@ from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.settings import TurnSettings
 from serve_app.protocol.messages import (
+    AgentAudio,
     Caption,
     ErrorNotice,
     Interrupt,
@@ -93,6 +94,16 @@ def test_a_call_of_a_tool_and_an_error_are_noted() -> None:
     error = ef.Send(ErrorNotice(1, "llm", "it does not answer"))
     (line,) = notes.take(2.0, ev.CloseRequested(), [error])
     assert line["error"] == [0, {"stage": "llm", "message": "it does not answer", "at_s": 2.0}]
+
+
+def test_a_reply_that_was_withdrawn_is_not_when_the_next_one_began() -> None:
+    notes, event = TranscriptNotes(), ev.CloseRequested()
+    sound = ef.Send(AgentAudio("aaaaaaaa", b"\0\0"))
+    notes.take(1.0, event, [sound])
+    notes.take(1.2, event, [ef.Send(Interrupt("bbbbbbbb"))])
+    notes.take(5.0, event, [sound])
+    (line,) = notes.take(6.0, event, [ef.Send(Transcript(2, "agent", "Hello."))])
+    assert line["turn"][1]["at_s"] == 5.0
 
 
 def test_a_call_of_the_clients_tool_is_noted_and_then_its_result() -> None:
