@@ -51,17 +51,22 @@ class Agent:
     # do: where Serve runs those in threads, it takes no asynchronous generator from them.
 
     async def reply(
-        self, chat: list[ChatMessage], sound: Sound, is_draft: bool, offer: Offer = NO_OFFER
+        self,
+        chat: list[ChatMessage],
+        sound: Sound,
+        is_draft: bool,
+        offer: Offer = NO_OFFER,
+        tells_tools: bool = False,
     ) -> AsyncGenerator[ReplyPart, None]:
         """The answer, as it is made. In a call that is cancelled Serve raises CancelledError at
         the point that the generator has reached: that stops LLM, tools and voice. `offer`: what
-        the client runs.
+        the client runs. `tells_tools`: whether parts say which tools were used.
 
         Raises EngineError, and DraftDeclined for a draft that would need a tool, or while there is
         enough to do.
         """
         speaker = self._drafting_speaker if is_draft else self._speaker
-        return speaker.reply(chat, sound, offer)
+        return speaker.reply(chat, sound, offer, tells_tools)
 
     async def say(self, text: str, sound: Sound) -> AsyncGenerator[ReplyPart, None]:
         """The text as speech. Cancellation and errors are as for `reply`."""

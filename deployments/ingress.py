@@ -5,7 +5,8 @@ import contextvars
 import logging
 import os
 import uuid
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,17 @@ from serve_app.ingress.services import Services
 from serve_app.ingress.socket import refuse
 from serve_app.ingress.upgrade import upgrade_routes
 from serve_app.ingress.voice_activity import VoiceActivityBatcher
-from serve_app.ingress.wires import FRAMES, WIRES, MakeWire
+from serve_app.ingress.wires import FRAMES, PROTOCOLS, WIRES, MakeWire
 from serve_app.outline import outline
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.wire import Wire
+from serve_app.records.keeper import keeper
+from serve_app.records.recorder import Recorder
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.checkpoints import Checkpoints
 from serve_app.sessions.leases import Leases
 from serve_app.settings.plan import stages
+from serve_app.settings.resolve import client_format
 from serve_app.settings.schema import AppConfig, SessionSettings
 
 log = logging.getLogger(__name__)
@@ -86,6 +90,7 @@ class Ingress:
             calls.admit,
             config.ingress.limits,
         )
+        self._keeper = keeper(config.ingress.records)
         self._loops: list[asyncio.Task[None]] = []
         self._is_draining = False
 
@@ -103,7 +108,15 @@ class Ingress:
                 *page_routes(),
             ],
             exception_handlers={HTTPException: not_here},
+            lifespan=self._lifespan,
         )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Serve ends it when the replica has drained."""
+        yield
+        if self._keeper is not None:
+            await asyncio.to_thread(self._keeper.stop)
 
     async def conversation(self, make_wire: MakeWire, socket: WebSocket) -> None:
         """One session on one socket, from the handshake to the close frame."""
@@ -121,7 +134,7 @@ class Ingress:
             log.info("a client is refused with %s: %s", error.close_code, error)
             await refuse(socket, wire, error.close_code, str(error))
             return
-        driver = self._driver(name, socket, guest, wire)
+        driver = self._driver(name, socket, guest, wire, self._recorder(make_wire))
         session = _task_of_its_own(self._door.enter(driver, guest))
         try:
             # In HAProxy mode Serve cancels this handler when the socket is gone, even while the
@@ -154,11 +167,22 @@ class Ingress:
         leaves out a replica that it is stopping, but a restarted controller counts it again."""
         return {} if self._is_draining else {SESSIONS: float(self._door.sessions)}
 
-    def _driver(self, session: str, socket: WebSocket, guest: Guest, wire: Wire) -> Driver:
+    def _driver(
+        self, session: str, socket: WebSocket, guest: Guest, wire: Wire, recorder: Recorder
+    ) -> Driver:
         self._start_loops()
         serve_log.info("session %s, or one that is resumed, begins at a new socket", session)
         settings = self._config.turn
-        return Driver(session, socket, self._services, settings, self._new_log, guest, wire)
+        return Driver(
+            session, socket, self._services, settings, self._new_log, guest, wire, recorder
+        )
+
+    def _recorder(self, make_wire: MakeWire) -> Recorder:
+        """Of one socket."""
+        if self._keeper is None:
+            return Recorder()
+        rate_hz = client_format(self._config.agent.tts).rate_hz
+        return Recorder(self._keeper.begin, PROTOCOLS[make_wire], rate_hz)
 
     def _start_loops(self) -> None:
         """Not in the constructor, which runs in another event loop."""

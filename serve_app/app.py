@@ -19,6 +19,7 @@ from deployments.stt import SpeechToText
 from deployments.vad import VoiceActivity
 from serve_app.access.configured import absolute, check_access
 from serve_app.agent.tools.factory import check_tools
+from serve_app.records.check import check_records
 from serve_app.sessions.handles import actor_name
 from serve_app.settings.base import Pool, Replicas
 from serve_app.settings.edge import hides_addresses
@@ -51,6 +52,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     config = resolve(load(args, os.environ), os.environ, cluster_gpus())
     check_tools(config.agent, os.environ)
     check_access(config, os.environ, hides_addresses(os.environ))
+    check_records(config, os.environ)
     config = config.model_copy(update={"access": absolute(config.access)})
     vad = _deployment(
         VoiceActivity,

@@ -39,6 +39,7 @@ LOADED: dict[str, set[str]] = {
     "access": SETTINGS | {"numpy", "jwt", "cryptography"},
     "sessions": SETTINGS | {"numpy", "msgpack", "ray", "redis"},
     "decoder": {"numpy", "soundfile", "soxr"},
+    "records.mix": SETTINGS | {"numpy", "msgpack", "soundfile", "soxr"},
     "ingress": SETTINGS
     | {"numpy", "msgpack", "ray", "redis", "starlette"}
     | {"jwt", "cryptography", "uvicorn", "websockets"},
@@ -112,6 +113,14 @@ ARROWS: Arrows = {
         "protocol": "the notice with the resume token",
         "conversation": "records",
     },
+    "records": {
+        CODES: "how a call ends whose process was killed",
+        "errors": "settings with which nothing can be kept",
+        "protocol": "samples, and the messages that a record is made of",
+        "conversation": "events and effects, which say what was said",
+        "settings": "its own",
+        "outline": "what of an error may be logged",
+    },
     "ingress": {
         CODES: "what it closes a socket with",
         "errors": "what ends a session",
@@ -123,6 +132,7 @@ ARROWS: Arrows = {
         "vad.jobs": "what it asks of voice activity",
         "stt.job": "what it asks of the transcribers",
         "decoder.results": "what the decoder that it starts says",
+        "records.recorder": "it hands over what is noted of each call",
         "agent.parts": "what a reply is streamed in",
         "outline": "what of an error may be logged",
     },
@@ -161,6 +171,7 @@ ARROWS: Arrows = {
         "protocol.wire": "in the protocol of each",
         "outline": "why it is not healthy",
         "settings": "its own, and the plan for /healthz",
+        "records": "keeps those of its calls",
         "deployments.scaling": "names of what it reports",
         "deployments.load_metrics": "counts what is left out",
     },
@@ -168,6 +179,7 @@ ARROWS: Arrows = {
         "deployments": "it puts the graph together",
         "settings": "loads and resolves them",
         "access.configured": "refuses a server whose keys cannot be read",
+        "records.check": "refuses one that could keep no records",
         "agent.tools": "refuses tools that cannot be used",
         "sessions.handles": "names of the session actors",
     },
@@ -182,6 +194,7 @@ ARROWS: Arrows = {
         "models": "fetches them first",
         "sessions": "`forget` asks who keeps sessions",
         "ingress.event_log": "and removes their logs",
+        "records": "and their records; and whether any can be kept",
     },
     "client": {
         CODES: "may it come back?",

@@ -19,4 +19,20 @@ class Called:
     """All rounds of calls in the reply."""
 
 
-ReplyPart = Began | Piece | Called
+@dataclass(frozen=True, slots=True)
+class ToolUsed:
+    """The agent has used a tool of the server's. Comes before what is said next, and only to who
+    asked for it."""
+
+    name: str
+    arguments: str
+    """As the LLM wrote them."""
+    result: str
+    """As the LLM was told."""
+    duration_ms: float
+    """Of the round: calls of a round are made at the same time."""
+    ago_ms: float = 0.0
+    """How long before this part the result was there."""
+
+
+ReplyPart = Began | Piece | Called | ToolUsed

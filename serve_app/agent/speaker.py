@@ -9,10 +9,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from serve_app.agent.engines import LlmEngine, Speech
-from serve_app.agent.parts import Began, Called, ReplyPart
+from serve_app.agent.parts import Began, Called, ReplyPart, ToolUsed
 from serve_app.agent.stalls import Stalls
 from serve_app.agent.text.characters import fit
 from serve_app.agent.text.clauses import ClauseSplitter
@@ -57,16 +58,21 @@ class Speaker:
         self._stalls = stalls
 
     def reply(
-        self, chat: Sequence[ChatMessage], sound: Sound = ANY_SOUND, offer: Offer = NO_OFFER
+        self,
+        chat: Sequence[ChatMessage],
+        sound: Sound = ANY_SOUND,
+        offer: Offer = NO_OFFER,
+        tells_tools: bool = False,
     ) -> AsyncGenerator[ReplyPart, None]:
         """The answer to a chat, as it is made. Closing the generator stops LLM and voice. `offer`:
-        what the client runs, if the LLM is one that uses tools.
+        what the client runs, if the LLM is one that uses tools. `tells_tools`: whether there are
+        parts that say which ones were used.
 
         Raises EngineError (stage `llm` or `tts`), and what else the LLM and `under_way` raise. What
         the LLM had written before it failed is still spoken. A voice that fails stops the LLM.
         """
         if isinstance(self._llm, ToolUser):
-            return self._give(self._llm.answer(chat, offer), sound)
+            return self._give(self._llm.answer(chat, offer, tells_tools), sound)
         return self._give(self._llm.stream(chat), sound)
 
     def say(self, text: str, sound: Sound = ANY_SOUND) -> AsyncGenerator[ReplyPart, None]:
@@ -83,7 +89,7 @@ class Speaker:
             try:
                 async with aclosing(written):
                     async for part in written:
-                        if isinstance(part, Called):
+                        if isinstance(part, Called | ToolUsed):
                             yield part
                             continue
                         if not size:
@@ -106,9 +112,9 @@ class Speaker:
         began_s = asyncio.get_running_loop().time()
         rate_hz = sound.sample_rate_hz
         format = parse_format(f"pcm_{rate_hz}") if rate_hz else self._format
-        text = ReplyText(self._splitter())
+        text, used = ReplyText(self._splitter()), _Used()
         with self._under_way():
-            writer = asyncio.create_task(_write(written, text))
+            writer = asyncio.create_task(_write(written, text, used))
             speeches = self._voices.speak(text, sound, format)
             # The voice connects while the LLM is still thinking.
             first = asyncio.create_task(_next(speeches))
@@ -119,9 +125,13 @@ class Speaker:
                     yield Began()
                 speech = None if text.is_empty else await first
                 while speech is not None:
+                    for tool in used.take():
+                        yield tool
                     for piece in pieces(speech, format):
                         yield piece
                     speech = await _next(speeches)
+                for tool in used.take():
+                    yield tool
                 if text.failure is None and (called := await writer) is not None:
                     yield called
                     return
@@ -161,14 +171,29 @@ def pieces(speech: Speech, format: AudioFormat) -> list[Piece]:
     return cut
 
 
-_Written = AsyncGenerator[str | Called, None] | AsyncGenerator[str, None]
+class _Used:
+    """The tools that were used, until the caller is told."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, ToolUsed]] = []
+
+    def add(self, used: ToolUsed) -> None:
+        self._waiting.append((asyncio.get_running_loop().time(), used))
+
+    def take(self) -> list[ToolUsed]:
+        waiting, self._waiting = self._waiting, []
+        now_s = asyncio.get_running_loop().time()
+        return [replace(used, ago_ms=(now_s - at_s) * 1000) for at_s, used in waiting]
+
+
+_Written = AsyncGenerator[str | Called | ToolUsed, None] | AsyncGenerator[str, None]
 
 
 async def _one(text: str) -> AsyncGenerator[str, None]:
     yield text
 
 
-async def _write(written: _Written, text: ReplyText) -> Called | None:
+async def _write(written: _Written, text: ReplyText, used: _Used) -> Called | None:
     """Returns what the client is asked for at the end, if it is."""
     called = None
     try:
@@ -176,6 +201,8 @@ async def _write(written: _Written, text: ReplyText) -> Called | None:
             async for piece in written:
                 if isinstance(piece, Called):
                     called = piece
+                elif isinstance(piece, ToolUsed):
+                    used.add(piece)
                 else:
                     text.write(piece)
     except Exception as error:  # raised when what was written before it has been spoken

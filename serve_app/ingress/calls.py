@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.agent.parts import Began, ReplyPart
+from serve_app.agent.parts import Began, ReplyPart, ToolUsed
 from serve_app.conversation.calls import NO_OFFER, Offer
 from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.sound import Sound
@@ -121,13 +121,15 @@ class Calls:
         sound: Sound,
         is_draft: bool,
         offer: Offer = NO_OFFER,
+        tells_tools: bool = False,
     ) -> "ReplyCall":
-        """Asks the agent for an answer."""
+        """Asks the agent for an answer. `tells_tools`: whether there are parts that say which tools
+        it has used."""
         waits = None if is_draft else self._delays.first_audio
-        # An agent of an older version, during a rolling update, knows no offers.
-        offers = (offer,) if offer.tools else ()
+        # An agent of an older version, during a rolling update, knows nothing of these.
+        more = (offer, True) if tells_tools else (offer,) if offer.tools else ()
         return self._reply_call(
-            lambda: self._agent.reply.remote(list(chat), sound, is_draft, *offers), waits
+            lambda: self._agent.reply.remote(list(chat), sound, is_draft, *more), waits
         )
 
     def say(self, text: str, sound: Sound) -> "ReplyCall":
@@ -170,7 +172,7 @@ class ReplyCall:
         try:
             async with asyncio.timeout(self._timeout_s):
                 part = await self._next()
-            if not isinstance(part, Began):
+            if not isinstance(part, Began | ToolUsed):
                 self._waits.end(self, _now_s())
             return part
         except TimeoutError:

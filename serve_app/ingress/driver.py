@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from starlette.websockets import WebSocket
 
+from serve_app.agent.parts import ToolUsed
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.machine import Conversation
@@ -35,6 +36,7 @@ from serve_app.protocol.close_codes import CloseCode, may_come_back
 from serve_app.protocol.messages import Audio, ClientMessage, Open
 from serve_app.protocol.microphone import Microphone
 from serve_app.protocol.wire import Wire
+from serve_app.records.recorder import Recorder
 from serve_app.sessions.leases import Lease
 
 log = logging.getLogger(__name__)
@@ -55,15 +57,18 @@ class Driver:
         new_log: Callable[[str], EventLog | None] = lambda name: None,
         guest: Guest | None = None,
         wire: Wire | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """`new_log` makes the file with this name; None where nothing is logged. `guest`: who is at
-        the socket; None where nobody is asked. `wire`: its protocol; None is Echo's."""
+        the socket; None where nobody is asked. `wire`: its protocol; None is Echo's. `recorder`:
+        keeps a record of the call; None where nothing is kept."""
         self._session = session
         self._guest = guest or anybody()
         self._services = services
         self._tokens = Tokens()
         self._conversation = Conversation(settings, self._tokens)
         self._log = SessionLog(new_log)
+        self._recorder = recorder or Recorder()
         limits = services.limits
         self._socket = ClientSocket(socket, self.fail, self._take_backlog, limits, wire)
         self._timers = Timers(self.take)
@@ -74,6 +79,8 @@ class Driver:
         self._lease: Lease | None = None
         self._has_ended = asyncio.Event()
         self._closed_with: int = CloseCode.LOST
+        self._closed_because = ""
+        self._ended_s = 0.0
         self._is_alone = False
         """The client is gone, and nothing has to be finished for it."""
 
@@ -94,9 +101,15 @@ class Driver:
             self._guest.leave()
             await _end([reader, writer, *self._work.tasks])
             self._log.close()
-            if self._lease is not None:
-                is_kept = may_come_back(self._closed_with)
-                await self._services.leases.end(self._lease, is_kept)
+            await asyncio.gather(self._end_lease(), self._end_record())
+
+    async def _end_lease(self) -> None:
+        if self._lease is not None:
+            is_kept = may_come_back(self._closed_with)
+            await self._services.leases.end(self._lease, is_kept)
+
+    async def _end_record(self) -> None:
+        await self._recorder.end(self._ended_s, self._closed_with, self._closed_because)
 
     @property
     def is_over(self) -> bool:
@@ -131,6 +144,7 @@ class Driver:
         try:
             effects = self._conversation.handle(event, now_s)
             self._log.write(now_s, event, effects)
+            self._recorder.take(now_s, event, effects)
             for effect in effects:
                 self._carry_out(effect)
         except Exception as error:
@@ -147,7 +161,7 @@ class Driver:
         """Ends the session with the error's close code."""
         if not self.is_over:
             log.info("session %s closes with %s%s", self._session, error.close_code, _why(error))
-            self._close(error.close_code, str(error))
+            self._close(error.close_code, str(error), "" if _is_quoting(error) else str(error))
 
     def leave(self) -> None:
         """The client is gone. If it may come back, its last turn is still recorded."""
@@ -212,7 +226,8 @@ class Driver:
     def _carry_out(self, effect: ef.Effect) -> None:
         match effect:
             case ef.Send(message):
-                self._socket.send(message)
+                if self._recorder.is_for_client(message):
+                    self._socket.send(message)
             case ef.Detect(frames):
                 self._services.batcher.push(self._voice, frames)
             case ef.Transcribe() | ef.TranscribePart() | ef.JudgeTurn() | ef.Reply() | ef.Say():
@@ -236,11 +251,14 @@ class Driver:
         if record.reply is None:
             self._socket.barrier(lease.until_saved)
 
-    def _close(self, code: int, reason: str) -> None:
-        """The first reason counts."""
+    def _close(self, code: int, reason: str, recorded: str | None = None) -> None:
+        """The first reason counts. `recorded`: what a record of the call says, if that is another
+        one."""
         if not self.is_over:
             self._has_ended.set()
             self._closed_with = code
+            self._closed_because = reason if recorded is None else recorded
+            self._ended_s = asyncio.get_running_loop().time()
             self._guest.leave()  # as `is_over`: before the client sees the close frame
             self._socket.close(code, reason)
 
@@ -254,8 +272,18 @@ class Driver:
             self._services.batcher.add(self._voice)
             if lease is not None:
                 self._keep_with(lease)
-            self._log.begin(lease.session if lease else self._session, self._session)
+            session = lease.session if lease else self._session
+            self._log.begin(session, self._session)
+            now_s = asyncio.get_running_loop().time()
+            event = self._recorder.begin(session, self._session, event, now_s)
+            if self._recorder.is_on:
+                self._work.tool_used = self._note_tool
         return event
+
+    def _note_tool(self, used: ToolUsed) -> None:
+        ended_s = asyncio.get_running_loop().time() - used.ago_ms / 1000
+        began_s = ended_s - used.duration_ms / 1000
+        self._recorder.tool(began_s, used.name, used.arguments, used.result, used.duration_ms)
 
     def _keep_with(self, lease: Lease) -> None:
         log.info("session %s at socket %s", lease.session, self._session)
@@ -271,8 +299,12 @@ class Driver:
 def _why(error: VoiceError) -> str:
     """For the log. What a client did wrong is told to the client only: it quotes the message, and
     that may be a key in the wrong place."""
-    is_quoting = isinstance(error, ProtocolViolation) and not shows_texts()
-    return " (the client was told why)" if is_quoting else f": {error}"
+    is_shown = shows_texts() or not _is_quoting(error)
+    return f": {error}" if is_shown else " (the client was told why)"
+
+
+def _is_quoting(error: VoiceError) -> bool:
+    return isinstance(error, ProtocolViolation)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -45,6 +45,12 @@ WIRES: Final[Mapping[str, MakeWire]] = {
     "/telephony/media": telephony,
 }
 """By the path of the socket."""
+PROTOCOLS: Final[Mapping[MakeWire, str]] = {
+    echo: "echo",
+    realtime: "realtime",
+    telephony: "telephony",
+}
+"""Their names, as records have them."""
 FRAMES: Final[Mapping[MakeWire, str]] = {
     echo: "MessagePack in binary frames",
     realtime: "JSON in text frames",

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from serve_app.agent.parts import Began, Called, ReplyPart
+from serve_app.agent.parts import Began, Called, ToolUsed
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
+from serve_app.conversation.piece import Piece
 from serve_app.errors import DraftDeclined, EngineError, EngineTimeout, ReplyRefused
 from serve_app.ingress.calls import Calls, ReplyCall
 from serve_app.ingress.load import Shed
@@ -37,6 +38,8 @@ class Work:
         self._calls = calls
         self._take = take
         self._fail = fail
+        self.tool_used: Callable[[ToolUsed], None] | None = None
+        """Where it is noted which tools the agent has used; None where it is not."""
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._waited_in = 0
         """The last turn in which the agent was waited for in vain."""
@@ -134,7 +137,10 @@ class Work:
         if effect.is_draft and (self._calls.is_busy or self._calls.sheds(Shed.DRAFTS)):
             self._take(ev.DraftDeclined(generation, reply))
         else:
-            call = self._calls.reply(effect.chat, effect.sound, effect.is_draft, effect.offer)
+            tells = (True,) if self.tool_used else ()
+            call = self._calls.reply(
+                effect.chat, effect.sound, effect.is_draft, effect.offer, *tells
+            )
             await self._deliver(generation, reply, call)
 
     async def _say(self, effect: ef.Say) -> None:
@@ -147,7 +153,10 @@ class Work:
             call.hurry(_AGAIN_S)
         try:
             while (part := await call.next()) is not None:
-                self._take(_event_of(part, generation, reply))
+                if not isinstance(part, ToolUsed):
+                    self._take(_event_of(part, generation, reply))
+                elif self.tool_used:
+                    self.tool_used(part)
         except DraftDeclined:
             event = ev.DraftDeclined(generation, reply)
         except EngineError as error:
@@ -164,7 +173,7 @@ class Work:
         log.warning("session %s: %s failed: %s", self._session, what, error)
 
 
-def _event_of(part: ReplyPart, generation: int, reply: int) -> ev.Event:
+def _event_of(part: Began | Called | Piece, generation: int, reply: int) -> ev.Event:
     match part:
         case Began():
             return ev.ReplyBegan(generation, reply)

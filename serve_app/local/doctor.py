@@ -25,6 +25,7 @@ from serve_app.local import ports
 from serve_app.local.server import needed_ports, read_file
 from serve_app.models import fetch as models
 from serve_app.models.manifest import MANIFEST
+from serve_app.records.check import check_records
 from serve_app.settings.agent import LlmSettings, TtsSettings
 from serve_app.settings.environment import load
 from serve_app.settings.plan import packaged_models
@@ -68,6 +69,7 @@ def examine(path: Path, env: Mapping[str, str]) -> Iterator[Finding]:
         file = read_file(path)
         config = resolve(load(file.args, env), env, gpus=0)
         check_access(config, env, hides_addresses=False)
+        check_records(config, env)
     except ConfigError as error:
         yield Finding(Level.WRONG, "settings", str(error), "change that, and run this again")
         return

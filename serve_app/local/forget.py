@@ -13,10 +13,13 @@ from typing import Any
 from serve_app.errors import ConfigError
 from serve_app.ingress.event_log import logs_of
 from serve_app.local.server import read_file
+from serve_app.records.erasing import remove_records
 from serve_app.sessions.checkpoints import Checkpoints
 from serve_app.sessions.handles import NAMESPACE, is_session_actor
 from serve_app.settings.environment import load
+from serve_app.settings.records import RecordSettings
 from serve_app.settings.schema import AppConfig
+from serve_app.settings.shown import shown_url
 
 Report = Callable[[str], None]
 
@@ -27,22 +30,27 @@ _ANSWER_S = 10.0
 
 
 def forget(path: Path, wanted: str, address: str, report: Report) -> bool:
-    """Removes the session from the session actors, Redis and the event logs. `wanted` is its name,
-    or a resume token, which begins with it. A client that is still connected is closed (4409).
-    Whether everything that may have kept it could be asked. Raises ConfigError."""
+    """Removes the session from the session actors, Redis, the event logs and the records. `wanted`
+    is its name, or a resume token, which begins with it. A client that is still connected is closed
+    (4409). Whether everything that may have kept it could be asked. Raises ConfigError."""
     session = wanted.partition(".")[0]
     if not _SESSION.fullmatch(session):
         raise ConfigError("a session has 32 hexadecimal digits; a resume token begins with them")
     config = load(read_file(path).args, os.environ)
-    folder = config.ingress.event_log_dir
+    folder, records = config.ingress.event_log_dir, config.ingress.records
+    where = _places(records)
     report(f"session {session}")
     # First, to know whether it was there: an owner who learns that it is over removes it, too.
     in_redis = asyncio.run(_erased(session, config))
     with _cluster(address) as is_there:
         has_asked, logs, silent = True, list[str](), list[str]()
+        calls, mute = list[str](), list[str]()
         if is_there:
             has_asked = _from_actors(session, report)
-            logs, silent = _on_all_nodes(folder, session)
+            if folder:
+                logs, silent = _on_all_nodes(remove_logs, folder, session)
+            if where:
+                calls, mute = _on_all_nodes(remove_records, *where, session)
         else:
             report("  session actors  no server runs here: nothing is kept in memory")
     if in_redis:
@@ -51,8 +59,10 @@ def forget(path: Path, wanted: str, address: str, report: Report) -> bool:
     report(f"  Redis           {_told_by_redis(in_redis, config)}")
     logs += remove_logs(folder, session)
     report(f"  event logs      {_listed(logs, silent, folder)}")
+    calls += remove_records(*where, session) if where else []
+    report(f"  records         {_told_of_records(calls, mute, records)}")
     report("  Ray's logs      have its name, and nothing of what was said")
-    return has_asked and not silent and None not in in_redis
+    return has_asked and not (silent or mute) and None not in in_redis
 
 
 def remove_logs(folder: str, session: str) -> list[str]:
@@ -65,11 +75,26 @@ def remove_logs(folder: str, session: str) -> list[str]:
     return [str(log) for log in logs]
 
 
-def _listed(logs: Sequence[str], silent: Sequence[str], folder: str) -> str:
+def _listed(found: Sequence[str], silent: Sequence[str], folder: str) -> str:
     if not folder:
         return "none are written (args.ingress.event_log_dir)"
-    told = f"removed {', '.join(logs)}" if logs else f"nothing of it in {folder}"
+    told = f"removed {', '.join(found)}" if found else f"nothing of it in {folder}"
     return told + (f"; no answer from {', '.join(silent)}" if silent else "")
+
+
+def _places(records: RecordSettings | None) -> tuple[str, str] | None:
+    """The spool, and the folder where records go, if that is one. None if none are kept."""
+    return None if records is None else (records.spool_dir, records.folder or "")
+
+
+def _told_of_records(
+    found: Sequence[str], silent: Sequence[str], records: RecordSettings | None
+) -> str:
+    if records is None:
+        return "none are kept (args.ingress.records)"
+    told = _listed(found, silent, records.folder or records.spool_dir)
+    is_gone = f"; what was sent to {shown_url(records.url)} is out of reach"
+    return told + ("" if records.folder else is_gone)
 
 
 @contextmanager
@@ -139,24 +164,22 @@ def _told_by_redis(answers: Sequence[bool | None], config: AppConfig) -> str:
     return "removed" if any(answers) else "nothing of it"
 
 
-def _on_all_nodes(folder: str, session: str) -> tuple[list[str], list[str]]:
-    """Removes the logs wherever a replica may have written them. Returns their paths, and the nodes
+def _on_all_nodes(remove: Callable[..., list[str]], *arguments: str) -> tuple[list[str], list[str]]:
+    """Removes files wherever a replica may have written them. Returns their paths, and the nodes
     that did not answer."""
     import ray
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
     removed, silent = list[str](), list[str]()
-    if not folder:
-        return removed, silent
-    task: Any = ray.remote(num_cpus=0, max_retries=0)(remove_logs)
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(remove)
     for node in ray.nodes():
         if node["Alive"]:
             address = str(node["NodeManagerAddress"])
             there = task.options(scheduling_strategy=On(node["NodeID"], soft=False))
             try:
-                logs = ray.get(there.remote(folder, session), timeout=_ANSWER_S)
-                removed += [f"{log} (on {address})" for log in logs]
+                found = ray.get(there.remote(*arguments), timeout=_ANSWER_S)
+                removed += [f"{path} (on {address})" for path in found]
             except (RayError, TimeoutError):
                 silent.append(address)
     return removed, silent

@@ -25,6 +25,7 @@ from serve_app.local.leftovers import end_leftovers
 from serve_app.local.proxies import go_around_proxies
 from serve_app.local.server_process import ServerProcess
 from serve_app.local.stop_signals import StopSignals
+from serve_app.records.check import check_records
 from serve_app.settings.environment import load
 from serve_app.settings.resolve import resolve
 from serve_app.settings.schema import AppConfig
@@ -182,6 +183,7 @@ def _prepared(
     config = resolve(load(file.args, os.environ), os.environ, gpus=0)
     check_tools(config.agent, os.environ)
     check_access(config, os.environ, hides_addresses=False)
+    check_records(config, os.environ)
     # All replicas inherit it, and it ends with the server.
     os.environ.setdefault(config.access.client_key_secret_variable, secrets.token_hex(32))
     warnings = exposure.warnings(exposed, has_credentials(config, os.environ))

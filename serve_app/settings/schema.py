@@ -15,6 +15,7 @@ from serve_app.settings.agent import AgentSettings
 from serve_app.settings.audio_limits import AudioLimits
 from serve_app.settings.base import PACKAGED, Pool, Replicas, Seconds, Settings
 from serve_app.settings.limits import DelayBudgets, MessageLimits
+from serve_app.settings.records import RecordSettings
 from serve_app.settings.socket_limits import SocketLimits
 
 WHISPER_TINY_EN, WHISPER_BASE = "whisper-tiny.en", "whisper-base"
@@ -51,6 +52,8 @@ class IngressSettings(Pool):
     """The folder for each session's events, for `echo-serve replay`. What was said is in them."""
     event_log_audio: bool = False
     """Whether the user's audio is written as well."""
+    records: RecordSettings | None = None
+    """What is kept of each call. By default nothing is."""
 
     @model_validator(mode="after")
     def _has_a_target_it_can_reach(self) -> Self:

@@ -82,6 +82,8 @@ async def replica(**args: Any) -> AsyncIterator[Replica]:
                 await socket.close()
             for loop in ingress._loops:
                 loop.cancel()
+            if ingress._keeper is not None:
+                await asyncio.to_thread(ingress._keeper.stop, 0.0)
 
 
 async def closing(socket: ClientConnection) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from ray.exceptions import AuthenticationError, GetTimeoutError
 from serve_app.cli import main
 from serve_app.local import forget as module
 from serve_app.local.forget import forget, remove_logs
+from serve_app.records.erasing import remove_records
 from tests.serve.conftest import config_with
 
 NAME, OTHER = "a" * 32, "b" * 32
@@ -38,6 +39,25 @@ def test_the_logs_of_one_session_go(tmp_path: Path) -> None:
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"{OTHER}.jsonl", f"{OTHER}.{NAME}.jsonl", f"{NAME}.txt"}
     assert remove_logs(str(tmp_path), NAME) == remove_logs("", NAME) == []
+
+
+def test_the_records_of_one_session_go(tmp_path: Path) -> None:
+    """Those that wait, those that are being delivered, and those that were."""
+    spool, records = tmp_path / "spool", tmp_path / "records"
+    records.mkdir()
+    for owner, name in (("1", NAME), ("2", f"{NAME}.{OTHER}"), ("2", OTHER)):
+        (spool / owner / name).mkdir(parents=True)
+        (spool / owner / name / "call.jsonl").touch()
+    mine = [f"{NAME}.json", f"{NAME}.flac", f"{NAME}.{OTHER}.json", f".{NAME}.{OTHER}.flac.part"]
+    theirs = [f"{OTHER}.json", f".{OTHER}.{NAME}.flac.part"]
+    for name in (*mine, *theirs):
+        (records / name).touch()
+    removed = remove_records(str(spool), str(records), NAME)
+    assert len(removed) == 2 + len(mine)
+    assert {path.name for path in spool.glob("*/*")} == {OTHER}
+    assert {path.name for path in records.iterdir()} == set(theirs)
+    assert remove_records(str(spool), str(records), NAME) == []
+    assert remove_records(str(tmp_path / "nowhere"), "", NAME) == []
 
 
 @pytest.mark.parametrize("address", ["auto", "10.0.0.7:6379"])
@@ -91,8 +111,12 @@ class Task:
         return self._node, [] if int(self._node, 16) else self._function(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("url", "told_of_it"),
+    [("", "removed"), ("https://me:secret@example.com/x?key=1", "https://example.com/x is out of")],
+)
 def test_a_node_that_does_not_answer_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, told_of_it: str
 ) -> None:
     """What it keeps may be all that was said: it was left out, and the command said that there was
     nothing."""
@@ -108,9 +132,15 @@ def test_a_node_that_does_not_answer_is_named(
         monkeypatch.setattr(ray, name, getattr(nodes, name))
     monkeypatch.setattr(module, "_cluster", cluster)
     monkeypatch.setattr(module, "_from_actors", lambda session, report: True)
-    config = config_with(tmp_path, 4000, ingress={"event_log_dir": str(logs)})
+    records = {"url": url or str(tmp_path / "records"), "spool_dir": str(tmp_path / "spool")}
+    (tmp_path / "spool" / "1" / NAME).mkdir(parents=True)
+    ingress = {"event_log_dir": str(logs), "records": records}
+    config = config_with(tmp_path, 4000, ingress=ingress)
     told: list[str] = []
     assert not forget(config, NAME, "auto", told.append)
     (about_logs,) = [line for line in told if line.startswith("  event logs")]
     assert "(on 10.0.0.7); no answer from 10.0.0.8" in about_logs
     assert "10.0.0.9" not in about_logs
+    (about_records,) = [line for line in told if line.startswith("  records")]
+    assert f"{NAME} (on 10.0.0.7); no answer from 10.0.0.8" in about_records
+    assert told_of_it in about_records and "secret" not in about_records

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from serve_app.access.credentials import chosen
 from serve_app.agent.engines import Speech
-from serve_app.agent.parts import Began, Called, ReplyPart
+from serve_app.agent.parts import Began, Called, ReplyPart, ToolUsed
 from serve_app.agent.speaker import pieces
 from serve_app.conversation.calls import NO_OFFER, Offer, Step
 from serve_app.conversation.history import ChatMessage
@@ -60,6 +60,8 @@ class Script:
         """The tools that it was told of."""
         self.calls: deque[Step] = deque()
         """What the next replies ask the client for, in place of an answer."""
+        self.used: list[ToolUsed] = []
+        """What the next reply has used of the server's."""
         self.microphone: list[Samples] = []
         """All that was heard, at 16 kHz."""
         self.is_busy = False
@@ -81,14 +83,20 @@ class Script:
         return Heard(self.heard, "en")
 
     def reply(
-        self, chat: Sequence[ChatMessage], sound: Sound, is_draft: bool, offer: Offer = NO_OFFER
+        self,
+        chat: Sequence[ChatMessage],
+        sound: Sound,
+        is_draft: bool,
+        offer: Offer = NO_OFFER,
+        tells_tools: bool = False,
     ) -> "_Reply":
         self.chats.append(chat)
         self.offers.append(offer)
         if self.calls:
             return _Reply("", sound, Called((self.calls.popleft(),)))
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
-        return _Reply(answer, sound)
+        used, self.used = self.used if tells_tools else [], []
+        return _Reply(answer, sound, used=used)
 
     def say(self, text: str, sound: Sound) -> "_Reply":
         return _Reply(text, sound)
@@ -97,8 +105,15 @@ class Script:
 class _Reply:
     """A tone, as long as the text takes to say."""
 
-    def __init__(self, text: str, sound: Sound, called: Called | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        sound: Sound,
+        called: Called | None = None,
+        used: Sequence[ToolUsed] = (),
+    ) -> None:
         self._called = called
+        self._used = used
         rate_hz = sound.sample_rate_hz or ECHOS_RATE_HZ
         self._parts = self._written(text) if sound.is_text else self._made(text, rate_hz)
 
@@ -108,6 +123,8 @@ class _Reply:
             yield self._called
             return
         yield Began()
+        for tool in self._used:
+            yield tool
         await asyncio.sleep(0.08)
         seconds = np.arange(int(len(text) / CHARS_PER_S * rate_hz)) / rate_hz
         tone = (9000 * np.sin(2 * np.pi * _TONE_HZ * seconds)).astype("<i2").tobytes()

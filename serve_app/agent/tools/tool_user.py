@@ -2,14 +2,14 @@
 the client runs, the reply ends, and another one begins when the client has answered."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import cast
 
 from serve_app.agent.engines import LlmEngine
-from serve_app.agent.llm.tool_calls import CallAssembler, ToolCallDelta, ToolLlm, ToolStep
-from serve_app.agent.parts import Called
+from serve_app.agent.llm.tool_calls import CallAssembler, ToolCall, ToolCallDelta, ToolLlm, ToolStep
+from serve_app.agent.parts import Called, ToolUsed
 from serve_app.agent.tools.client_tools import ClientTools
 from serve_app.agent.tools.toolbox import MOST_TOOLS, Toolbox
 from serve_app.conversation.calls import NO_OFFER, Offer
@@ -39,9 +39,10 @@ class ToolUser(LlmEngine):
         return cast(AsyncGenerator[str, None], self.answer(chat))
 
     async def answer(
-        self, chat: Sequence[ChatMessage], offer: Offer = NO_OFFER
-    ) -> AsyncGenerator[str | Called, None]:
+        self, chat: Sequence[ChatMessage], offer: Offer = NO_OFFER, tells_tools: bool = False
+    ) -> AsyncGenerator[str | Called | ToolUsed, None]:
         """See LlmEngine. The model is told when a tool fails. `offer`: what the client runs.
+        `tells_tools`: whether the caller wants to know what was used.
 
         Raises what ToolLlm.step does, EngineError if the model asks for tools after the last
         step, and DraftDeclined if a draft needs a tool.
@@ -66,6 +67,7 @@ class ToolUser(LlmEngine):
             if said.text:
                 yield _PARAGRAPH
             mine, theirs = clients.told_apart(calls, own)
+            began_s = asyncio.get_running_loop().time()
             work = asyncio.create_task(self._tools.call_all(mine))
             try:
                 if filler and await self._is_slow(work):
@@ -75,6 +77,9 @@ class ToolUser(LlmEngine):
             finally:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
+            if tells_tools:
+                for used in _used(mine, results, began_s):
+                    yield used
             if theirs:
                 yield clients.called(steps, calls, mine, results)
                 return
@@ -94,6 +99,12 @@ class ToolUser(LlmEngine):
     async def _is_slow(self, work: asyncio.Task[tuple[str, ...]]) -> bool:
         done, _ = await asyncio.wait({work}, timeout=self._settings.filler_after_s)
         return not done
+
+
+def _used(calls: Sequence[ToolCall], results: Sequence[str], began_s: float) -> Iterator[ToolUsed]:
+    took_ms = (asyncio.get_running_loop().time() - began_s) * 1000
+    for call, result in zip(calls, results, strict=True):
+        yield ToolUsed(call.name, call.arguments, result, took_ms)
 
 
 @dataclass(slots=True)

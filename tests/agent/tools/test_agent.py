@@ -20,10 +20,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from deployments.agent import Agent
+from serve_app.agent.parts import ToolUsed
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
 from serve_app.conversation.calls import Call, Offer, Step
 from serve_app.conversation.history import ChatMessage
+from serve_app.conversation.sound import Sound
 from serve_app.fakes.elevenlabs import FakeElevenLabs
 from serve_app.fakes.openai import FakeOpenAi, Script
 from serve_app.ingress.calls import Calls
@@ -143,6 +145,23 @@ async def test_the_filler_is_heard_while_the_tool_works(monkeypatch: pytest.Monk
         talk.weather.release.set()
         heard += await talk.until(ev.ReplyEnded, ev.ReplyFailed)
         assert text(heard).split() == ["One", "moment,", "please.", "It", "is", "clear."]
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+async def test_who_asks_is_told_what_was_used(
+    monkeypatch: pytest.MonkeyPatch, is_text: bool
+) -> None:
+    used: list[ToolUsed] = []
+    script = Script(["It is clear."], tool_rounds=[[{"tool_calls": [CALL]}]])
+    async with session(monkeypatch, script) as talk:
+        talk.work.tool_used = used.append
+        talk.weather.release.set()
+        talk.work.start(ef.Reply(1, 1, CHAT, Sound(is_text=is_text)))
+        events = await talk.until(ev.ReplyEnded, ev.ReplyFailed)
+    assert text(events).split() == ["It", "is", "clear."]
+    (tool,) = used
+    assert (tool.name, tool.arguments, tool.result) == ("weather", '{"city": "Rome"}', "clear")
+    assert 0 < tool.duration_ms < 1000 * DEADLINE_S and tool.ago_ms >= 0
 
 
 async def test_an_interrupt_ends_the_call_of_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
