@@ -22,7 +22,7 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 test: lint types models redis web ## lint, types, and every test
 	$(BIN)/python -m pytest -n 2 --durations=20
 
-test-slow: models       ## stops, outages, hostile clients, privacy on whole servers; most of an hour
+test-slow: models       ## stops, outages, hostile clients, privacy on whole servers
 	$(BIN)/python -m pytest -m slow
 
 redis:                  ## a redis-server for the tests, where it can be installed
@@ -30,7 +30,7 @@ redis:                  ## a redis-server for the tests, where it can be install
 	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq redis-server; } \
 	|| echo "redis-server is missing, its tests are skipped: apt-get install redis-server"
 
-test-web: models web firefox ## the page in browsers, the JavaScript client in Node; 6 minutes
+test-web: models web firefox ## the page in browsers, the JavaScript client in Node
 	$(BIN)/python -m pytest tests/web tests/serve/test_page.py tests/ingress/test_page.py tests/protocol/test_golden.py
 
 web:                    ## a browser and Node for the tests, where they can be installed
@@ -57,16 +57,16 @@ models: $(INSTALLED)    ## fetch the default models, and those that only the tes
 	@$(BIN)/echo-serve fetch
 	@$(BIN)/echo-serve fetch $(TEST_MODELS)
 
-bench-turns: $(INSTALLED) ## false cut-offs against delay, on held-out speech; draws docs/pictures/turns.svg; 5 minutes
+bench-turns: $(INSTALLED) ## false cut-offs against delay, on held-out speech; draws docs/pictures/turns.svg
 	@$(BIN)/python -m bench.turns --picture
 
-bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for nothing; 10 minutes
+bench-barge-in: $(INSTALLED) ## how soon the agent is silent, and how often for nothing
 	@$(BIN)/python -m bench.barge_in --sweep --picture docs/pictures/barge-in.svg
 
-bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent; 7 minutes
+bench-latency: $(INSTALLED) ## how soon the whole server answers and falls silent
 	@$(BIN)/python -m bench.latency
 
-bench-peers: $(INSTALLED) $(PEERS)/.installed ## the same callers at this server and at Pipecat; 22 minutes
+bench-peers: $(INSTALLED) $(PEERS)/.installed ## the same callers at this server and at Pipecat
 	@$(BIN)/python -m bench.peers --python $(PEERS)/bin/python
 
 # Of its own: Pipecat wants other versions of some packages. 0.8 GB.
@@ -76,29 +76,29 @@ $(PEERS)/.installed: requirements-peers.lock requirements-build.lock
 	$(PEERS)/bin/python -m pip install --require-hashes --no-deps --no-build-isolation -r requirements-peers.lock
 	@touch $@
 
-bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs; 8 minutes
+bench-capacity: $(INSTALLED) ## how many users a machine holds, and what each costs
 	@$(BIN)/python -m bench.capacity
 
-bench-hostile: $(INSTALLED) ## clients that mean harm, beside eight callers; 5 minutes
+bench-hostile: $(INSTALLED) ## clients that mean harm, beside eight callers
 	@$(BIN)/python -m bench.hostile
 
-bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast they are; 10 minutes
+bench-llm: $(INSTALLED)  ## the packaged chat models: what they know, how fast they are
 	@$(BIN)/python -m bench.llm
 
-bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool; 6 minutes
+bench-stt: $(BENCH)     ## the transcriber against faster-whisper, and its pool
 	@$(BIN)/python -m bench.stt
 
-bench-stt-models: $(INSTALLED) ## Whisper tiny.en and base on speech that nothing was tuned on; 2 minutes
+bench-stt-models: $(INSTALLED) ## Whisper tiny.en and base on speech that nothing was tuned on
 	@$(BIN)/python -m bench.stt_models
 
 $(BENCH): $(INSTALLED) requirements-bench.lock
 	$(BIN)/python -m pip install --require-hashes --no-deps --no-build-isolation -r requirements-bench.lock
 	@touch $@
 
-bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, by sentences, and by joe; 3 minutes
+bench-speech: $(INSTALLED) ## how soon a reply is heard: by clauses, by sentences, and by joe
 	@$(BIN)/python -m bench.speech
 
-bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves behind; 2 minutes
+bench-agent: $(INSTALLED) ## how soon an interrupt frees LLM and voice, and what it leaves behind
 	@$(BIN)/python -m bench.agent
 
 long-call: $(INSTALLED) ## whether an hour of talk leaves anything behind in the server; an hour
@@ -116,7 +116,7 @@ PIP := $(BIN)/python -m pip install --require-hashes --no-deps --no-build-isolat
 
 $(INSTALLED): requirements-dev.lock requirements-build.lock requirements-cuda.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
-	@echo "Set-up, once: 2 GB of packages, and at the first start 561 MB of models. Some minutes."
+	@echo "Set-up, once: 2 GB of packages, and at the first start 561 MB of models."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements-build.lock
 	# pip prefers a file of the index to one that lies here (PIP_FIND_LINKS) if the index states its hash.

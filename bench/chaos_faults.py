@@ -39,11 +39,13 @@ class Result:
     leftovers: int = 0
     """What is left 10 s after the end: sessions of replicas, entries of session actors, answers of
     the LLM, and contexts at the voice."""
+    not_answered: int = 0
+    """Of these counts, how many could not be had even then: something may be left."""
 
     @property
     def is_good(self) -> bool:
-        wrong = self.lost + self.doubled + self.stale_chunks + self.ended + self.leftovers
-        return not wrong and bool(self.turns)
+        wrong = self.lost + self.doubled + self.stale_chunks + self.ended
+        return not (wrong or self.leftovers or self.not_answered) and bool(self.turns)
 
 
 Fault = Callable[[Stage], Awaitable[None]]

@@ -25,8 +25,8 @@ from bench.turn_rows import Ears, Turn
 from bench.turn_scores import COLUMNS, Score, score
 from bench.turns import SERVERS
 from serve_app.conversation.settings import SAMPLE_RATE_HZ, TurnSettings
+from serve_app.protocol import sound
 from serve_app.protocol.messages import Samples
-from serve_app.protocol.realtime import sound
 from serve_app.settings.schema import SttSettings
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.transcriber import WhisperEngine

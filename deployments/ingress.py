@@ -12,6 +12,7 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
@@ -35,6 +36,7 @@ from serve_app.ingress.health import is_of_this_machine
 from serve_app.ingress.load import Load
 from serve_app.ingress.options import Options
 from serve_app.ingress.page import page_routes
+from serve_app.ingress.rest.refusals import not_here
 from serve_app.ingress.rest.routes import rest_routes
 from serve_app.ingress.services import Services
 from serve_app.ingress.socket import refuse
@@ -99,7 +101,8 @@ class Ingress:
                 *client_key_routes(self._gate),
                 *rest_routes(self._config, self._gate, lambda: self._services),
                 *page_routes(),
-            ]
+            ],
+            exception_handlers={HTTPException: not_here},
         )
 
     async def conversation(self, make_wire: MakeWire, socket: WebSocket) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -43,9 +44,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ServersInTur
     return ServersInTurn(config, log)
 
 
-def pytest_sessionstart() -> None:
-    """In each worker of pytest-xdist, too."""
-    guard_this_process()
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In each worker of pytest-xdist, too. What the guard says goes to the terminal: what pytest
+    captures is shown to nobody after Ctrl-C."""
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        guard_this_process()
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,8 @@ from pathlib import Path
 import psutil
 
 _LABEL = "ECHO_TEST_STARTED_BY"
-_PATIENCE_S = 60.0
+_PATIENCE_S = float(os.environ.get("ECHO_TEST_PATIENCE_S", "60"))
+"""For what is left to stop by itself after a Ctrl-C."""
 
 
 def guard_this_process() -> None:
@@ -26,9 +27,12 @@ def guard_this_process() -> None:
     if os.environ.get(_LABEL, "").startswith(f"{os.getpid()}/"):
         return
     label = f"{os.getpid()}/{uuid.uuid4().hex}"
+    # Without the label of whoever has started us: their guard would end ours with its work undone.
+    environment = {name: value for name, value in os.environ.items() if name != _LABEL}
     guard = subprocess.Popen(
         [sys.executable, "-m", "tests.guard", label],
         cwd=Path(__file__).parents[1],
+        env=environment,
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C in the terminal is not for it
     )
@@ -43,15 +47,32 @@ def bearing(label: str) -> list[psutil.Process]:
 
 
 def end(label: str, patience_s: float) -> list[psutil.Process]:
-    """Ends all that bear the label: with Ctrl-C for those that were started first, and after that
-    by force. Returns those that had to be killed."""
+    """Ends all that bear the label, and names them: with Ctrl-C for those that were started first,
+    and after that by force. Returns those that had to be killed."""
     found = bearing(label)
+    _say("left behind", found)
     below = {process.pid for process in found}
     first = [process for process in found if _parent(process) not in below]
     _send(signal.SIGINT, first)
-    _, stubborn = psutil.wait_procs(found, patience_s)
-    _send(signal.SIGKILL, {*stubborn, *bearing(label)})
+    psutil.wait_procs(found, patience_s)
+    stubborn = bearing(label)
+    _say("had to kill", stubborn)
+    _send(signal.SIGKILL, stubborn)
     return stubborn
+
+
+def _say(what: str, processes: Iterable[psutil.Process]) -> None:
+    """To whoever may still listen: a terminal may be closed by now."""
+    if names := ", ".join(map(_name, processes)):
+        with suppress(OSError):
+            sys.stderr.write(f"tests.guard: {what} {names}\n")
+            sys.stderr.flush()
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return f"{process.pid} {process.name()}"
+    return str(process.pid)
 
 
 def _label(process: psutil.Process) -> str:

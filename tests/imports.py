@@ -89,6 +89,17 @@ def wrong_arrows(imports: Imports, arrows: Arrows) -> list[str]:
     return sorted(complaints)
 
 
+def between(imports: Imports, folders: Collection[str]) -> list[str]:
+    """Imports of one of these folders from another one."""
+    return [
+        f"{module} imports {name}, which is not of {folder}"
+        for folder in folders
+        for module in imports.modules(folder)
+        for name in sorted(imports.all[module])
+        if _is_in(name, folders) and not _is_in(name, [folder])
+    ]
+
+
 def circles(arrows: Arrows) -> list[str]:
     """Rooms that may import themselves over others, however many."""
     between = {

@@ -8,6 +8,7 @@ import pytest
 from tests.imports import (
     Arrows,
     Imports,
+    between,
     circles,
     circles_of_modules,
     impure,
@@ -26,8 +27,10 @@ PURE = STANDARD | {"numpy", "msgpack"}
 PROTOCOLS = ("serve_app.protocol.realtime", "serve_app.protocol.telephony")
 SCHEMAS = "serve_app.protocol.tools"
 """What clients say of their tools is JSON in all protocols."""
+SHARED = "serve_app.protocol.json_frames"
+"""What the protocols besides Echo's have in common, and needs more than the rest of the folder."""
 WIRES = PURE | {"json", "base64", "binascii"}
-"""Of protocols besides Echo's."""
+"""Of these, and of what they share."""
 
 SETTINGS = {"pydantic", "jsonschema"}
 """jsonschema checks the schemas of tools, which are settings."""
@@ -217,12 +220,18 @@ def test_folders_import_what_they_may(imports: Imports) -> None:
 @pytest.mark.parametrize("folder", ["protocol", "conversation"])
 def test_the_pure_folders_import_no_io(imports: Imports, folder: str) -> None:
     found = impure(imports, f"serve_app.{folder}", PURE)
-    assert [one for one in found if not one.startswith((*PROTOCOLS, SCHEMAS))] == []
+    further = (*PROTOCOLS, SHARED, SCHEMAS)
+    assert [one for one in found if not one.startswith(further)] == []
 
 
-@pytest.mark.parametrize("protocol", [*PROTOCOLS, SCHEMAS])
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, SHARED, SCHEMAS])
 def test_neither_do_further_protocols(imports: Imports, protocol: str) -> None:
     assert impure(imports, protocol, WIRES) == []
+
+
+def test_no_protocol_is_reached_through_another_one(imports: Imports) -> None:
+    """So that one can be changed, or left out, without the other."""
+    assert between(imports, PROTOCOLS) == []
 
 
 @pytest.mark.parametrize("process", LOADED)
@@ -252,6 +261,8 @@ GOOD = {
     "serve_app/errors.py": "from serve_app.protocol.close_codes import CloseCode",
     "serve_app/protocol/close_codes.py": "import enum",
     "serve_app/protocol/messages.py": "import numpy",
+    "serve_app/protocol/realtime/wire.py": "import json",
+    "serve_app/protocol/telephony/wire.py": "from serve_app.protocol import messages",
     "serve_app/conversation/settings.py": "from dataclasses import dataclass",
     "serve_app/settings/schema.py": "from serve_app.conversation import settings",
     "serve_app/vad/jobs.py": "import numpy",
@@ -279,6 +290,7 @@ def complaints(imports: Imports) -> list[str]:
         *wrong_arrows(imports, ARROWS),
         *circles_of_modules(imports),
         *impure(imports, "serve_app.conversation", PURE),
+        *between(imports, PROTOCOLS),
         *(found for process in LOADED for found in packages_of(imports, process)),
         *loaded_early(imports),
     ]
@@ -311,6 +323,11 @@ def test_a_good_house_has_no_complaints(tmp_path: Path) -> None:
             "vad/silero.py",
             "from deployments.vad import VoiceActivity",
             "serve_app.vad.silero imports deployments.vad, which is not for vad",
+        ),
+        (
+            "protocol/telephony/wire.py",
+            "from serve_app.protocol.realtime import wire",
+            "serve_app.protocol.telephony.wire imports serve_app.protocol.realtime.wire, which is",
         ),
         ("vad/silero.py", "import ray", "ray: serve_app.vad.silero -> ray"),
         (

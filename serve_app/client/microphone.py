@@ -15,6 +15,9 @@ class RecentAudio:
     def __init__(self) -> None:
         self.is_spoken = False
         """The server hears speech: everything is kept, as long as it fits."""
+        self.is_cut = False
+        """There is no socket. Speech that was cut off is kept from its beginning: the user falls
+        silent soon, and the silence of a long outage must not push the words out."""
         self._audio = bytearray()
         self._start = 0
         """Position of the first sample that is kept, in the audio of the current socket."""
@@ -23,6 +26,8 @@ class RecentAudio:
 
     def add(self, audio: bytes, is_sent: bool = True) -> None:
         """`is_sent`: the caller sends it. Otherwise it waits for `next_unsent`."""
+        if self.is_cut and self.is_spoken:
+            audio = audio[: max(0, _MAX_BYTES - len(self._audio))]
         self._audio += audio
         if not is_sent:
             self._unsent += len(audio)
@@ -34,6 +39,7 @@ class RecentAudio:
         heard."""
         self._drop((heard_samples - self._start) * _SAMPLE_BYTES)
         self._start, self._unsent = 0, len(self._audio)
+        self.is_cut = False
 
     def next_unsent(self, most_bytes: int) -> bytes:
         """What the new socket is to be sent next; empty when it has everything."""

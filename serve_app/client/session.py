@@ -213,6 +213,8 @@ class EchoSession:
         self._is_connected.clear()
         self.playback.stop()
         resumption, code = self._resumption, self._socket.close_code
+        if resumption:
+            resumption.recent.is_cut = True
         while resumption and (pause_s := resumption.next_pause_s(code)) is not None:
             await asyncio.sleep(pause_s)
             with suppress(OSError, WebSocketException):

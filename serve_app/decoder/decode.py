@@ -47,7 +47,9 @@ def _copy(file: soundfile.SoundFile, most_s: float, out: BinaryIO) -> Result:
         return Result.UNUSUAL
     resampler = soxr.ResampleStream(file.samplerate, RATE_HZ, 1, dtype="float32")
     left = int(most_s * file.samplerate)
-    for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
+    # Not `blocks`: it goes by the length in the header, repeats the last block where a file was cut
+    # off, and takes no codec in which nobody can seek, such as GSM.
+    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
         left -= len(block)
         if left < 0:
             return Result.TOO_LONG

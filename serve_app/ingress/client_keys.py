@@ -11,6 +11,8 @@ from serve_app.access.credentials import presented
 from serve_app.access.keys import shown_time
 from serve_app.errors import KeyRefused
 from serve_app.ingress.access import Gate
+from serve_app.ingress.rest.bodies import in_time
+from serve_app.ingress.rest.refusals import HttpRefused
 
 _MOST_BYTES = 1024
 _NO_STORE = {"cache-control": "no-store"}
@@ -30,6 +32,8 @@ def client_key_routes(gate: Gate) -> list[Route]:
             made = gate.client_key(key, await _lasts_s(request, gate.settings.client_key_s))
         except KeyRefused as error:
             return _error(401, str(error))
+        except HttpRefused as error:
+            return _error(error.status, error.message)
         except ValueError as error:
             return _error(400, str(error))
         if made is None:
@@ -41,13 +45,17 @@ def client_key_routes(gate: Gate) -> list[Route]:
 
 
 async def _lasts_s(request: Request, default: float) -> float:
-    """Raises ValueError."""
+    """Raises ValueError, and HttpRefused for a body that does not come."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise ValueError(f"the body may have at most {_MOST_BYTES} bytes")
-    fields = json.loads(body) if body else {}
+    async with in_time():
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MOST_BYTES:
+                raise ValueError(f"the body may have at most {_MOST_BYTES} bytes")
+    try:
+        fields = json.loads(body) if body else {}
+    except RecursionError:
+        raise ValueError("the body is not JSON that anybody needs here") from None
     if not isinstance(fields, dict) or fields.keys() - {"ttl_s"}:
         raise ValueError('the body is {"ttl_s": SECONDS}, or nothing')
     seconds = fields.get("ttl_s", default)

@@ -29,6 +29,11 @@ class Pace:
         packs it closely."""
         return self._spent({self._bytes: more}, now_s)
 
+    def answered(self, size: int, now_s: float) -> float:
+        """The message was answered with so many bytes: the whole session, for one that changes a
+        word of it."""
+        return self._spent({self._bytes: size}, now_s)
+
     def text(self, size: int, now_s: float) -> float:
         """A typed text of `size` bytes, which was a message before."""
         return self._spent({self._text_bytes: size, self._texts: 1}, now_s)

@@ -9,13 +9,13 @@ written any more. How much audio waits is known, because what is not written can
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serve_app.errors import ProtocolViolation, TooSlow, VoiceError
 from serve_app.ingress.intake import bounded
+from serve_app.ingress.outbox import Barrier, CloseFrame, Outbox, Piece
 from serve_app.ingress.pace import Pace
 from serve_app.protocol.close_codes import CloseCode
 from serve_app.protocol.echo_wire import EchoWire
@@ -30,8 +30,6 @@ from serve_app.protocol.messages import (
 from serve_app.protocol.wire import AudioFrame, Frame, Wire, Writing
 from serve_app.settings.limits import MessageLimits
 
-_MAX_MESSAGES = 1024
-"""More than a client that reads has waiting for it: audio is sent as it is written."""
 _STUCK_S = 20.0
 """A client that takes no message for this long reads nothing."""
 _LATE_S = 0.05
@@ -43,27 +41,6 @@ _WRONG: dict[int, CloseCode] = {
 """What the web server below closes a socket with that breaks the rules of frames, by number."""
 _REASON_BYTES = 123
 """The most that RFC 6455 allows."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Audio:
-    """A piece of a reply that waits."""
-
-    frame: Frame
-    interrupts: int
-    """How many interrupts were sent before it."""
-    sent_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _CloseFrame:
-    code: int
-    reason: str
-
-
-_Barrier = Callable[[], Awaitable[None]]
-"""In the outbox: what follows is sent when the barrier has returned."""
-_Item = Frame | _Audio | _Barrier | _CloseFrame
 
 
 class ClientSocket:
@@ -88,7 +65,7 @@ class ClientSocket:
         self._fail = fail
         self._backlog_is = backlog_is
         self._is_closing = False
-        self._outbox: asyncio.Queue[_Item] = asyncio.Queue(_MAX_MESSAGES)
+        self._outbox = Outbox()
         self._interrupts = 0
         self._backlog = 0
         """Messages of audio that were sent since the last interrupt, and are not written yet."""
@@ -116,7 +93,7 @@ class ClientSocket:
             self._told = self._backlog
             self._backlog_is(self._told)
 
-    def barrier(self, until: _Barrier) -> None:
+    def barrier(self, until: Barrier) -> None:
         """What is sent after this waits until `until` has returned."""
         self._put(until)
 
@@ -126,25 +103,25 @@ class ClientSocket:
         if self._is_closing:
             return
         self._is_closing = True
-        while self._outbox.full() or (code == CloseCode.TOO_SLOW and not self._outbox.empty()):
-            self._outbox.get_nowait()
-        self._outbox.put_nowait(_CloseFrame(code, reason))
+        if code == CloseCode.TOO_SLOW:
+            self._outbox.clear()
+        self._outbox.put(CloseFrame(code, reason))
 
     def _put_all(self, frames: Writing) -> None:
         for frame in frames:
             if not isinstance(frame, AudioFrame):
                 self._put(frame)
-            elif self._put(_Audio(frame.frame, self._interrupts, _now_s())):
+            elif self._put(Piece(frame.frame, self._interrupts, _now_s())):
                 self._backlog += 1
 
-    def _put(self, item: Frame | _Audio | _Barrier) -> bool:
+    def _put(self, item: Frame | Piece | Barrier) -> bool:
         """Whether it will be written."""
         if self._is_closing:
             return False
-        if self._outbox.full():
+        if self._outbox.is_full:
             self._fail(TooSlow("the client does not read what it is sent"))
             return False
-        self._outbox.put_nowait(item)
+        self._outbox.put(item)
         return True
 
     # --- the two tasks ---
@@ -160,6 +137,7 @@ class ClientSocket:
                 await asyncio.sleep(self._pace.message(len(frame), _now_s()))
                 reading = self._wire.read(frame)
                 self._put_all(reading.answers)
+                await self._make_wait_for(reading.answers)
                 for message in reading.messages:
                     await self._make_wait(message, len(frame))
                     await receive(message)
@@ -168,6 +146,11 @@ class ClientSocket:
                 raise ProtocolViolation(gone.reason, code) from None
         except RuntimeError:
             return
+
+    async def _make_wait_for(self, answers: Sequence[Frame]) -> None:
+        """A short message may have a long answer, which is counted as if the client had sent it."""
+        if answers:
+            await asyncio.sleep(self._pace.answered(sum(map(len, answers)), _now_s()))
 
     async def _make_wait(self, message: ClientMessage, frame_size: int) -> None:
         match message:
@@ -189,7 +172,7 @@ class ClientSocket:
     async def write(self) -> bool:
         """Until the socket is closed. Returns False if the client was gone before that."""
         try:
-            while not isinstance(item := await self._outbox.get(), _CloseFrame):
+            while not isinstance(item := await self._outbox.next(), CloseFrame):
                 try:
                     async with asyncio.timeout(_STUCK_S):
                         await self._write(item)
@@ -201,22 +184,22 @@ class ClientSocket:
             return False
         return True
 
-    async def _say_farewell(self, close: _CloseFrame) -> None:
+    async def _say_farewell(self, close: CloseFrame) -> None:
         """Not to who does not read: nothing may keep the close frame back."""
         if close.code != CloseCode.TOO_SLOW:
             for frame in self._wire.farewell(close.code, close.reason):
                 await self._write(frame)
 
-    async def _write(self, item: Frame | _Audio | _Barrier) -> None:
+    async def _write(self, item: Frame | Piece | Barrier) -> None:
         match item:
             case bytes() | str():
                 await _send(self._socket, item)
-            case _Audio():
+            case Piece():
                 await self._write_audio(item)
             case _:
                 await item()
 
-    async def _write_audio(self, audio: _Audio) -> None:
+    async def _write_audio(self, audio: Piece) -> None:
         if self._is_dead(audio):
             return
         await self._write(audio.frame)
@@ -229,7 +212,7 @@ class ClientSocket:
         if is_late or self._told:
             self.tell_backlog()
 
-    def _is_dead(self, audio: _Audio) -> bool:
+    def _is_dead(self, audio: Piece) -> bool:
         return audio.interrupts < self._interrupts
 
 

@@ -22,6 +22,7 @@ from serve_app.local.edge import edge_folder, haproxy_binary
 from serve_app.local.exposure import LOOPBACK, Exposure, is_loopback
 from serve_app.local.haproxy import Edge
 from serve_app.local.ports import free_port
+from serve_app.local.ray_log import LOGS, too_slow_twice
 from serve_app.local.ray_token import ensure_token
 from serve_app.local.server import drain_s, has_haproxy, metrics_port, read_file
 from serve_app.local.server_process import READY
@@ -36,7 +37,6 @@ from serve_app.settings.schema import AppConfig
 T = TypeVar("T")
 Report = Callable[[str], None]
 
-LOGS = "/tmp/ray/session_latest/logs/serve"
 _OBJECT_STORE_BYTES = 200 << 20
 """Audio travels inside the calls. By default, the store would take 30 % of the memory."""
 _TOO_SLOW = "timed out during startup"
@@ -51,7 +51,7 @@ class _Stopping(Exception):
 
 
 class _RayIsTooSlow(Exception):
-    """To start, on a machine that has other work."""
+    """To start, on a machine that has other work. With what Ray says of it."""
 
 
 def run(path: Path, port: int, exposed: Exposure, progress: int, report: Report) -> int:
@@ -193,11 +193,8 @@ class _Cluster:
     def _init_ray_again(self) -> None:
         try:
             self._init_ray()
-        except _RayIsTooSlow:
-            raise SystemExit(
-                "Ray did not start in the 15 s that it gives itself, twice: this machine is too"
-                f" busy. End other work and try again. Ray's logs are in {LOGS}"
-            ) from None
+        except _RayIsTooSlow as error:
+            raise SystemExit(too_slow_twice(str(error))) from None
 
     def _init_ray(self) -> None:
         import ray
@@ -213,7 +210,7 @@ class _Cluster:
             )
         except Exception as error:  # Ray raises no other
             if _TOO_SLOW in str(error):
-                raise _RayIsTooSlow from error
+                raise _RayIsTooSlow(error) from error
             raise
 
     def _serve(self) -> AppConfig:

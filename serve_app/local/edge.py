@@ -1,9 +1,11 @@
 """The folder of one server for HAProxy, which no other user of this machine can look into."""
 
+import errno
 import json
 import os
 import shlex
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -32,14 +34,33 @@ _PATHS = {
 
 
 def remove_leftovers() -> None:
-    """Removes this user's folders of servers that were killed."""
+    """Removes this user's folders of servers that were killed. What is another user's, or a link,
+    is neither opened nor followed: a pipe there would hold up the start."""
     here = namespace(os.getpid())
-    for owner in Path(_PARENT).glob(f"{_PREFIX}*/{_OWNER}"):
-        with suppress(OSError):  # of another user, or gone by now
-            marker, _, place = owner.read_text().partition(" ")
-            is_ours = owner.parent.lstat().st_uid == os.getuid() and place == here
-            if is_ours and not is_running(marker):
-                shutil.rmtree(owner.parent)
+    with os.scandir(_PARENT) as entries:
+        found = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
+    for folder in found:
+        with suppress(OSError):  # gone by now
+            if not _is_own_folder(folder):
+                continue
+            marker, _, place = _owner(folder / _OWNER).partition(" ")
+            if place == here and not is_running(marker):
+                shutil.rmtree(folder)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """It stays what it is: nobody else may rename or remove what is ours in /tmp."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
+def _owner(path: Path) -> str:
+    """What the file says. Raises OSError if it is a link, a pipe or anything else."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(handle, errors="replace") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "no plain file", str(path))
+        return file.read()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgpack
@@ -15,6 +16,7 @@ _MAX_ITEMS: Final = 64
 _MAX_CONTAINERS: Final = 16
 """Lists and maps in a message; `open` has four. An empty map costs one byte on the wire and 64 in
 memory."""
+_TIMESTAMP: Final = -1
 _AUDIO_LIST: Final = re.compile(rb"\xa5audio[\x90-\x9f\xdc\xdd\x80-\x8f\xde\xdf]")
 """The field `audio` with a list or a map in it: looked for in a message that cannot be taken."""
 AUDIO_IN_A_LIST: Final = (
@@ -65,12 +67,14 @@ class _Containers:
 
     def take_list(self, items: list[Any]) -> list[Any]:
         self._take()
+        _refuse_timestamps(items)
         return items
 
     def take_map(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
         """Of a field that is there twice, another library might take the other one."""
         self._take()
         fields = dict(pairs)
+        _refuse_timestamps(fields.values())
         if len(fields) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
@@ -89,6 +93,12 @@ def _refuse_ext(code: int, data: bytes) -> None:
         f"ext type {code} is not taken: send audio as binary, in JavaScript"
         " new Uint8Array(samples.buffer)"
     )
+
+
+def _refuse_timestamps(values: Iterable[Any]) -> None:
+    """The one ext type that msgpack takes without asking `_refuse_ext`."""
+    if any(isinstance(value, msgpack.Timestamp) for value in values):
+        _refuse_ext(_TIMESTAMP, b"")
 
 
 def shown(value: object) -> str:

@@ -54,6 +54,12 @@ class Heard:
     """Empty if nothing was said."""
     language: str = ""
     """The code of the language of the text, told or found out; empty if there is no text."""
+    tokens: tuple[int, ...] = ()
+    """Those of the model for the text."""
+    log_probability: float = 0.0
+    """The mean over all tokens that were written."""
+    no_speech: float = 0.0
+    """How likely the model finds it that nobody spoke."""
 
 
 @dataclass(eq=False, slots=True)

@@ -55,6 +55,18 @@ def test_two_seconds_are_kept_of_silence_and_fifteen_of_speech() -> None:
     assert 465 <= len(chunks(unheard(audio, 0))) <= 470
 
 
+def test_speech_that_was_cut_off_is_kept_through_a_long_outage() -> None:
+    """After 15 s without a server, the words had given way to the silence after them."""
+    audio = RecentAudio()
+    audio.is_spoken = True
+    said(audio, 0, 100)
+    audio.is_cut = True
+    said(audio, 100, 1000)
+    assert chunks(unheard(audio, 10 * CHUNK)) == list(range(10, 469))
+    said(audio, 469, 480)
+    assert chunks(unheard(audio, 459 * CHUNK)) == list(range(469, 480)), "there is a socket again"
+
+
 def test_what_is_said_while_audio_is_sent_again_follows_it() -> None:
     """It was dropped: the sound of a few words, after a resume in the middle of a sentence."""
     audio = RecentAudio()

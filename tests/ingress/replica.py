@@ -17,7 +17,7 @@ from serve_app.ingress.voice_activity import VoiceActivityBatcher
 from serve_app.sessions.actors import SessionActors
 from serve_app.sessions.leases import Leases
 from serve_app.settings.schema import AppConfig
-from tests.ingress.served import served
+from tests.ingress.served import running
 from tests.sessions.stores import OWN, Stores
 from tests.web.small_server import Script
 
@@ -73,7 +73,8 @@ async def replica(**args: Any) -> AsyncIterator[Replica]:
     found = Replica(ingress, script)
     real_time = ingress._gate.now_s
     ingress._gate.now_s = lambda: real_time() if found.now_s is None else found.now_s
-    async with served(ingress.__serve_build_asgi_app__().routes) as found.address:
+    async with running(ingress.__serve_build_asgi_app__()) as (port, _):
+        found.address = f"127.0.0.1:{port}"
         try:
             yield found
         finally:

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from serve_app.client.speech import trim
 from serve_app.protocol.messages import Samples
-from serve_app.protocol.realtime.sound import MU_LAW
+from serve_app.protocol.sound import MU_LAW
 from tests.ingress.replica import DEADLINE_S
 from tests.protocol.telephony.twilio import CHUNK_BYTES, CHUNK_MS, Twilio
 from tests.speech import clip

@@ -173,7 +173,7 @@ class Call:
             timers=set(driver._timers._armed),
             calls=len(driver._work.tasks),
             frames=len(driver._voice.waiting),
-            outbox=driver._socket._outbox.qsize(),
+            outbox=driver._socket._outbox.size,
         )
 
 

@@ -14,11 +14,13 @@ from serve_app.conversation import events as ev
 from serve_app.errors import ProtocolViolation, TooFast, TooSlow, VoiceError
 from serve_app.ingress import socket as socket_module
 from serve_app.ingress.client_events import event_of
+from serve_app.ingress.outbox import MOST_BYTES
 from serve_app.ingress.socket import ClientSocket
 from serve_app.protocol.messages import (
     AgentAudio,
     Audio,
     ClientMessage,
+    ErrorNotice,
     Interrupt,
     ServerMessage,
     Token,
@@ -102,6 +104,20 @@ async def test_a_client_that_reads_nothing_is_told_so_at_the_end() -> None:
         await client.socket.write()
         *_, last = [client.got.get_nowait() for _ in range(client.got.qsize())]
         assert last == {"type": "websocket.close", "code": 4508, "reason": "x" * 123}
+
+
+async def test_what_waits_is_bounded_in_bytes_too() -> None:
+    """A thousand long messages are a hundred times as much as a thousand short ones."""
+    async with accepted() as client:
+        sent = 0
+        while not client.errors and sent < 1000:
+            client.socket.send(ErrorNotice(1, "llm", "x" * 100_000))
+            sent += 1
+        assert isinstance(client.errors[0], TooSlow)
+        assert (sent - 2) * 100_000 < MOST_BYTES < sent * 100_100
+        client.socket.close(4508, "why")
+        await client.socket.write()
+        assert await client.next() == {"type": "websocket.close", "code": 4508, "reason": "why"}
 
 
 # --- a client that reads slowly ---

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serve_app.client.speech import trim
-from serve_app.protocol.realtime.sound import MU_LAW, Ears
+from serve_app.protocol.sound import MU_LAW, Ears
 from tests.ingress.replica import Replica, replica
 from tests.ingress.telephone_caller import (
     SENTENCE,

@@ -41,13 +41,17 @@ def of_a_dead_process() -> dict[str, str]:
     return {MARKER: subprocess.check_output([sys.executable, "-c", code], text=True).strip()}
 
 
+@pytest.mark.parametrize("is_frozen", [False, True])
 def test_what_a_dead_process_has_started_is_ended_and_named(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch, is_frozen: bool
 ) -> None:
+    """Also one that is stopped (SIGSTOP), which no signal but SIGKILL ends."""
     process = start(of_a_dead_process())
     # Nothing but this one, whatever else has been killed on this machine.
     found = psutil.Process(process.pid)
     monkeypatch.setattr(psutil, "process_iter", lambda: [found])
+    if is_frozen:
+        found.suspend()
     said: list[str] = []
     end_leftovers(said.append)
     process.wait(10)

@@ -32,6 +32,9 @@ from serve_app.protocol.messages import (
     Transcript,
 )
 
+TIME = msgpack.Timestamp(0)
+"""An ext type that msgpack makes an object of by itself."""
+
 
 def pack(**fields: object) -> bytes:
     return bytes(msgpack.packb(fields))
@@ -169,6 +172,9 @@ def test_agent_audio_is_a_token_and_an_even_number_of_bytes() -> None:
             "ext type 23 is not taken: send audio as binary, in JavaScript new Uint8Array(samples",
         ),
         (pack(type="audio", audio=msgpack.ExtType(0x74, b"\1")), 4400, "ext type 116 is not taken"),
+        (pack(type="open", prompt="", turn={"preset": TIME}), 4400, "ext type -1 is not taken"),
+        (pack(type="open", prompt="", events=[TIME]), 4400, "ext type -1 is not taken"),
+        (pack(type="open", prompt="", unknown=TIME), 4400, "ext type -1 is not taken"),
         (
             pack(type="audio", audio=b"12345"),
             4400,

@@ -108,7 +108,8 @@ class Server:
             return bytes(answer.read())
 
     def ask(self, module: str, *arguments: str) -> Any:
-        """The answer, in JSON, of one of the `ask_` modules."""
+        """The answer, in JSON, of one of the `ask_` modules. Raises AssertionError with what it has
+        printed, and no more, if it has none."""
         answer = subprocess.run(
             [sys.executable, "-m", f"tests.serve.{module}", self.ray_address, *arguments],
             cwd=ROOT,
@@ -117,7 +118,8 @@ class Server:
             text=True,
             timeout=60,
         )
-        assert answer.returncode == 0, answer.stderr
+        if answer.returncode:
+            raise AssertionError(answer.stderr)
         return json.loads(answer.stdout)
 
     def wait_until_idle(self) -> None:

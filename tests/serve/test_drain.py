@@ -41,6 +41,7 @@ async def serving(
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
+# The quicker one: the same test with HAProxy.
 @pytest.mark.parametrize("haproxy", ["1", pytest.param("0", marks=pytest.mark.slow)])
 async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path, haproxy: str) -> None:
     port = free_port()
@@ -63,7 +64,7 @@ async def test_a_turn_is_finished_before_the_server_stops(tmp_path: Path, haprox
             assert (left_ms, session.close_code) == (PERIOD_S * 1000, 1012)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # tests/sessions/test_actors.py has the move, without Ray; no update is quicker
 async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) -> None:
     """The new replicas take it over from the actors of the old version."""
     port = free_port()
@@ -89,6 +90,7 @@ async def test_an_update_keeps_a_conversation_without_a_redis(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server")
+# tests/sessions/test_actors.py and test_checkpoints.py have the move by Redis, without a server.
 @pytest.mark.slow
 async def test_a_conversation_moves_to_another_cluster(tmp_path: Path) -> None:
     """The two share only a Redis, and the address that clients know."""

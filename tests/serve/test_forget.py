@@ -22,7 +22,9 @@ from tests.serve.test_sessions import ending
 pytestmark = [
     pytest.mark.serve,
     pytest.mark.models,
-    pytest.mark.slow,  # tests/local and tests/sessions have its parts
+    # tests/local/test_forget.py has the logs, tests/sessions/test_store.py and test_checkpoints.py
+    # what is erased, tests/ingress/test_serve_headers.py the headers.
+    pytest.mark.slow,
     pytest.mark.timeout(300),
 ]
 

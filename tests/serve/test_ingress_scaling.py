@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.serve,
     pytest.mark.models,
     pytest.mark.timeout(300),
-    pytest.mark.slow,  # tests/deployments has the policy
+    pytest.mark.slow,  # tests/deployments/test_scaling.py has what is decided
 ]
 
 SESSIONS = 5

@@ -161,6 +161,7 @@ def test_a_transcriber_comes_back_with_the_next_gpu(nodes: Nodes) -> None:
     hears()
 
 
+# No update is quicker. test_drain.py has what a call is told by a server that stops.
 @pytest.mark.slow
 def test_an_update_takes_new_calls_and_ends_old_ones_with_a_restart(
     nodes: Nodes, call: Callable[[], Call]

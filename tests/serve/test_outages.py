@@ -27,7 +27,9 @@ pytestmark = [
     pytest.mark.serve,
     pytest.mark.models,
     pytest.mark.timeout(300),
-    pytest.mark.slow,  # test_chaos kills one of two
+    # tests/ingress/test_outages.py has the same waits without processes, and test_chaos.py kills
+    # one of two replicas of a real server.
+    pytest.mark.slow,
 ]
 
 STOPPED_S = 12.0

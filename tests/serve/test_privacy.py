@@ -41,7 +41,9 @@ from tests.speech import clip
 pytestmark = [
     pytest.mark.serve,
     pytest.mark.models,
-    pytest.mark.slow,  # two minutes: CI has 30
+    # Nothing quicker searches everything. tests/agent/test_redirects.py has where keys do not go,
+    # tests/ingress/test_event_log.py who reads logs, test_serve_headers.py the headers.
+    pytest.mark.slow,
     pytest.mark.timeout(420),
 ]
 

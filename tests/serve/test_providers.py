@@ -71,7 +71,9 @@ async def test_serve_run_with_providers(
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
-@pytest.mark.slow  # tests/agent has the chain of providers
+# tests/agent/llm/test_chain.py and tests/agent/tts/test_chain.py have the chains,
+# tests/agent/test_proxies.py the proxy that is gone around.
+@pytest.mark.slow
 async def test_a_dead_provider_is_replaced_by_the_next(
     tmp_path: Path,
     providers: tuple[openai_server.FakeOpenAi, elevenlabs_server.FakeElevenLabs],

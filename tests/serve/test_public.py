@@ -23,7 +23,8 @@ def test_without_keys_it_does_not_start(tmp_path: Path) -> None:
     assert refused.stderr.count("\n") == 1
 
 
-@pytest.mark.slow  # tests/serve/test_ports.py has a server's sockets, tests/local HAProxy's file
+# tests/serve/test_ports.py has a server's sockets, tests/local/test_haproxy.py HAProxy's file.
+@pytest.mark.slow
 def test_an_open_one_says_so_and_has_one_public_port(tmp_path: Path) -> None:
     port, here = free_port(), own_address()
     config = config_with(tmp_path, port)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgpack
@@ -23,6 +23,7 @@ from tests.serve.terminal import Place, Terminal, place
 pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 SLOW = pytest.mark.slow
+"""Of a case of a test: the same test runs in `make test` with the cases that are not."""
 SERVICE_RESTART = 1012
 OPEN = {"type": "open", "prompt": "", "greeting": False, "events": ["goaway", "transcript"]}
 
@@ -162,7 +163,7 @@ def can_contain() -> bool:
         return False
 
 
-@SLOW
+@SLOW  # nothing quicker has a server without a process above it
 @pytest.mark.skipif(not can_contain(), reason="may not make a namespace of process ids")
 def test_sessions_are_told_before_a_container_stops(here: Place) -> None:
     """`docker stop` sends SIGTERM to the container's first process, which has nobody above it."""
@@ -175,7 +176,7 @@ def test_sessions_are_told_before_a_container_stops(here: Place) -> None:
     nothing_is_left(here)
 
 
-@SLOW
+@SLOW  # nothing quicker; test_the_next_start... below kills both processes
 def test_sessions_are_told_when_only_the_command_is_killed(here: Place) -> None:
     """The process with Ray notices, and stops in order."""
     server = here.start()
@@ -188,7 +189,7 @@ def test_sessions_are_told_when_only_the_command_is_killed(here: Place) -> None:
     nothing_is_left(here)
 
 
-@SLOW
+@SLOW  # nothing quicker; test_the_next_start... below kills both processes
 def test_the_command_ends_with_the_process_that_ray_is_in(here: Place) -> None:
     server = here.start()
     server.wait_for(READY)
@@ -198,22 +199,35 @@ def test_the_command_ends_with_the_process_that_ray_is_in(here: Place) -> None:
     nothing_is_left(here)
 
 
+def frozen(here: Place, name: str) -> list[psutil.Process]:
+    """Stops the processes of this name. HAProxy has another worker after a change, and the one
+    before ends by itself at some time: from here on, none does."""
+    found = []
+    for process in here.processes():
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == name:
+                process.suspend()
+                found.append(process)
+    return found
+
+
 def test_the_next_start_ends_what_a_killed_server_has_left(here: Place) -> None:
     server = here.start()
     server.wait_for(READY)
     for process in (server.process, inner(server)):
         process.send_signal(signal.SIGSTOP)  # so that neither notices the end of the other
+    proxies = frozen(here, "haproxy")
+    assert proxies, "they keep the ports"
     killed = [inner(server), psutil.Process(server.process.pid)]
     for process in killed:
         process.kill()
     server.end()
-    proxies = [p for p in here.processes() if p.name() == "haproxy"]
-    assert proxies, "they keep the ports"
+    assert all(p.is_running() for p in proxies), "what is frozen does not end by itself"
     server = here.start()
     server.wait_for(READY)
     (line,) = [x for x in server.output.splitlines() if x.startswith("ending what a server")]
-    # One may have ended by itself meanwhile: HAProxy has another worker after a change.
-    assert any(f"{p.pid} haproxy" in line for p in proxies), line
+    named = line.partition(": ")[2].split(", ")
+    assert all(f"{p.pid} haproxy" in named for p in proxies), line
     assert not any(p.is_running() for p in proxies), line
     with opened(here):
         server.process.terminate()

@@ -82,6 +82,7 @@ def minute() -> list[Samples]:
 # --- where replicas are placed ---
 
 
+# The quicker one: the same test with a whole GPU for each.
 @pytest.mark.parametrize(
     "share, left", [(1.0, 0.0), pytest.param(0.5, 1.0, marks=pytest.mark.slow)]
 )
@@ -155,7 +156,7 @@ async def _ended(tasks: list["asyncio.Task[Heard]"]) -> list["asyncio.Task[Heard
     return tasks
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # tests/deployments/test_scaling.py has what is decided
 async def test_the_pool_grows_when_speech_waits(cluster: None) -> None:
     scaling = {"max_replicas": 2, "target_wait_ms": 20.0, "upscale_delay_s": 0.0}
     await asyncio.to_thread(serve.delete, "pool")  # or it would keep its two replicas

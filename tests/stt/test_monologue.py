@@ -78,6 +78,7 @@ def segments(spoken: Samples) -> list[Samples]:
     return list(asked.values())
 
 
+# The quicker one: the same test with a shorter monologue.
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seconds", [35, pytest.param(95, marks=pytest.mark.slow)])
 def test_a_monologue_arrives_whole(engine: WhisperEngine, seconds: int) -> None:

@@ -18,6 +18,7 @@ from serve_app.errors import ConfigError, EngineError
 from serve_app.models import fetch as models
 from serve_app.protocol.messages import Samples
 from serve_app.settings.schema import SttSettings
+from serve_app.stt.job import Heard
 from serve_app.stt.utterance import Utterance
 from serve_app.stt.whisper.steps import DecoderSteps
 from serve_app.stt.whisper.tokens import Tokens
@@ -49,6 +50,19 @@ def texts_of(engine: WhisperEngine, *speech: Samples) -> list[str]:
 def test_single_utterances(engine: WhisperEngine) -> None:
     heard = {name: texts_of(engine, clip(name))[0] for name in TRANSCRIPTS}
     assert corpus_error_rate(heard) <= 0.10, heard
+
+
+def test_it_says_how_sure_it_is(engine: WhisperEngine) -> None:
+    """Of speech; of noise it says nothing."""
+    noise = np.random.default_rng(1).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)
+    steps = engine.transcribe([Utterance(clip("librivox_0870")), Utterance(noise)])
+    with pytest.raises(StopIteration) as done:
+        while True:
+            next(steps)
+    speech, nothing = done.value.value
+    assert engine._tokenizer.decode(speech.tokens).strip() == speech.text != ""
+    assert -1.0 < speech.log_probability < 0.0 <= speech.no_speech < 0.4
+    assert nothing == Heard("")
 
 
 def test_a_batch_with_one_window_for_all(engine: WhisperEngine) -> None:

@@ -312,6 +312,18 @@ test("two seconds are kept of silence and fifteen of speech", () => {
   assert.equal(kept(), 240_000);
 });
 
+test("speech that was cut off is kept through a long outage", () => {
+  const recent = new RecentAudio();
+  recent.isSpoken = true;
+  for (let i = 0; i < 100; i++) recent.add(new Float32Array(512).fill(i));
+  recent.isCut = true;
+  for (let i = 100; i < 1000; i++) recent.add(new Float32Array(512).fill(i));
+  const numbers = recent.unheard(10 * 512).map((chunk) => chunk[0]);
+  assert.deepEqual([numbers[0], numbers.at(-1)], [10, 467]);
+  recent.add(new Float32Array(512).fill(468));
+  assert.equal(recent.unheard(0).at(-1)[0], 468, "there is a socket again");
+});
+
 // --- who it is ---
 
 const bearer = (key) => ["echo.v1", `bearer.${Buffer.from(key).toString("base64url")}`];

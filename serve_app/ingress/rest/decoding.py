@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoder.results import RATE_HZ, Result
-from serve_app.errors import EngineError
+from serve_app.errors import EngineError, EngineTimeout
 from serve_app.protocol.realtime.refused import Refused
 
 Pcm = npt.NDArray[np.int16]
@@ -37,11 +37,11 @@ class Decoder:
     async def decoded(self, data: bytes) -> Pcm:
         """Raises Refused, and EngineError if no file could be decoded."""
         async with self._is_free:
-            process = await asyncio.to_thread(_started, self._most_s)
+            work = _Work(self._most_s)
             try:
-                status, pcm = await asyncio.to_thread(_finished, process, data)
+                status, pcm = await asyncio.to_thread(work.run, data)
             finally:
-                process.kill()  # if nobody waits any more
+                work.leave()  # if nobody waits any more
         if status == _BROKEN:
             raise EngineError("stt", "the decoder of sound files does not work")
         if status != Result.DONE:
@@ -58,6 +58,37 @@ class Decoder:
         return "it cannot be decoded: send WAV, FLAC, Ogg (Vorbis or Opus) or MP3"
 
 
+class _Work:
+    """One process, in a thread that also waits for its end. Whoever wants the samples may leave at
+    any time: also while it starts, when there is no process yet that could be ended."""
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_left = False
+
+    def run(self, data: bytes) -> tuple[int, bytes]:
+        """Its exit status, and what it has written. Raises EngineTimeout."""
+        with _started(self._most_s) as process:
+            self._process = process
+            if self._is_left:
+                process.kill()
+            try:
+                pcm, _ = process.communicate(data, _WITHIN_S)
+            except subprocess.TimeoutExpired:  # long after it may have no more processor time
+                process.kill()
+                message = f"no file was decoded within {_WITHIN_S:g} s: this machine is busy"
+                raise EngineTimeout("stt", message) from None
+        return process.returncode, pcm
+
+    def leave(self) -> None:
+        """Ends it. `run` sets what is read here and reads what is set here, in this order: one of
+        the two sees the other."""
+        self._is_left = True
+        if self._process is not None:
+            self._process.kill()
+
+
 def _started(most_s: float) -> "subprocess.Popen[bytes]":
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     paths = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
@@ -68,14 +99,3 @@ def _started(most_s: float) -> "subprocess.Popen[bytes]":
         stderr=subprocess.DEVNULL,  # it may quote the file
         env=environment | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
     )
-
-
-def _finished(process: "subprocess.Popen[bytes]", data: bytes) -> tuple[Any, bytes]:
-    """Its exit status, and what it has written."""
-    with process:
-        try:
-            pcm, _ = process.communicate(data, _WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return None, b""
-    return process.returncode, pcm

@@ -40,7 +40,7 @@ class _InMemory(MultiPartParser):
 
 async def transcription_form(request: Request, most_bytes: int) -> Form:
     """Raises Refused."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Refused("invalid_form", "send a form: multipart/form-data, with the sound as `file`")
     body = chunks(request, most_bytes)
     parser = _InMemory(
@@ -55,6 +55,8 @@ async def transcription_form(request: Request, most_bytes: int) -> Form:
             form = await parser.parse()
     except MultiPartException as error:
         raise Refused("invalid_form", f"the form cannot be read: {error.message}") from None
+    except UnicodeError:  # of a character set that the client has chosen
+        raise Refused("invalid_form", "the form cannot be read: send it in UTF-8") from None
     try:
         return await _checked(form)
     finally:

@@ -4,7 +4,9 @@ shape."""
 import logging
 from typing import Final
 
-from starlette.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from serve_app.errors import EngineTimeout, EngineUnavailable, ProtocolViolation, VoiceError
 from serve_app.outline import outline
@@ -15,11 +17,12 @@ log = logging.getLogger(__name__)
 
 NO_STORE: Final = {"cache-control": "no-store"}
 _CLIENTS: Final = "invalid_request_error"
+_LIMITS: Final = "rate_limit_error"
 _SERVERS: Final = "server_error"
 _KNOWN: Final = {
     CloseCode.KEY_REFUSED: (401, _CLIENTS, "invalid_api_key"),
     CloseCode.ORIGIN_REFUSED: (403, _CLIENTS, "origin_refused"),
-    CloseCode.LIMIT_REACHED: (429, "rate_limit_error", "rate_limit_exceeded"),
+    CloseCode.LIMIT_REACHED: (429, _LIMITS, "rate_limit_exceeded"),
     CloseCode.AT_CAPACITY: (503, _SERVERS, "at_capacity"),
 }
 """Status, type and code, by what would close a socket."""
@@ -43,8 +46,7 @@ def refusal(error: Exception) -> JSONResponse:
     """The answer to a request that has failed like this."""
     if isinstance(error, Refused):
         status = error.status if isinstance(error, HttpRefused) else 400
-        type_ = _CLIENTS if status < 500 else _SERVERS
-        return _response(status, type_, error.code, error.message, error.param)
+        return _response(status, _type(status), error.code, error.message, error.param)
     if isinstance(error, ProtocolViolation):  # an option that the engines do not have
         return _response(400, _CLIENTS, "invalid_value", error.reason.removeprefix("open: "))
     if isinstance(error, VoiceError):
@@ -52,6 +54,27 @@ def refusal(error: Exception) -> JSONResponse:
     # Its text may quote what was said.
     log.error("a request failed:\n%s", outline(error))
     return _response(*_FAILED, "the server failed: its log says where")
+
+
+async def not_here(request: Request, error: Exception) -> Response:
+    """The answer where no route takes the request. Only OpenAI's clients are told in its shape."""
+    assert isinstance(error, HTTPException)
+    if not request.url.path.startswith("/v1/"):
+        return PlainTextResponse(error.detail, error.status_code, headers=error.headers)
+    what = f"{request.method} {request.url.path}"
+    if error.status_code == 405:
+        code, message = "method_not_supported", f"{what}: there is another method for this address"
+    else:
+        code, message = "unknown_url", f"{what}: there is nothing at this address"
+    response = refusal(HttpRefused(error.status_code, code, message))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _type(status: int) -> str:
+    if status == 429:
+        return _LIMITS
+    return _CLIENTS if status < 500 else _SERVERS
 
 
 def _meaning(error: VoiceError) -> tuple[int, str, str]:

@@ -135,8 +135,8 @@ def _wanted(fields: dict[str, Any], known: Defaults, most_chars: int) -> Wanted:
             raise Refused("unknown_parameter", f"{ascii(name)[:80]} is not known here")
         if name in _HARMLESS and value not in _HARMLESS[name]:
             raise Refused("unsupported_value", f"{name}: the voice is as it is", name)
-    format_ = fields.get("response_format") or "wav"
-    if format_ not in _TYPES:
+    format_ = "wav" if (asked := fields.get("response_format")) in (None, "") else asked
+    if format_ not in tuple(_TYPES):  # it may be a list, which no dictionary can be asked for
         message = f"it has to be {' or '.join(_TYPES)}: other formats are not made here"
         raise Refused("unsupported_value", message, "response_format")
     words = _checked("input", lambda: text(fields.get("input"), most_chars * _BYTES_PER_CHAR))

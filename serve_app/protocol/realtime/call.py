@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from serve_app.protocol.realtime.options import Options
-from serve_app.protocol.realtime.resampling import HEARD_HZ
+from serve_app.protocol.resampling import HEARD_HZ
 
 
 @dataclass(slots=True)

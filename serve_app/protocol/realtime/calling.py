@@ -43,10 +43,9 @@ class Calling:
             events.item_done(done),
         ]
 
-    def answered(self, item: dict[str, Any]) -> tuple[str, str, list[str]]:
+    def answered(self, item: dict[str, Any], id_: str) -> tuple[str, str, list[str]]:
         """The id of the call and the output of an item of the client's, and the events about it.
-        Raises Refused."""
-        id_ = self._text(item.get("id") or "", "item.id")
+        `id_`: its own, if the client has chosen one. Raises Refused."""
         call_id = self._text(item.get("call_id"), "item.call_id")
         output = self._text(item.get("output"), "item.output")
         if call_id not in self._open:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from serve_app.protocol.limits import FrameLimits
 from serve_app.protocol.realtime.options import Defaults, Options
 from serve_app.protocol.realtime.refused import Refused
-from serve_app.protocol.realtime.sound import FORMATS, Format
 from serve_app.protocol.realtime.support import SESSION_FIELDS, Row, Support
+from serve_app.protocol.sound import FORMATS, Format
 from serve_app.protocol.tools import tools_of
 
 _OPENAIS_VOICES: Final = frozenset(
@@ -26,6 +26,28 @@ _MAX_NAME: Final = 128
 _TURN: Final = "audio.input.turn_detection"
 _PUSH_TO_TALK: Final = {"detects_turns": False, "answers_turns": False}
 _NOTHING: Final = object()
+_FIXED: Final = {
+    "instructions": "instructions",
+    "voice": "audio.output.voice",
+    "language": "audio.input.transcription.language",
+    "output_format": "audio.output.format",
+    "turn": _TURN,
+    "turn_detection": _TURN,
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "modality": "output_modalities",
+}
+"""What `open` has said: options, and where a client writes them."""
+_MOST_PATH: Final = 160
+"""Of a name that the client made up."""
+
+
+class _Wrong(ValueError):
+    """`below`: what is wrong within a field, such as `.rate`."""
+
+    def __init__(self, message: str, below: str) -> None:
+        super().__init__(message)
+        self.below = below
 
 
 class Editor:
@@ -64,14 +86,10 @@ class Editor:
             try:
                 edited = self._setters[path](edited, value)
             except ValueError as error:
-                raise Refused("invalid_value", f"{path}: {error}", f"session.{path}") from None
-        if has_begun and replace(edited, input_format=options.input_format) != options:
-            raise Refused(
-                "session_has_begun",
-                "the conversation has begun: of what has an effect, only audio.input.format can be"
-                " changed now. Send session.update before the first audio or response.create",
-                "session",
-            )
+                at = path + (error.below if isinstance(error, _Wrong) else "")
+                raise Refused("invalid_value", f"{at}: {error}", f"session.{at}") from None
+        if has_begun:
+            _check_fixed(options, edited)
         return edited
 
     def _type(self, options: Options, value: Any) -> Options:
@@ -90,6 +108,17 @@ class Editor:
 
     def _voice(self, options: Options, value: Any) -> Options:
         return replace(options, voice=voice_of(value, self._defaults))
+
+
+def _check_fixed(options: Options, edited: Options) -> None:
+    for name, path in _FIXED.items():
+        if getattr(edited, name) != getattr(options, name):
+            raise Refused(
+                "session_has_begun",
+                "the conversation has begun: of what has an effect, only audio.input.format can be"
+                " changed now. Send session.update before the first audio or response.create",
+                f"session.{path}",
+            )
 
 
 def checked(fields: Any, table: Mapping[str, Row], where: str) -> Iterator[tuple[str, Any]]:
@@ -112,7 +141,8 @@ def _leaves(
             if value is not None:
                 yield path, value
         elif not any(known.startswith(f"{path}.") for known in table):
-            raise Refused("unknown_parameter", f"{ascii(path)[:80]} is not known", f"{where}")
+            shown = path.encode("ascii", "backslashreplace").decode()[:_MOST_PATH]
+            raise Refused("unknown_parameter", f"{shown} is not known", f"{where}.{shown}")
         elif isinstance(value, dict):
             yield from _leaves(value, table, where, f"{path}.")
         elif value is not None:
@@ -129,7 +159,7 @@ def _detection(session: dict[str, Any]) -> Any:
 
 def voice_of(value: Any, defaults: Defaults) -> str:
     """The voice that a client asks for; empty if it is the server's own. Raises ValueError."""
-    voice = _name(value.get("id") if isinstance(value, dict) else value)
+    voice = _voice_id(value.get("id")) if isinstance(value, dict) else _name(value)
     if voice in ("", defaults.voice):
         return ""
     if voice in _OPENAIS_VOICES and not defaults.has_openais_voices:
@@ -137,6 +167,13 @@ def voice_of(value: Any, defaults: Defaults) -> str:
     if not defaults.has_voices:
         raise ValueError("the local voice is the only one here")
     return voice
+
+
+def _voice_id(value: Any) -> str:
+    try:
+        return _name(value)
+    except ValueError as error:
+        raise _Wrong(str(error), ".id") from None
 
 
 def text(value: Any, most_bytes: int) -> str:
@@ -157,12 +194,14 @@ def _name(value: Any) -> str:
 
 
 def _format(value: Any) -> Format:
-    name = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        raise ValueError("it has to be an object")
+    name = value.get("type")
     found = FORMATS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise ValueError(f"its type has to be one of {', '.join(FORMATS)}")
+        raise _Wrong(f"it has to be one of {', '.join(FORMATS)}", ".type")
     if value.get("rate", found.rate_hz) not in (None, found.rate_hz):
-        raise ValueError(f"{found.name} has a rate of {found.rate_hz}")
+        raise _Wrong(f"{found.name} has a rate of {found.rate_hz}", ".rate")
     return found
 
 

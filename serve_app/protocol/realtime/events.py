@@ -50,6 +50,11 @@ class Events:
     def last_item(self) -> str | None:
         return self._last_item
 
+    def is_taken(self, id_: str) -> bool:
+        """Whether an item has this id, or may get it: those like `item_3` are counted here."""
+        kind, _, number = id_.rpartition("_")
+        return id_ in self._previous or (kind == "item" and number.isdecimal())
+
     def item_added(self, item: Item) -> str:
         """The item is the last one from now on."""
         self._previous[item["id"]] = self._last_item

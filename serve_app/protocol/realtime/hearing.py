@@ -2,7 +2,7 @@
 
 from serve_app.protocol.realtime.call import Call
 from serve_app.protocol.realtime.events import Events, message_item
-from serve_app.protocol.realtime.resampling import HEARD_HZ
+from serve_app.protocol.resampling import HEARD_HZ
 
 
 class Hearing:

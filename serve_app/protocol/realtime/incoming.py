@@ -23,9 +23,9 @@ from serve_app.protocol.realtime.events import Events, message_item
 from serve_app.protocol.realtime.hearing import Hearing
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.refused import Refused
-from serve_app.protocol.realtime.resampling import HEARD_HZ
-from serve_app.protocol.realtime.sound import Ears
 from serve_app.protocol.realtime.speaking import Speaking
+from serve_app.protocol.resampling import HEARD_HZ
+from serve_app.protocol.sound import Ears
 from serve_app.protocol.wire import Frame, Reading
 
 _LEAST_S: Final = 0.1
@@ -128,10 +128,13 @@ class Incoming:
 
     def _create_item(self, event: dict[str, Any]) -> Reading:
         item = requests.created(event, self._events.last_item)
+        if self._events.is_taken(id_ := requests.own_id(item)):
+            message = "item.id: it has to be new, and none like item_3, which the server makes"
+            raise Refused("invalid_value", message, "item.id")
         if item.get("type") == OUTPUT:
-            call_id, output, answers = self._calling.answered(item)
+            call_id, output, answers = self._calling.answered(item, id_)
             return Reading([ToolResult(call_id, output)], answers)
-        id_, text = requests.typed(item, self._limits)
+        text = requests.typed(item, self._limits)
         size = sum(len(words.encode()) + 1 for words in (*self._waiting, text))
         if size > self._limits.text_bytes or len(self._waiting) >= _MOST_ITEMS:
             message = "too many items, or too much text in them, wait for a response.create"
@@ -174,7 +177,8 @@ class Incoming:
         id_ = event.get("response_id")
         if not self._speaking.is_active or id_ not in (None, self._speaking.response_id):
             message = "no such response is in progress"
-            raise Refused("response_cancel_not_active", message)
+            param = "" if id_ is None else "response_id"
+            raise Refused("response_cancel_not_active", message, param)
         self._call.is_stopped_by_client = True
         return self._said(RequestInterrupt())
 

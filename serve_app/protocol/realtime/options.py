@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from serve_app.protocol import tools
 from serve_app.protocol.messages import Open
-from serve_app.protocol.realtime.sound import PCM, Format
+from serve_app.protocol.sound import PCM, Format
 from serve_app.protocol.tools import Tool
 
 _EVENTS: Final = frozenset({"transcript", "caption", "state", "metrics", "error"})

@@ -1,39 +1,32 @@
 """Events from the client, as far as they need no answer from the conversation. Whatever is wrong
 with one raises Refused, and changes nothing."""
 
-import base64
-import binascii
-import json
 from typing import Any, Final, NoReturn
 
+from serve_app.protocol import json_frames
+from serve_app.protocol.json_frames import BadJson
 from serve_app.protocol.limits import FrameLimits
 from serve_app.protocol.realtime.editing import checked, text
 from serve_app.protocol.realtime.refused import Refused
-from serve_app.protocol.realtime.resampling import HEARD_HZ
-from serve_app.protocol.realtime.sound import Format
 from serve_app.protocol.realtime.support import CLIENT_EVENTS, RESPONSE_FIELDS, Support
+from serve_app.protocol.resampling import HEARD_HZ
+from serve_app.protocol.sound import Format
 from serve_app.protocol.wire import Frame
 
 _MAX_ID: Final = 512
-_PLAIN: Final = 4
-"""A message without audio may have so many times the bytes of its longest text: JSON may write six
-for each character, and there is more in it than the text."""
 _FEW: Final = 64
+"""Parts of an item."""
 _SAMPLE_BYTES: Final = 4
+_MOST_MS: Final = 1e12
+"""30 years."""
 
 
 def parsed(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
-    """The event in a frame, with a `type` that is taken."""
-    if isinstance(frame, bytes):
-        raise Refused("invalid_frame", "send JSON in text frames: this one is binary")
-    _check_size(frame, limits)
+    """The event in a frame."""
     try:
-        event = json.loads(frame, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise Refused("invalid_json", "not valid JSON") from None
-    if not isinstance(event, dict):
-        raise Refused("invalid_json", "not a JSON object")
-    return event
+        return json_frames.parsed(frame, limits)
+    except BadJson as bad:
+        raise Refused(bad.code, bad.message) from None
 
 
 def checked_type(event: dict[str, Any]) -> str:
@@ -59,8 +52,8 @@ def audio(event: dict[str, Any], format_: Format, limits: FrameLimits) -> bytes:
     if not isinstance(encoded, str):
         raise Refused("invalid_type", "audio has to be a string with base64", "audio")
     try:
-        data = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+        data = json_frames.binary(encoded)
+    except ValueError:
         raise Refused("invalid_value", "audio is not base64", "audio") from None
     samples, rest = divmod(len(data), format_.bytes_per_sample)
     if rest:
@@ -82,19 +75,24 @@ def created(event: dict[str, Any], last_item: str | None) -> dict[str, Any]:
     return item
 
 
-def typed(item: dict[str, Any], limits: FrameLimits) -> tuple[str, str]:
-    """The id that the client has chosen, or none, and the text of an item."""
-    if item.get("type") != "message" or item.get("role") != "user":
-        _refuse_item(
-            "only messages of the user, and outputs of functions, can be created", "item.type"
-        )
+def own_id(item: dict[str, Any]) -> str:
+    """The one that the client has chosen for an item; empty if it has chosen none."""
+    return _checked_text(item.get("id") or "", "item.id", _MAX_ID)
+
+
+def typed(item: dict[str, Any], limits: FrameLimits) -> str:
+    """The text of an item."""
+    for name, value in (("type", "message"), ("role", "user")):
+        if item.get(name) != value:
+            message = "only messages of the user, and outputs of functions, can be created"
+            _refuse_item(message, f"item.{name}")
     content = item.get("content")
     if not isinstance(content, list) or not 0 < len(content) <= _FEW:
         raise Refused("invalid_type", "content has to be a list of parts", "item.content")
     words = "\n".join(_part(part, number, limits) for number, part in enumerate(content))
     if not words.strip():
         raise Refused("invalid_value", "the item has no words", "item.content")
-    return _checked_text(item.get("id") or "", "item.id", _MAX_ID), words
+    return words
 
 
 def _part(part: Any, number: int, limits: FrameLimits) -> str:
@@ -123,12 +121,15 @@ def item_id(event: dict[str, Any]) -> str:
 
 def truncation(event: dict[str, Any]) -> tuple[str, float]:
     """The item of `conversation.item.truncate`, and how many ms of it were played."""
-    end_ms = event.get("audio_end_ms")
+    end_ms: Any = event.get("audio_end_ms")
     if event.get("content_index", 0) != 0:
         raise Refused("invalid_value", "items have one part, number 0", "content_index")
-    if type(end_ms) not in (int, float) or not 0 <= float(end_ms or 0) < 1e12:
-        raise Refused("invalid_value", "it has to be a number, 0 or more", "audio_end_ms")
-    return item_id(event), float(end_ms or 0)
+    # Compared as it is: float() fails at an integer of 400 digits.
+    is_number = isinstance(end_ms, int | float) and not isinstance(end_ms, bool)
+    if not is_number or not 0 <= end_ms < _MOST_MS:
+        message = f"it has to be a number from 0 to {_MOST_MS:.0f}"
+        raise Refused("invalid_value", message, "audio_end_ms")
+    return item_id(event), float(end_ms)
 
 
 def _checked_text(value: Any, param: str, most_bytes: int) -> str:
@@ -136,17 +137,6 @@ def _checked_text(value: Any, param: str, most_bytes: int) -> str:
         return text(value, most_bytes)
     except ValueError as error:
         raise Refused("invalid_value", f"{param}: {error}", param) from None
-
-
-def _check_size(frame: str, limits: FrameLimits) -> None:
-    """Only audio may be long: a list of a million lists would cost a hundred times its bytes."""
-    most = _PLAIN * limits.text_bytes
-    if len(frame) > most and frame.count("[") + frame.count("{") + frame.count(",") > _FEW:
-        raise Refused("message_too_big", f"only audio may have more than {most} characters")
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _refuse_item(message: str, param: str) -> NoReturn:

@@ -51,7 +51,7 @@ CLIENT_EVENTS: Final[dict[str, Row]] = {
     "output_audio_buffer.clear": _no("for WebRTC and SIP: send response.cancel"),
     "conversation.item.create": _yes(
         "at the end: a user's message of input_text, which is said with the next response.create;"
-        " or a function_call_output"
+        " or a function_call_output. An id of the client's has to be new, and none like item_3"
     ),
     "conversation.item.retrieve": _yes(
         "one of the last 16, without audio; of the agent's, the transcript is what was heard"

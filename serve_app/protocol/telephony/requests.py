@@ -1,15 +1,12 @@
 """Messages from the telephone network, as plain values. Raises ProtocolViolation for what is wrong
 with one."""
 
-import base64
-import binascii
 from typing import Any, Final
 
-from serve_app.protocol import codec
+from serve_app.protocol import codec, json_frames
+from serve_app.protocol.json_frames import BadJson
 from serve_app.protocol.limits import FrameLimits
 from serve_app.protocol.messages import Open
-from serve_app.protocol.realtime import requests
-from serve_app.protocol.realtime.refused import Refused
 from serve_app.protocol.telephony.timeline import BYTES_PER_MS, Chunk
 from serve_app.protocol.violation import ProtocolViolation
 from serve_app.protocol.wire import Frame
@@ -29,9 +26,9 @@ _OPTIONS: Final = ("prompt", "greeting", "language", "voice", "key", _PRESET)
 def parsed(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
     """The message in a frame, with the name of its event."""
     try:
-        message = requests.parsed(frame, limits)
-    except Refused as refused:
-        raise ProtocolViolation(refused.message) from None
+        message = json_frames.parsed(frame, limits)
+    except BadJson as bad:
+        raise ProtocolViolation(bad.message) from None
     if not isinstance(message.get("event"), str):
         raise ProtocolViolation("a message has an 'event'")
     return message
@@ -88,8 +85,8 @@ def chunk(media: dict[str, Any]) -> Chunk:
     if not isinstance(payload, str):
         raise ProtocolViolation("media: 'payload' must be a string with base64")
     try:
-        data = base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
+        data = json_frames.binary(payload)
+    except ValueError:
         raise ProtocolViolation("media: 'payload' is not base64") from None
     if len(data) > _MOST_PAYLOAD:
         raise ProtocolViolation(f"media: {len(data)} bytes of audio: at most {_MOST_PAYLOAD}")

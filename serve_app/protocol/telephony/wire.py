@@ -22,7 +22,7 @@ from serve_app.protocol.messages import (
     Interrupt,
     ServerMessage,
 )
-from serve_app.protocol.realtime.sound import MU_LAW, Ears
+from serve_app.protocol.sound import MU_LAW, Ears
 from serve_app.protocol.telephony import requests
 from serve_app.protocol.telephony.keypad import Keypad
 from serve_app.protocol.telephony.marks import Marks

@@ -168,8 +168,11 @@ class WhisperEngine:
 
     def _heard(self, transcript: Transcript) -> Heard:
         text = self._text(transcript)
+        if not text:
+            return Heard("")
         language = ENGLISH if self._is_translated else transcript.language
-        return Heard(text, language if text else "")
+        tokens = tuple(transcript.text_tokens)
+        return Heard(text, language, tokens, transcript.mean_log_probability, transcript.no_speech)
 
     def _text(self, transcript: Transcript) -> str:
         text = self._written(transcript)

@@ -126,7 +126,7 @@ async def test_audio_without_a_name_is_taken_only_when_it_can_be_for_one_reply()
     speeches: list[Speech] = []
     async with (
         FakeElevenLabs(Script(id_key="")) as server,
-        multi_context(server.url, first_audio_timeout_s=0.2) as tts,
+        multi_context(server.url, first_audio_timeout_s=1.0) as tts,
     ):
         await collect(tts.speak(say("Hello.")), speeches)
         assert seconds(speeches) == pytest.approx(spoken_s("Hello. "), abs=0.001)

@@ -106,7 +106,7 @@ def test_numbers_dates_and_money_are_understood(whisper: WhisperEngine) -> None:
     assert {text: said for text, said in transcripts.items() if not is_right(text, said)} == {}
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # the test above has other texts; test_spoken_english.py has words for such
 def test_more_numbers_and_codes_are_understood() -> None:
     """With Whisper base: tiny.en writes down fewer of them as they were said."""
     whisper = WhisperEngine(SttSettings(model=WHISPER_BASE, language="en", device="cpu", threads=1))

@@ -1,5 +1,6 @@
 """Client keys: what a web page gets in the place of the key of its server."""
 
+import asyncio
 import base64
 import json
 import time
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 
 from serve_app.access.keys import Key, hashed
+from serve_app.ingress.rest import bodies
 from tests.ingress.access.guests import (
     ADA,
     BEN,
@@ -23,7 +25,7 @@ from tests.ingress.access.guests import (
     resumable,
     write_keys,
 )
-from tests.ingress.replica import Replica, closing, is_admitted, next_message, replica
+from tests.ingress.replica import DEADLINE_S, Replica, closing, is_admitted, next_message, replica
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -93,6 +95,23 @@ async def test_a_client_key_is_changed_in_vain(keys: Path) -> None:
         forged = base64.urlsafe_b64encode(longer).rstrip(b"=").decode()
         key = f"echo_ck_{forged}.{signature}"
         assert (await closing(await server.call(**in_subprotocol(key))))[0] == 4401
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "status"), [(1024, "[" * 1024, 400), (100, "{", 408)], ids=["deep", "half"]
+)
+async def test_a_body_that_cannot_be_read_or_does_not_come(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, length: int, body: str, status: int
+) -> None:
+    monkeypatch.setattr(bodies, "_BODY_S", 0.2)
+    async with guarded(keys) as server, asyncio.timeout(DEADLINE_S):
+        reader, writer = await asyncio.open_connection(*server.address.split(":"))
+        head = f"POST /client-keys HTTP/1.1\r\nHost: {server.address}\r\n"
+        writer.write(
+            f"{head}Authorization: Bearer {ADA}\r\nContent-Length: {length}\r\n\r\n{body}".encode()
+        )
+        assert int((await reader.readline()).split()[1]) == status
+        writer.close()
 
 
 async def test_who_may_have_client_keys(keys: Path) -> None:

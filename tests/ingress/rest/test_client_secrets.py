@@ -91,7 +91,7 @@ async def test_what_changes_nothing_may_be_in_the_session(keys: Path, session: A
             "session.audio.input.turn_detection",
         ),
         ({"type": "transcription"}, "invalid_value", "session.type"),
-        ({"nonsense": 1}, "unknown_parameter", "session"),
+        ({"nonsense": 1}, "unknown_parameter", "session.nonsense"),
         ([], "invalid_type", "session"),
     ],
 )

@@ -155,6 +155,8 @@ async def test_it_ends_within_its_time() -> None:
     ("how", "code", "param"),
     [
         ({"response_format": "mp3"}, "unsupported_value", "response_format"),
+        ({"response_format": ["wav"]}, "unsupported_value", "response_format"),
+        ({"response_format": {}}, "unsupported_value", "response_format"),
         ({"speed": 2}, "unsupported_value", "speed"),
         ({"instructions": "Whisper."}, "unsupported_value", "instructions"),
         ({"stream_format": "sse"}, "unsupported_value", "stream_format"),

@@ -3,7 +3,9 @@ script."""
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import openai
 import pytest
 import soundfile
 from openai import AsyncOpenAI
-from openai.types.audio import Transcription
+from openai.types.audio import Transcription, TranscriptionVerbose
 
 from serve_app.errors import EngineError, EngineUnavailable
 from serve_app.ingress.options import Options
@@ -93,6 +95,53 @@ async def test_a_long_file_is_cut_as_a_long_turn_is_and_asked_for_part_by_part()
     assert [(one.id, one.text) for one in found.segments] == [(0, "One"), (1, "three.")]
     assert found.segments[1].start == pytest.approx(55.15, abs=0.1)
     assert found.segments[1].end == 70.0
+    assert found.segments[1].seek == pytest.approx(5515, abs=10)
+
+
+async def test_the_details_are_all_that_openais_types_ask_for() -> None:
+    """Its client for Python does not look; others do, and take nothing without them."""
+    text = "It is noon."
+    async with replica() as server:
+        Whisper(server, Heard(text, "en", (1, 2, 3), -0.25, 0.125))
+        answer = await plain(
+            server, "POST", PATH, files={"file": file()}, data={"response_format": "verbose_json"}
+        )
+    found = TranscriptionVerbose.model_validate_json(answer.content, strict=True)
+    assert found.segments is not None
+    (segment,) = found.segments
+    assert segment.tokens == [1, 2, 3]
+    assert (segment.avg_logprob, segment.no_speech_prob) == (-0.25, 0.125)
+    assert (segment.seek, segment.temperature) == (0, 0.0)
+    assert segment.compression_ratio == len(text) / len(zlib.compress(text.encode()))
+
+
+async def test_a_file_is_not_kept_once_it_is_decoded() -> None:
+    """It may be large, and transcribers may take minutes."""
+    form = form_of(file(np.zeros((80 * RATE_HZ, 8)))[1])
+    assert len(form) > 20_000_000
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(form), 1 << 16):
+            yield form[start : start + (1 << 16)]
+
+    headers = {"content-type": "multipart/form-data; boundary=a"}
+    async with replica() as server:
+        whisper = Whisper(server)
+        whisper.may_answer.clear()
+        tracemalloc.start()
+        try:
+            asking = asyncio.ensure_future(
+                plain(server, "POST", PATH, content=parts(), headers=headers)
+            )
+            async with asyncio.timeout(DEADLINE_S):
+                await whisper.is_asked.wait()
+            held, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        whisper.may_answer.set()
+        assert (await asking).status_code == 200
+    assert 80 * 32_000 <= held < 80 * 32_000 + 8_000_000  # the samples, and a segment of them
+    assert most < 2 * len(form) + 8_000_000
 
 
 async def test_a_text_alone() -> None:
@@ -189,6 +238,32 @@ async def test_a_form_that_is_none_is_refused(how: Any, status: int, code: str) 
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
+def form_of(sound: bytes) -> bytes:
+    head = b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    return head + sound + b"\r\n--a--\r\n"
+
+
+PROMPT = b'--a\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nxn--Ada\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("Multipart/Form-Data; boundary=a", 200),
+        ("multipart/form-data; boundary=a; charset=undefined", 400),
+        ("multipart/form-data; boundary=a; charset=idna", 400),
+    ],
+)
+async def test_how_the_form_is_called(kind: str, status: int) -> None:
+    """Python has character sets that decode nothing; which one it is, the client chooses."""
+    async with replica() as server:
+        form = PROMPT + form_of(file()[1])
+        answer = await plain(server, "POST", PATH, content=form, headers={"content-type": kind})
+        assert answer.status_code == status, answer.text
+        if status == 400:
+            assert answer.json()["error"]["code"] == "invalid_form"
+
+
 async def test_a_body_without_a_length_is_bounded_too() -> None:
     async def parts() -> Any:
         yield b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -220,16 +295,33 @@ async def test_a_transcriber_that_fails(failure: Exception, status: int, code: s
 @pytest.mark.parametrize(
     ("name", "value", "status", "code"),
     [
-        ("_WITHIN_S", 0.001, 400, "invalid_file"),
+        ("_WITHIN_S", 0.001, 503, "engine_unavailable"),
         ("_MODULE", "serve_app.decoder.gone", 500, "server_error"),
     ],
 )
 async def test_a_decoder_that_is_stopped_or_does_not_work(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Any, status: int, code: str
 ) -> None:
+    """The file may be a good one: the machine is busy, or not set up."""
     monkeypatch.setattr(decoding, name, value)
-    param = "file" if status == 400 else None
-    async with replica() as server, asking(server) as client, refused(status, code, param):
+    async with replica() as server, asking(server) as client, refused(status, code):
+        await transcribe(client)
+
+
+async def test_a_file_that_takes_too_much_processor_time_is_a_bad_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However often it comes."""
+    (tmp_path / "endless.py").write_text(
+        "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass\n"
+    )
+    monkeypatch.setattr(decoding, "_MODULE", "endless")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with (
+        replica() as server,
+        asking(server) as client,
+        refused(400, "invalid_file", "file"),
+    ):
         await transcribe(client)
 
 

@@ -20,7 +20,8 @@ WORDS = st.sampled_from(
         *("input_text", "auto", "none", "low", "high", "item_1", "resp_1", "AAAA", "\ud800"),
     ]
 )
-PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), WORDS)
+NUMBERS = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400)])
+PLAIN = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=5), WORDS)
 ANY = st.recursive(
     PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),

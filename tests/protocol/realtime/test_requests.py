@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from serve_app.protocol.messages import (
     Text,
     Token,
 )
-from serve_app.protocol.realtime.options import Defaults
+from serve_app.protocol.realtime import editing
+from serve_app.protocol.realtime.options import Defaults, Options
 from serve_app.protocol.realtime.wire import RealtimeWire
 from tests.protocol.realtime.said import LOCAL, Spoken, event
 
@@ -143,7 +145,12 @@ def test_what_open_has_said_stays() -> None:
     update(spoken, instructions="Be brief.")
     opened(spoken)
     error = spoken.refusal("session.update", session={"instructions": "Be long."})
-    assert error["code"] == "session_has_begun"
+    assert (error["code"], error["param"]) == ("session_has_begun", "session.instructions")
+    detection = {"type": "server_vad"}
+    error = spoken.refusal(
+        "session.update", session={"audio": {"input": {"turn_detection": detection}}}
+    )
+    assert error["param"] == "session.audio.input.turn_detection"
     shown = update(
         spoken,
         instructions="Be brief.",
@@ -153,6 +160,10 @@ def test_what_open_has_said_stays() -> None:
     assert shown["audio"]["input"]["format"] == {"type": "audio/pcma"}
     (audio,) = spoken.send("input_audio_buffer.append", audio=SILENCE)
     assert isinstance(audio, Audio) and len(audio.samples) == 1920
+
+
+def test_all_that_open_has_said_stays() -> None:
+    assert {field.name for field in fields(Options)} - {"input_format"} == set(editing._FIXED)
 
 
 def test_an_update_is_taken_whole_or_not_at_all() -> None:
@@ -167,8 +178,14 @@ def test_an_update_is_taken_whole_or_not_at_all() -> None:
     [
         ([], "invalid_type", "session"),
         ({"type": "transcription"}, "invalid_value", "session.type"),
-        ({"nonsense": 1}, "unknown_parameter", "session"),
-        ({"audio": {"input": {"nonsense": 1}}}, "unknown_parameter", "session"),
+        ({"nonsense": 1}, "unknown_parameter", "session.nonsense"),
+        ({"\ud800": 1}, "unknown_parameter", "session.\\ud800"),
+        (
+            {"audio": {"input": {"nonsense": 1}}},
+            "unknown_parameter",
+            "session.audio.input.nonsense",
+        ),
+        ({"x" * 1000: 1}, "unknown_parameter", f"session.{'x' * 160}"),
         ({"audio": 1}, "invalid_type", "session.audio"),
         ({"instructions": 1}, "invalid_value", "session.instructions"),
         ({"instructions": "\ud800"}, "invalid_value", "session.instructions"),
@@ -183,7 +200,22 @@ def test_an_update_is_taken_whole_or_not_at_all() -> None:
         (
             {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16_000}}}},
             "invalid_value",
-            "session.audio.input.format",
+            "session.audio.input.format.rate",
+        ),
+        (
+            {"audio": {"output": {"format": {"type": "audio/mp3"}}}},
+            "invalid_value",
+            "session.audio.output.format.type",
+        ),
+        (
+            {"audio": {"output": {"format": "pcm16"}}},
+            "invalid_value",
+            "session.audio.output.format",
+        ),
+        (
+            {"audio": {"output": {"voice": {"id": 5}}}},
+            "invalid_value",
+            "session.audio.output.voice.id",
         ),
         (
             {"audio": {"input": {"turn_detection": 1}}},
@@ -247,20 +279,37 @@ def test_an_item_may_have_an_id_of_the_clients() -> None:
     assert answers[0]["item"]["id"] == "mine"
 
 
+def test_no_two_items_have_the_same_id() -> None:
+    """A client's would take the place of the agent's words, or get the id of what comes later."""
+    spoken = Spoken()
+    spoken.hear(Token("token001"), Caption(1, "Hello."), AgentAudio("token001", bytes(960)))
+    spoken.send("conversation.item.create", item=typed("One.", id="mine"))
+    for id_ in ("mine", "item_1", "item_2"):
+        error = spoken.refusal("conversation.item.create", item=typed("Two.", id=id_))
+        assert (error["code"], error["param"]) == ("invalid_value", "item.id")
+    spoken.send("conversation.item.create", item=typed("Two.", id="item_a1"))
+
+
 @pytest.mark.parametrize(
-    ("item", "code"),
+    ("item", "code", "param"),
     [
-        (None, "invalid_type"),
-        (typed("Hi.", role="system"), "unsupported_item"),
-        (typed("Hi.", type="function_call"), "unsupported_item"),
-        (typed(" "), "invalid_value"),
-        (typed("x" * 40_000), "invalid_value"),
-        (typed("Hi.", content=[]), "invalid_type"),
-        (typed("Hi.", content=[{"type": "input_audio", "audio": ""}]), "unsupported_item"),
+        (None, "invalid_type", "item"),
+        (typed("Hi.", role="system"), "unsupported_item", "item.role"),
+        (typed("Hi.", type="function_call"), "unsupported_item", "item.type"),
+        (typed(" "), "invalid_value", "item.content"),
+        (typed("x" * 40_000), "invalid_value", "item.content[0].text"),
+        (typed("Hi.", content=[]), "invalid_type", "item.content"),
+        (typed("Hi.", id="x" * 513), "invalid_value", "item.id"),
+        (
+            typed("Hi.", content=[{"type": "input_audio", "audio": ""}]),
+            "unsupported_item",
+            "item.content[0].type",
+        ),
     ],
 )
-def test_other_items_are_refused(item: Any, code: str) -> None:
-    assert Spoken().refusal("conversation.item.create", item=item)["code"] == code
+def test_other_items_are_refused(item: Any, code: str, param: str) -> None:
+    error = Spoken().refusal("conversation.item.create", item=item)
+    assert (error["code"], error["param"]) == (code, param)
 
 
 def test_texts_that_wait_are_bounded() -> None:
@@ -269,6 +318,45 @@ def test_texts_that_wait_are_bounded() -> None:
         spoken.send("conversation.item.create", item=typed("x" * 8000))
     error = spoken.refusal("conversation.item.create", item=typed("x" * 8000))
     assert error["code"] == "too_many_items"
+    spoken.send("response.create")
+    spoken.send("conversation.item.create", item=typed("x" * 8000))
+
+
+def test_items_that_wait_are_bounded_however_short() -> None:
+    spoken = Spoken()
+    for _ in range(64):
+        spoken.send("conversation.item.create", item=typed("x"))
+    error = spoken.refusal("conversation.item.create", item=typed("x"))
+    assert (error["code"], error["param"]) == ("too_many_items", "item")
+    _, said = spoken.send("response.create")
+    assert said == Text("\n".join("x" * 64))
+
+
+def test_parts_of_an_item_are_bounded() -> None:
+    part = {"type": "input_text", "text": "x"}
+    Spoken().send("conversation.item.create", item=typed("", content=[part] * 64))
+    error = Spoken().refusal("conversation.item.create", item=typed("", content=[part] * 65))
+    assert (error["code"], error["param"]) == ("invalid_type", "item.content")
+
+
+def test_what_is_quoted_of_a_client_is_bounded() -> None:
+    frame = json.dumps({"type": "x" * 50_000, "event_id": "y" * 50_000})
+    (answer,) = Spoken().wire.read(frame).answers
+    assert len(answer) < 2000
+
+
+def test_audio_may_come_without_an_end_in_pieces_that_are_short_enough() -> None:
+    """Nothing of it is kept."""
+    spoken = Spoken()
+    session = {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+    spoken.send("session.update", session=session)
+    most = base64.b64encode(bytes(8000 * 16)).decode()
+    for _ in range(3):
+        *_, audio = spoken.send("input_audio_buffer.append", audio=most)
+        assert isinstance(audio, Audio) and len(audio.samples) == 16 * 16_000
+    more = base64.b64encode(bytes(8000 * 17)).decode()
+    error = spoken.refusal("input_audio_buffer.append", audio=more)
+    assert (error["code"], error["param"]) == ("invalid_value", "audio")
 
 
 @pytest.mark.parametrize(
@@ -277,7 +365,7 @@ def test_texts_that_wait_are_bounded() -> None:
         ({"conversation": "none"}, "response.conversation"),
         ({"instructions": "Say hi."}, "response.instructions"),
         ({"tools": [{"type": "function"}]}, "response.tools"),
-        ({"nonsense": 1}, "response"),
+        ({"nonsense": 1}, "response.nonsense"),
         ([], "response"),
     ],
 )
@@ -291,7 +379,8 @@ def test_only_a_response_in_progress_can_be_cancelled() -> None:
     assert spoken.refusal("response.cancel")["code"] == "response_cancel_not_active"
     spoken.hear(Token("token001"))
     assert spoken.send("response.cancel", response_id="resp_1") == [RequestInterrupt()]
-    assert spoken.refusal("response.cancel", response_id="resp_9")["code"].endswith("not_active")
+    error = spoken.refusal("response.cancel", response_id="resp_9")
+    assert (error["code"], error["param"]) == ("response_cancel_not_active", "response_id")
 
 
 def test_a_truncation_says_how_much_was_played() -> None:
@@ -303,6 +392,29 @@ def test_a_truncation_says_how_much_was_played() -> None:
     assert spoken.send("conversation.item.truncate", **fields) == [Played("token001", 15.0)]
     fields["item_id"] = "another"
     assert spoken.refusal("conversation.item.truncate", **fields)["param"] == "item_id"
+
+
+NUMBERS = ["1e400", "-1e400", "1" + "0" * 400, "-1" + "0" * 400, "-1", "true", "null", '"5"']
+"""As they are written in JSON: what is no time, or none that a float can hold."""
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_that_no_float_can_hold_is_refused_as_any_other(number: str) -> None:
+    spoken = Spoken()
+    spoken.hear(Token("token001"), Caption(1, "Hello."), AgentAudio("token001", bytes(960)))
+    frame = '{"type": "conversation.item.truncate", "item_id": "item_1", "audio_end_ms": %s}'
+    messages, (answer,) = spoken.exchange(frame % number)
+    assert not messages
+    assert (answer["error"]["code"], answer["error"]["param"]) == ("invalid_value", "audio_end_ms")
+
+
+@pytest.mark.parametrize("number", [number for number in NUMBERS if number != "null"])
+@pytest.mark.parametrize("field", ["silence_duration_ms", "idle_timeout_ms"])
+def test_nor_does_one_end_the_session_in_another_field(field: str, number: str) -> None:
+    detection = f'{{"{field}": {number}}}'
+    session = f'{{"audio": {{"input": {{"turn_detection": {detection}}}}}}}'
+    _, (answer,) = Spoken().exchange(f'{{"type": "session.update", "session": {session}}}')
+    assert answer["error"]["param"] == f"session.audio.input.turn_detection.{field}"
 
 
 def test_only_the_last_items_can_be_retrieved() -> None:

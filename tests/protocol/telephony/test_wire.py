@@ -25,7 +25,7 @@ from serve_app.protocol.messages import (
     Text,
     Token,
 )
-from serve_app.protocol.realtime.sound import MU_LAW
+from serve_app.protocol.sound import MU_LAW
 from serve_app.protocol.telephony.keypad import MOST_KEYS, PAUSE_MS
 from serve_app.protocol.telephony.wire import TelephonyWire
 from serve_app.protocol.violation import ProtocolViolation
@@ -86,6 +86,11 @@ def test_without_a_greeting_the_caller_speaks_first(greeting: str) -> None:
         ({"mediaFormat": {**FORMAT, "encoding": "audio/x-l16"}}, "'mediaFormat' must be"),
         ({"mediaFormat": None}, "mediaFormat: an object is missing"),
         ({"streamSid": ""}, "'streamSid'"),
+        ({"streamSid": "x" * 129}, "'streamSid' must have 1 to 128 characters"),
+        ({"streamSid": 5}, "'streamSid'"),
+        ({"mediaFormat": {**FORMAT, "sampleRate": 10**400}}, "'mediaFormat' must be"),
+        ({"customParameters": {"prompt": ["x"]}}, "the parameter 'prompt' is not a text"),
+        ({"customParameters": {"key": "x" * 9000}}, "key"),
         ({"customParameters": [1]}, "'customParameters' must be an object"),
         ({"customParameters": {"prompt": 5}}, "the parameter 'prompt' is not a text"),
         ({"customParameters": {"key": "\ud800"}}, "the parameter 'key' is not a text"),
@@ -97,6 +102,14 @@ def test_a_wrong_start_closes_the_socket_and_says_why(start: dict[str, Any], why
     wire = TelephonyWire()
     assert why in refusal(Twilio().start(**start), wire)
     assert "before 'start'" in refusal(Twilio().media(1, SILENCE), wire)
+
+
+def test_nothing_but_the_beginning_and_the_end_may_come_before_start() -> None:
+    twilio = Twilio()
+    for frame in (twilio.media(1, SILENCE), twilio.dtmf("1"), twilio.mark("1")):
+        assert "before 'start'" in refusal(frame)
+    assert list(TelephonyWire().read(twilio.connected()).messages) == []
+    assert list(TelephonyWire().read(twilio.stop()).messages) == [Close()]
 
 
 def test_a_second_start_is_ignored_as_a_second_open_is() -> None:
@@ -138,6 +151,9 @@ def test_nothing_is_heard_of_what_waits_or_is_the_agents_own() -> None:
         ({"payload": "AAAA" * 4000}, "12000 bytes of audio: at most 8000"),
         ({"chunk": "-1"}, "'chunk' must be a whole number"),
         ({"chunk": "1" * 5000}, "'chunk' must be a whole number"),
+        ({"chunk": 10**400}, "'chunk' must be a whole number"),
+        ({"chunk": "\u0661"}, "'chunk' must be a whole number"),
+        ({"chunk": ["1"] * 50}, "'chunk' must be a whole number"),
         ({"timestamp": None}, "'timestamp' must be a whole number"),
         ({"timestamp": 1.5}, "'timestamp' must be a whole number"),
     ],
@@ -145,6 +161,42 @@ def test_nothing_is_heard_of_what_waits_or_is_the_agents_own() -> None:
 def test_wrong_media_close_the_socket(media: dict[str, Any], why: str) -> None:
     called = Called()
     assert why in refusal(called.twilio.media(1, SILENCE, **media), called.wire)
+
+
+def test_a_second_of_audio_may_be_in_one_message() -> None:
+    called = Called()
+    (audio,) = called.read(called.twilio.media(1, b"\xff" * 8000))
+    assert isinstance(audio, Audio) and len(audio.samples) == 16_000
+
+
+def test_media_that_come_in_any_order_are_heard_in_their_own() -> None:
+    called = Called()
+    tones = [MU_LAW.encode(np.full(CHUNK_BYTES, 1000 * n, "<i2").tobytes()) for n in range(1, 6)]
+    heard: list[ClientMessage] = []
+    for number in (2, 1, 5, 4, 3, 3, 1):
+        heard += called.read(called.twilio.media(number, tones[number - 1]))
+    samples = np.concatenate([audio.samples for audio in heard if isinstance(audio, Audio)])
+    assert len(samples) == 5 * CHUNK_MS * 16
+    middle = samples.reshape(5, -1)[:, 160]
+    assert middle == pytest.approx(np.arange(1, 6) * 1000 / 32_768, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        ("dtmf", {"digit": "1" * 129}),
+        ("dtmf", {"digit": 5}),
+        ("dtmf", {}),
+        ("dtmf", []),
+        ("mark", {"name": "1" * 129}),
+        ("mark", {}),
+        ("mark", None),
+        ("media", None),
+    ],
+)
+def test_parts_that_are_wrong_close_the_socket(event: str, fields: Any) -> None:
+    called = Called()
+    assert event in refusal(json.dumps({"event": event, event: fields}), called.wire)
 
 
 # --- the agent's voice, and marks ---

@@ -309,6 +309,7 @@ export class Conversation {
   #comeBack(code, reason, pauseMs) {
     const wasOpen = this.status === "open";
     this.status = "lost";
+    this.#recent.isCut = true;
     if (wasOpen) this.#audience.tell({ type: "lost", code, reason });
     this.#timer = setTimeout(() => {
       const played = this.#played ?? undefined;

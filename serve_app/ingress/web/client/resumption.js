@@ -19,12 +19,16 @@ export function mayComeBack(code) {
 export class RecentAudio {
   /** The server hears speech: everything is kept, as long as it fits. */
   isSpoken = false;
+  /** There is no socket. Speech that was cut off is kept from its beginning: the user falls silent
+   * soon, and the silence of a long outage must not push the words out. */
+  isCut = false;
   #chunks = [];
   #kept = 0;
   #start = 0;
 
   /** @param {Float32Array} samples */
   add(samples) {
+    if (this.isCut && this.isSpoken && this.#kept + samples.length > MOST_SAMPLES) return;
     this.#chunks.push(samples);
     this.#kept += samples.length;
     this.#drop(this.#kept - (this.isSpoken ? MOST_SAMPLES : ONSET_SAMPLES));
@@ -35,6 +39,7 @@ export class RecentAudio {
   unheard(heardSamples) {
     this.#drop(heardSamples - this.#start);
     this.#start = 0;
+    this.isCut = false;
     return [...this.#chunks];
   }
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from serve_app.protocol.messages import Samples
-from serve_app.protocol.realtime.sound import A_LAW, MU_LAW, PCM, Ears, Format
+from serve_app.protocol.sound import A_LAW, MU_LAW, PCM, Ears, Format
 
 EVERY_BYTE = bytes(range(256))
 

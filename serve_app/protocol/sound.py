@@ -1,5 +1,5 @@
-"""The audio formats of the protocol, and what the conversation has in their place: float32 at
-16 kHz from the client, pcm at the rate of the format to it."""
+"""The audio formats of the protocols besides Echo's, and what the conversation has in their place:
+float32 at 16 kHz from the client, pcm at the rate of the format to it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from serve_app.protocol.codec import clean
 from serve_app.protocol.messages import Samples
-from serve_app.protocol.realtime.resampling import Resampler
+from serve_app.protocol.resampling import Resampler
 
 _FULL: Final = 32_768.0
 _Table = npt.NDArray[Any]
