@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from serve_app.settings.base import PACKAGED, Replicas, Seconds, Settings
 from serve_app.settings.extra_body import checked_extra_body
+from serve_app.settings.packaged import is_gguf
 from serve_app.settings.tool_schema import checked_schema
 
 LlmProvider = Literal["auto", "openai", "generic", "local"]
@@ -233,8 +234,9 @@ class AgentSettings(Replicas):
 
     @property
     def may_use_tools(self) -> bool:
-        """Whether the chat models can, which a fall-back has to as well."""
-        return all(llm.provider != "local" for llm in self.llms)
+        """Whether the chat models can, which a fall-back has to as well. What transformers runs
+        cannot."""
+        return all(llm.provider != "local" or is_gguf(llm.model) for llm in self.llms)
 
     @property
     def uses_tools(self) -> bool:

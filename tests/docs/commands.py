@@ -92,6 +92,9 @@ KNOWN: dict[str, How] = {
     "make soak MINUTES=60": Run(("make", "--dry-run", "soak", "MINUTES=60"), "--minutes 60"),
     "make clean": _make("clean", "rm -rf"),
     "make long-call": _make("long-call", "-m bench.long_call"),
+    ".venv/bin/python -m bench.local_tools": Run(
+        (_PYTHON, "-m", "bench.local_tools", "--help"), "24 sentences"
+    ),
     ".venv/bin/python -m bench.telephone": Run(
         (_PYTHON, "-m", "bench.telephone", "--help"), "mu-law at 8 kHz"
     ),

@@ -50,11 +50,13 @@ def test_the_name_of_a_local_model_says_what_runs_it(
     assert [name for name in packaged_models(config) if name in LLMS] == needed
 
 
-def test_a_local_chat_model_uses_no_tools_of_a_client() -> None:
+def test_a_chat_model_that_transformers_runs_uses_no_tools_of_a_client() -> None:
     message = Open("", tools=(Tool("look", "", "{}"),))
     with pytest.raises(ProtocolViolation, match="the local chat model cannot use tools"):
-        check(plan(), message)
+        check(plan(TEXT_GENERATION_MODEL="org/model"), message)
     assert check(plan(OPENAI_API_KEY="k"), message).tools == message.tools
+    assert check(plan(), message).tools == message.tools
+    assert check(plan(TEXT_GENERATION_MODEL="/models/a.gguf"), message).tools == message.tools
 
 
 def test_the_packaged_llms_are_those_that_can_be_fetched() -> None:

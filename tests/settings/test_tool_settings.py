@@ -96,8 +96,9 @@ def test_tools_that_can_be_used() -> None:
             "args.agent.mcp_servers.0: Value error, set either command or url",
         ),
         (
-            {"tools": [WEATHER], "llm": {"provider": "local"}},
-            "args.agent.tools: the local chat model cannot use tools; choose a provider",
+            {"tools": [WEATHER], "llm": {"provider": "local", "model": "org/model"}},
+            "args.agent.tools: the local chat model cannot use tools, because transformers runs it;"
+            " choose a packaged one, a .gguf file or a provider",
         ),
     ],
 )
@@ -106,6 +107,10 @@ def test_what_is_wrong_is_said_at_start(agent: dict[str, Any], message: str) -> 
         plan(**agent)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_the_packaged_chat_model_may_use_tools() -> None:
+    plan(tools=[WEATHER], llm={"provider": "local"})
 
 
 def test_a_function_that_cannot_be_imported_says_why(

@@ -55,7 +55,7 @@ def arguments(settings: LlmSettings, dialect: Dialect, question: Question) -> Ar
 
 def _tools(question: Question) -> Arguments:
     # Some servers refuse earlier requests for tools when no tools are declared.
-    tools = {"tools": [_declaration(tool) for tool in question.tools]}
+    tools = {"tools": [tool.declaration for tool in question.tools]}
     return tools if question.may_call else {**tools, "tool_choice": "none"}
 
 
@@ -97,14 +97,3 @@ def _request(id_: str, name: str, arguments: str, extra: Opaque) -> dict[str, An
     # Some servers parse the arguments again, and refuse the chat if that fails.
     function = {"name": name, "arguments": arguments if is_json(arguments) else "{}"}
     return {**extra, "id": id_, "type": "function", "function": function}
-
-
-def _declaration(tool: ToolSpec) -> dict[str, Any]:
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": dict(tool.parameters),
-        },
-    }

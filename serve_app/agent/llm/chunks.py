@@ -86,7 +86,7 @@ def _parts(delta: Mapping[str, Any]) -> Iterator[Part]:
     calls = delta.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict):
-            yield _tool_call_delta(call)
+            yield tool_call_delta(call)
 
 
 def _content(content: object) -> Iterator[Part]:
@@ -101,7 +101,7 @@ def _content(content: object) -> Iterator[Part]:
             yield fit(typed["text"])
 
 
-def _tool_call_delta(call: Mapping[str, Any]) -> ToolCallDelta:
+def tool_call_delta(call: Mapping[str, Any]) -> ToolCallDelta:
     """The number may be missing, and the arguments an object."""
     function = _mapping(call.get("function"))
     index, arguments = call.get("index"), function.get("arguments")

@@ -1,15 +1,19 @@
 """What the replies of engines without a server in between have in common with all others."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from serve_app.agent.llm.chunks import Chunk
+from serve_app.agent.llm.chunks import Chunk, Part
 from serve_app.agent.llm.round import Round
+from serve_app.agent.llm.tool_calls import ToolStep
 
 
-async def spoken(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-    """A reply without its thoughts. Raises EngineError for one in which nothing is said."""
-    reply = Round()
+async def spoken(
+    pieces: AsyncGenerator[Part, None], steps: Sequence[ToolStep] = ()
+) -> AsyncGenerator[str, None]:
+    """A reply without its thoughts. `steps` are the rounds before it. Raises EngineError if nothing
+    is said in all of them."""
+    reply = Round((), steps)
     async with aclosing(pieces):
         async for piece in pieces:
             for said in reply.take(Chunk((piece,))):

@@ -22,6 +22,15 @@ class ToolSpec:
     parameters: Mapping[str, Any]
     """JSON schema of the arguments, which are an object."""
 
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """In the form of OpenAI's chat completions."""
+        function = {"name": self.name, "description": self.description}
+        return {
+            "type": "function",
+            "function": {**function, "parameters": dict(self.parameters)},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:

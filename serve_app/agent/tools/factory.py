@@ -12,8 +12,9 @@ from serve_app.errors import ConfigError
 from serve_app.settings.agent import AgentSettings, ToolSettings
 
 _NO_TOOLS = (
-    "args.agent.tools: the local chat model cannot use tools; choose a provider"
-    " (args.agent.llm.provider, llm_fallbacks) or leave out tools and mcp_servers"
+    "args.agent.tools: the local chat model cannot use tools, because transformers runs it; choose"
+    " a packaged one, a .gguf file or a provider (args.agent.llm, llm_fallbacks) or leave out tools"
+    " and mcp_servers"
 )
 
 

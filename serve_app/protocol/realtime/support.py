@@ -142,7 +142,7 @@ SESSION_FIELDS: Final[dict[str, Row]] = {
     "reasoning": _ignored(),
     "tools": _yes(
         "up to 64 functions of 32 KiB together, beside the server's own, which keep their names."
-        " Not with a local chat model"
+        " Not with a chat model that transformers runs"
     ),
     "tool_choice": _yes("`auto`, or `none`: the model is not told of `tools`"),
     "parallel_tool_calls": _ignored(),

@@ -11,7 +11,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from serve_app.agent.llm.local.llama_cpp import _PROMPT_TOKENS_PER_STEP, LlamaCpp
+from serve_app.agent.llm.local.llama_cpp import LlamaCpp
+from serve_app.agent.llm.local.loading import PROMPT_TOKENS_PER_STEP
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.settings.agent import LlmSettings
@@ -181,7 +182,7 @@ async def test_closing_ends_the_reading_of_a_long_prompt(llm: LlamaCpp) -> None:
     with pytest.raises(asyncio.CancelledError):
         await reader
     await at_rest(llm)
-    assert llm.read_tokens - before <= _PROMPT_TOKENS_PER_STEP
+    assert llm.read_tokens - before <= PROMPT_TOKENS_PER_STEP
 
 
 async def test_the_oldest_turns_go_when_the_chat_is_too_long(llm: LlamaCpp) -> None:

@@ -109,3 +109,24 @@ async def test_who_stops_waiting_is_forgotten() -> None:
         await waiting
     slots.give_back(slot)
     assert slots._waiting == [] and not slot.is_taken
+
+
+async def test_a_chat_with_tools_has_another_slot_than_without() -> None:
+    """They begin in different ways: one of them in the other's place would be read as a whole."""
+    slots = Slots(2)
+    said = chat("Hello!", "Hi!", "How is the weather?")
+    slot = await slots.take(said, "[weather]")
+    slots.give_back(slot)
+    plain = await used(slots, said)
+    assert plain is not slot
+    further = chat("Hello!", "Hi!", "How is the weather?", "Fine.", "Good.")
+    assert await used(slots, further) is plain
+    assert await slots.take(further, "[weather]") is slot
+
+
+async def test_conversations_with_the_same_tools_share_what_was_read_of_them() -> None:
+    slots = Slots(3)
+    ann = await slots.take(chat("Call Ann."), "[call]")
+    slots.give_back(ann)
+    await used(slots, chat("Call Ann.", "I have called Ann.", "Thank you."))
+    assert await slots.take(chat("Call Bob."), "[call]") is ann

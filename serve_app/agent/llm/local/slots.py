@@ -17,6 +17,8 @@ class Slot:
 
     number: int
     prompt: str = ""
+    tools: str = ""
+    """Those that were offered, which come before what was said."""
     chat: frozenset[ChatMessage] = frozenset()
     """What was said in the conversation that it remembers."""
     taken_at: int = 0
@@ -27,18 +29,20 @@ class Slot:
     tokens_per_estimate: float = 1.0
     """How long the chat was, by the model's own count, for each token of `budget.tokens`."""
 
-    def shares(self, said: frozenset[ChatMessage]) -> int:
-        """How many messages it knows of a chat; 0 if that is another conversation.
+    def shares(self, said: frozenset[ChatMessage], tools: str) -> int:
+        """How many messages it knows of a chat; 0 if that is another conversation, or has other
+        tools.
 
         Half of what it knows is enough: the last message may be a draft of what the user said, and
         of a long chat the oldest messages are left out.
         """
-        shared = len(self.chat & said)
+        shared = len(self.chat & said) if self.tools == tools else 0
         return shared if 2 * shared >= len(self.chat) else 0
 
-    def is_beginning(self, prompt: str) -> bool:
-        """Whether it knows hardly more than this system prompt, which others can use, too."""
-        return len(self.chat) <= 1 and self.prompt == prompt
+    def is_beginning(self, prompt: str, tools: str) -> bool:
+        """Whether it knows hardly more than this system prompt and these tools, which others can
+        use, too."""
+        return len(self.chat) <= 1 and (self.prompt, self.tools) == (prompt, tools)
 
 
 class Slots:
@@ -49,18 +53,18 @@ class Slots:
         self._waiting: list[asyncio.Future[None]] = []
         self._taken = 0
 
-    async def take(self, chat: Sequence[ChatMessage]) -> Slot:
+    async def take(self, chat: Sequence[ChatMessage], tools: str = "") -> Slot:
         """The slot of this conversation, or else the one that has not been used for longest. Waits
         while all are taken, and for the slot of a reply to the same conversation that was stopped.
         """
         said = frozenset(message for message in chat if message.role != "system")
         prompt = "".join(message.content for message in chat if message.role == "system")
-        while (slot := self._best(said, prompt)) is None or slot.is_taken:
+        while (slot := self._best(said, prompt, tools)) is None or slot.is_taken:
             await self._change()
-        if not slot.shares(said):
+        if not slot.shares(said, tools):
             slot.tokens_per_estimate = 1.0
         self._taken += 1
-        slot.prompt, slot.chat, slot.taken_at = prompt, said, self._taken
+        slot.prompt, slot.tools, slot.chat, slot.taken_at = prompt, tools, said, self._taken
         slot.is_taken = True
         return slot
 
@@ -76,12 +80,13 @@ class Slots:
         slot.is_taken = slot.is_closing = False
         self._wake()
 
-    def _best(self, said: frozenset[ChatMessage], prompt: str) -> Slot | None:
+    def _best(self, said: frozenset[ChatMessage], prompt: str, tools: str) -> Slot | None:
         """One that is taken is worth waiting for: it is closing."""
 
         def merits(slot: Slot) -> tuple[int, bool, bool, int]:
             is_free = not slot.is_taken
-            return slot.shares(said), slot.is_beginning(prompt), is_free, -slot.taken_at
+            begins = slot.is_beginning(prompt, tools)
+            return slot.shares(said, tools), begins, is_free, -slot.taken_at
 
         open_slots = (slot for slot in self._slots if not slot.is_taken or slot.is_closing)
         return max(open_slots, key=merits, default=None)
