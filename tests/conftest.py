@@ -1,6 +1,7 @@
 """For all tests. Set before torch is loaded: see serve_app/app.py."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -13,6 +14,10 @@ from tests.guard import guard_this_process
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+
+# Background jobs of a shell ignore Ctrl-C, and so would what tests start and send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SERVERS = "tests/serve/"
 

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.models, pytest.mark.timeout(300)]
 
 GPUS = 2
 STT = SttSettings(device="cpu", threads=1)
-WITHIN_S = 60.0
+WITHIN_S = 120.0  # for a minute of speech, on a machine that does something else, too
 
 
 @pytest.fixture(scope="module")
