@@ -104,6 +104,7 @@ KNOWN: dict[str, How] = {
     "make bench-turns": _make("bench-turns", "-m bench.turns"),
     "make bench-barge-in": _make("bench-barge-in", "-m bench.barge_in"),
     "make bench-latency": _make("bench-latency", "-m bench.latency"),
+    "make bench-protocols": _make("bench-protocols", "-m bench.protocols"),
     "make bench-peers": _make("bench-peers", "-m bench.peers"),
     "make bench-capacity": _make("bench-capacity", "-m bench.capacity"),
     "make bench-hostile": _make("bench-hostile", "-m bench.hostile"),
