@@ -110,3 +110,56 @@ async def test_a_text_that_the_server_has_taken_is_not_sent_again() -> None:
         await session.send({"type": "text", "text": "And now?"})
         await script.is_over.wait()
     assert [message["text"] for message in script.texts] == ["Hello.", "And now?"]
+
+
+class Away:
+    """A server that dies of the chunk with this number, and then answers nobody until it may."""
+
+    def __init__(self, dies_of: int) -> None:
+        self._dies_of = dies_of
+        self._sockets = 0
+        self.is_dead = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.heard = b""
+        """What came to the second socket."""
+        self.is_over = asyncio.Event()
+
+    async def __call__(self, socket: ServerConnection) -> None:
+        self._sockets += 1
+        is_first = self._sockets == 1
+        await socket.recv()
+        if not is_first:
+            self.is_dead.set()
+            await self.may_answer.wait()
+        await socket.send(msgpack.packb(notice("first" if is_first else "second")))
+        await socket.send(msgpack.packb({"type": "state", "state": "listening"}))
+        async for frame in socket:
+            message = msgpack.unpackb(frame)
+            if message["type"] == "close":
+                self.is_over.set()
+                return
+            if not is_first:
+                self.heard += message["audio"]
+            elif message == chunk(self._dies_of):
+                socket.transport.abort()
+                return
+
+
+async def test_words_that_were_cut_off_survive_an_outage_of_half_a_minute() -> None:
+    server = Away(dies_of=99)
+    async with asyncio.timeout(DEADLINE_S), serve(server, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with converse(f"ws://127.0.0.1:{port}", FORMAT, resume=True) as session:
+            session.stop_microphone()
+            await session.open("", greeting=False)
+            await session.next("state")
+            for number in range(100):
+                await session.send(chunk(number))
+            await server.is_dead.wait()
+            for number in range(100, 1000):
+                await session.send(chunk(number))
+            server.may_answer.set()
+            await session.next("state")
+        await server.is_over.wait()
+    heard = [int(n) for n in np.frombuffer(server.heard, dtype="<f4")[::512]]
+    assert heard == list(range(469)), "15 s, from the first word on"

@@ -324,6 +324,23 @@ test("speech that was cut off is kept through a long outage", () => {
   assert.equal(recent.unheard(0).at(-1)[0], 468, "there is a socket again");
 });
 
+test("words that were cut off are said again after a long outage", async () => {
+  const [talk, socket] = await conversation();
+  socket.says({ type: "state", state: "listening" });
+  const say = (first, last) => {
+    for (let i = first; i < last; i++) talk.sendAudio(new Float32Array(512).fill(i));
+  };
+  say(0, 100);
+  const again = FakeSocket.next();
+  socket.end(1006);
+  say(100, 1000);
+  const second = await again;
+  second.accept(session("second", 0));
+  const chunks = second.samples().filter((_, at) => at % 512 === 0);
+  assert.deepEqual(chunks, Array.from({ length: 468 }, (_, i) => i));
+  await talk.close();
+});
+
 // --- who it is ---
 
 const bearer = (key) => ["echo.v1", `bearer.${Buffer.from(key).toString("base64url")}`];
