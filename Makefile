@@ -20,11 +20,17 @@ demo: $(INSTALLED)      ## one spoken conversation, printed and measured
 	@$(BIN)/echo-serve demo --config $(CONFIG)
 
 test: $(INSTALLED)      ## lint, types, and every test
-	@$(MAKE) --jobs=2 --output-sync=target types ready # mypy has a core, downloads have the other
+	@$(MAKE) --jobs=2 $(TOGETHER) types ready # mypy has a core, downloads have the other
 	$(BIN)/python -m pytest -n 2 --durations=20
 
 ready:                  # one after the other: apt-get does not wait for another one
-	@$(MAKE) --jobs=1 lint models redis web
+	@$(MAKE) lint
+	@$(MAKE) models
+	@$(MAKE) redis
+	@$(MAKE) web
+
+# What a target prints stays together. The make of macOS (3.81) cannot do that.
+TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 test-slow: models       ## stops, outages, hostile clients, privacy on whole servers
 	$(BIN)/python -m pytest -m slow
