@@ -65,11 +65,12 @@ def _header() -> Iterator[str]:
     yield f"command   python -m bench.latency {shlex.join(sys.argv[1:])}".rstrip()
     yield "server    configs/serve.yaml behind HAProxy, packaged transcriber, on this machine too"
     yield from stand_ins()
+    yield from users()
     yield ""
 
 
 def stand_ins() -> Iterator[str]:
-    """What the lines about LLM, voice and users say."""
+    """What the lines about LLM and voice say."""
     yield (
         f"LLM       stands in: first token {providers.FIRST_TOKEN_S * 1000:.0f} ms after the"
         f" request, then one each {providers.NEXT_TOKEN_S * 1000:.0f} ms"
@@ -79,6 +80,10 @@ def stand_ins() -> Iterator[str]:
         f"voice     stands in: first audio {providers.FIRST_AUDIO_S * 1000:.0f} ms after the first"
         f" clause, then {providers.REAL_TIME_FACTOR:.1f} times real time"
     )
+
+
+def users() -> Iterator[str]:
+    """What the lines about users say."""
     yield (
         f"user      {len(CLIPS)} recordings (LibriVox, CMU), spoken in real time into an open"
         " microphone;"

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from bench import providers
-from bench.latency import add_plan, stand_ins
+from bench.latency import add_plan, stand_ins, users
 from bench.machine import machine
 from bench.peer_figures import NAMES, OURS, Row, row_of, table
 from bench.processes import Account, Load
@@ -115,6 +115,7 @@ def _header() -> Iterator[str]:
     yield "pipecat   1.14.0 on this machine too, one process for all sessions, its defaults, but:"
     yield from (f"          - {deviation}" for deviation in DEVIATIONS)
     yield from stand_ins()
+    yield from users()
     yield ""
 
 

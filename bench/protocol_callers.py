@@ -17,13 +17,12 @@ from websockets.exceptions import ConnectionClosed
 
 from serve_app.conversation.settings import SAMPLE_RATE_HZ
 from serve_app.protocol.messages import TOKEN_BYTES, Samples
-from serve_app.protocol.sound import MU_LAW
+from serve_app.protocol.sound import MU_LAW, PCM
+from serve_app.records.notes import as_pcm
 from tests.protocol.telephony.twilio import Twilio
 
-_REALTIME_HZ = 24_000
-_BYTES = 2
-"""Of a sample of the agent's audio, where that is pcm."""
 _ECHO_HZ = 24_000
+"""Of the agent's audio."""
 _WITHIN_S = 20.0
 _QUIET_S = 0.6
 """After the last audio of a reply has been played."""
@@ -101,18 +100,17 @@ Calling = Callable[[str, str], AbstractAsyncContextManager[Caller]]
 async def _open(
     caller: Caller, take: Callable[[str | bytes], Awaitable[None]]
 ) -> AsyncIterator[Caller]:
-    async def listen() -> None:
-        with suppress(ConnectionClosed):
-            async for frame in caller.socket:
-                await take(frame)
+    """Until the end of the block. Raises an ExceptionGroup if the call ends before."""
 
-    tasks = [asyncio.create_task(listen()), asyncio.create_task(caller.keep_microphone_open())]
-    try:
+    async def listen() -> None:
+        async for frame in caller.socket:
+            await take(frame)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(listen()), group.create_task(caller.keep_microphone_open())]
         yield caller
-    finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -130,7 +128,7 @@ async def by_echo(address: str, prompt: str) -> AsyncIterator[Caller]:
             message = msgpack.unpackb(frame)
             if message["type"] == "audio":
                 size = len(message["audio"]) - TOKEN_BYTES
-                await caller.heard(size / _BYTES / _ECHO_HZ)
+                await caller.heard(size / PCM.bytes_per_sample / _ECHO_HZ)
 
         caller = Caller(socket, SAMPLE_RATE_HZ, 0.032, send)
         options = {"prompt": prompt, "sample_rate_hz": _ECHO_HZ, "greeting": False}
@@ -147,8 +145,7 @@ async def by_realtime(address: str, prompt: str) -> AsyncIterator[Caller]:
     ) as socket:
 
         async def send(samples: Samples) -> None:
-            pcm = (np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes()
-            audio = base64.b64encode(pcm).decode()
+            audio = base64.b64encode(as_pcm(samples)).decode()
             event = {"type": "input_audio_buffer.append", "audio": audio}
             await socket.send(json.dumps(event))
 
@@ -156,9 +153,9 @@ async def by_realtime(address: str, prompt: str) -> AsyncIterator[Caller]:
             event = json.loads(frame)
             if event["type"] == "response.output_audio.delta":
                 size = len(base64.b64decode(event["delta"]))
-                await caller.heard(size / _BYTES / _REALTIME_HZ)
+                await caller.heard(size / PCM.bytes_per_sample / PCM.rate_hz)
 
-        caller = Caller(socket, _REALTIME_HZ, 0.032, send)
+        caller = Caller(socket, PCM.rate_hz, 0.032, send)
         session = {"type": "realtime", "instructions": prompt}
         await socket.send(json.dumps({"type": "session.update", "session": session}))
         async with _open(caller, take):
@@ -176,8 +173,7 @@ async def by_telephone(address: str, prompt: str) -> AsyncIterator[Caller]:
         async def send(samples: Samples) -> None:
             nonlocal chunks
             chunks += 1
-            pcm = (np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes()
-            await socket.send(twilio.media(chunks, MU_LAW.encode(pcm)))
+            await socket.send(twilio.media(chunks, MU_LAW.encode(as_pcm(samples))))
 
         async def send_back(mark: str, at_s: float) -> None:
             await asyncio.sleep(at_s - time.monotonic())

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from bench import providers
+from bench.figures import delays
 from bench.latency import stand_ins
 from bench.machine import machine
 from bench.phrases import whole
@@ -51,11 +52,6 @@ class Figures:
     words: int = 0
     edge_cores: list[float] = field(default_factory=list)
     """CPU seconds a second of ingress and HAProxy, a call; one for each round."""
-
-    @property
-    def p95_ms(self) -> float:
-        ordered = sorted(self.delays_ms)
-        return ordered[round(0.95 * (len(ordered) - 1))] if ordered else 0.0
 
 
 def main() -> int:
@@ -135,7 +131,7 @@ def _header() -> Iterator[str]:
     yield f"command   python -m bench.protocols {shlex.join(sys.argv[1:])}".rstrip()
     yield f"started   {time.strftime('%Y-%m-%d')}"
     yield "server    configs/serve.yaml behind HAProxy, packaged transcriber, on this machine too"
-    yield from list(stand_ins())[:-2]
+    yield from stand_ins()
     yield ""
 
 
@@ -146,10 +142,10 @@ def _table(rows: Sequence[Figures]) -> Iterator[str]:
     )
     yield "|---" * 8 + "|"
     for row in rows:
-        p50_ms = statistics.median(row.delays_ms) if row.delays_ms else 0.0
+        first = delays(row.delays_ms)
         yield (
             f"| `{row.protocol}` | {row.sessions} | {len(row.delays_ms)}"
-            f" | {p50_ms:.0f}, {row.p95_ms:.0f} ms | {row.early} | {row.unanswered}"
+            f" | {first.p50_ms:.0f}, {first.p95_ms:.0f} ms | {row.early} | {row.unanswered}"
             f" | {row.word_errors} of {row.words} | {statistics.mean(row.edge_cores):.3f} cores |"
         )
 
