@@ -1,8 +1,8 @@
 """`python -m bench.local_tools MODEL ...`: whether packaged chat models call the right tools.
 
-Each is told 24 sentences with three tools, 12 of which need one, in three ways: within a short
-conversation, alone, and alone with the check that what is in a call comes from the words. Then it
-holds a conversation of three turns, the first two of which need a tool.
+Each is told two sets of 24 sentences, 12 of which need one of three tools, in three ways: within a
+short conversation, alone, and alone with the check that what is in a call comes from the words.
+Then it holds a conversation of three turns, the first two of which need a tool.
 """
 
 import argparse
@@ -27,9 +27,12 @@ from serve_app.conversation.history import ChatMessage
 from serve_app.conversation.settings import TurnSettings
 from serve_app.settings.agent import ToolUseSettings
 from serve_app.settings.packaged import DEFAULT_LLM
+from tests.agent.llm.conftest import at_rest
 
 Calls = Sequence[ToolCallDelta]
 
+_TALK = "talk"
+"""The name of the conversation, beside those of the two sets."""
 _PROMPT = ChatMessage("system", TurnSettings().prompt)
 _BEFORE = (
     ChatMessage("user", "Hello, I am Anna."),
@@ -52,13 +55,13 @@ class Score:
 
     def count(self, sentence: Sentence, calls: Calls) -> None:
         is_right = bool(calls) and all(_is_right(sentence, call) for call in calls)
-        if sentence.tool and is_right:
+        if is_right:
             self.right += 1
         elif calls and sentence.tool:
             self.wrong += 1
         elif calls:
             self.needless += 1
-        if is_right != bool(sentence.tool) or (calls and not is_right):
+        if not is_right and (calls or sentence.tool):
             asked = ", ".join(f"{call.name}({call.arguments})" for call in calls)
             self.mistakes.append(f"{sentence.said} {asked or '(no call)'}")
 
@@ -96,8 +99,7 @@ async def tokens_read(model: str, slots: int) -> list[int]:
         chat.append(ChatMessage("user", asked))
         said = "".join([piece async for piece in user.stream(chat)])
         chat.append(ChatMessage("assistant", said))
-        while llm._writing:  # what is counted when its thread has ended
-            await asyncio.wait(list(llm._writing))
+        await at_rest(llm)
         read.append(llm.read_tokens)
     await llm.aclose()
     return [after - before for before, after in pairwise(read)]
@@ -135,11 +137,10 @@ def main() -> int:
             if arguments.only in ("", trial.name):
                 found = asyncio.run(scores(model, trial))
                 print(*table(model, trial, found, arguments.mistakes), sep="\n", flush=True)
-        for slots in (4, 1):
-            read = asyncio.run(tokens_read(model, slots))
-            print(
-                f"{model:<28} {slots} slots: prompt tokens read in three turns {read}", flush=True
-            )
+        if arguments.only in ("", _TALK):
+            for slots in (4, 1):
+                read = asyncio.run(tokens_read(model, slots))
+                print(f"{model:<28} {slots} slots: prompt tokens read, by turn {read}", flush=True)
     return 0
 
 
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.local_tools", description=__doc__)
     parser.add_argument("models", nargs="*", default=[DEFAULT_LLM], metavar="MODEL")
     parser.add_argument("--mistakes", action="store_true", help="print them")
-    parser.add_argument("--only", choices=(CHOICE.name, JUDGEMENT.name, "talk"), default="")
+    parser.add_argument("--only", choices=(CHOICE.name, JUDGEMENT.name, _TALK), default="")
     return parser
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 
 from serve_app.agent.llm.local.llama_cpp import LlamaCpp
 from serve_app.agent.llm.local.loading import PROMPT_TOKENS_PER_STEP
 from serve_app.conversation.history import ChatMessage
 from serve_app.errors import ConfigError, EngineError, EngineTimeout
 from serve_app.settings.agent import LlmSettings
+from tests.agent.llm.conftest import at_rest
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
 
@@ -35,13 +35,6 @@ FRANCE = (SYSTEM, ChatMessage("user", "What is the capital of France?"))
 MOON = (SYSTEM, ChatMessage("user", "Tell me about the moon."))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def llm() -> AsyncIterator[LlamaCpp]:
-    llm = LlamaCpp(SETTINGS)
-    yield llm
-    await llm.aclose()
-
-
 @pytest.fixture
 def with_settings(llm: LlamaCpp, monkeypatch: pytest.MonkeyPatch) -> LlamaCpp:
     """The same model; its settings may be changed."""
@@ -51,12 +44,6 @@ def with_settings(llm: LlamaCpp, monkeypatch: pytest.MonkeyPatch) -> LlamaCpp:
 
 async def answer(llm: LlamaCpp, chat: tuple[ChatMessage, ...]) -> str:
     return "".join([piece async for piece in llm.stream(chat)])
-
-
-async def at_rest(llm: LlamaCpp) -> None:
-    """Until no thread writes."""
-    while llm._writing:
-        await asyncio.wait(list(llm._writing))
 
 
 async def read_by(llm: LlamaCpp, chat: tuple[ChatMessage, ...]) -> int:

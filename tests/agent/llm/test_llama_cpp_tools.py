@@ -1,10 +1,6 @@
 """The default chat model in llama.cpp, with tools that are really called."""
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from serve_app.agent.llm.local.llama_cpp import LlamaCpp
 from serve_app.agent.llm.tool_calls import ToolSpec
@@ -18,6 +14,7 @@ from serve_app.errors import DraftDeclined
 from serve_app.protocol.tools import Tool
 from serve_app.settings.agent import LlmSettings, ToolUseSettings
 from serve_app.settings.packaged import DEFAULT_LLM
+from tests.agent.llm.conftest import at_rest
 from tests.agent.tools.local import CITY, toolbox
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
@@ -37,13 +34,6 @@ SYSTEM = ChatMessage("system", "You are a friendly voice assistant. Answer in on
 ABOUT = "Tells the weather in a city."
 ROME = (SYSTEM, ChatMessage("user", "What is the weather in Rome?"))
 SEA = (SYSTEM, ChatMessage("user", "Tell me about the sea."))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def llm() -> AsyncIterator[LlamaCpp]:
-    llm = LlamaCpp(SETTINGS)
-    yield llm
-    await llm.aclose()
 
 
 class Weather:
@@ -72,8 +62,7 @@ def after(chat: tuple[ChatMessage, ...], said: str, asked: str) -> tuple[ChatMes
 async def read_by(llm: LlamaCpp, user: ToolUser, chat: tuple[ChatMessage, ...]) -> tuple[int, str]:
     before = llm.read_tokens
     said = await reply(user, chat)
-    while llm._writing:
-        await asyncio.wait(list(llm._writing))
+    await at_rest(llm)
     return llm.read_tokens - before, said
 
 
