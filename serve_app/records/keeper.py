@@ -80,10 +80,11 @@ class Keeper:
         """Writes what it was handed, and delivers what it can in this time. The rest stays in the
         spool."""
         until_s = time.monotonic() + within_s
-        self._jobs.put(None)
-        self._writer.join(within_s)
+        with suppress(queue.Full):  # of a disk that hangs
+            self._jobs.put(None, timeout=within_s)
+        self._writer.join(max(0.0, until_s - time.monotonic()))
         self._courier.stop(max(0.0, until_s - time.monotonic()))
-        if not self._courier.is_at_work:
+        if not (self._writer.is_alive() or self._courier.is_at_work):
             self._spool.close()
 
     def _note(self, call: _Spooled, notes: Sequence[Note]) -> None:
@@ -105,10 +106,15 @@ class Keeper:
         while (job := self._jobs.get()) is not None:
             self._write(job)
             if job.then is not None:
-                if job.call.folder is not None and job.call.folder.exists():
-                    self._courier.add(job.call.folder)
+                self._hand_over(job.call)
                 with suppress(RuntimeError):  # nobody waits any more: the loop is closed
                     job.then()
+
+    def _hand_over(self, call: _Spooled) -> None:
+        if call.folder is None:
+            log.warning("there is no record %s: %s", call.name, call.error)
+        elif call.folder.exists():  # otherwise the session was forgotten
+            self._courier.add(call.folder)
 
     def _write(self, job: _Job) -> None:
         call = job.call

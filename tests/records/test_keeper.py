@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -200,6 +200,16 @@ def test_a_disk_that_does_not_keep_up_takes_no_memory(tmp_path: Path) -> None:
         until(lambda: keeper._jobs.empty())
 
 
+def test_a_call_that_finds_no_place_in_the_spool_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that is over before it could be told."""
+    with keeping(settings(tmp_path)) as keeper:
+        keeper._spool.folder.rename(tmp_path / "moved")
+        finished(begun(keeper))
+    assert f"there is no record {SESSION}" in caplog.text
+
+
 def assert_is_set(event: threading.Event) -> None:
     assert event.wait(DEADLINE_S)
 
@@ -240,6 +250,30 @@ def test_a_replica_that_ends_does_not_wait_for_a_webhook_that_hangs(tmp_path: Pa
         assert len(spooled(tmp_path)) == 1, "the next one delivers it"
         connection.close()
         keeper._courier._thread.join()
+
+
+def test_a_replica_that_ends_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
+    """And nobody takes over what its thread may still write to."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        assert_is_set(goes_on)
+
+    keeper = Keeper(settings(tmp_path), ENVIRONMENT)
+    begun(keeper).finish([end()], hang)
+    assert_is_set(hangs)
+    other = begun(keeper, OTHER)
+    with suppress(OSError):
+        while True:
+            other.write([Note({"turn": [0, {}]})])
+    began_s = time.monotonic()
+    keeper.stop(within_s=0.1)
+    assert time.monotonic() - began_s < 1.5
+    assert Spool(tmp_path / "spool").adopt() == []
+    goes_on.set()
+    keeper.stop(within_s=DEADLINE_S)
+    assert Spool(tmp_path / "spool").adopt() != []
 
 
 KILLED = """
