@@ -76,7 +76,7 @@ class Bucket:
 
 class Webhook:
     """Posts each file, signed (see `signing`). Redirects are not followed: they could lead
-    anywhere."""
+    anywhere. Of an answer only the status is read: the rest may never come."""
 
     def __init__(
         self,
@@ -98,11 +98,14 @@ class Webhook:
             "content-length": str(path.stat().st_size),
         }
         try:
-            answer = self._client.post(self._url, content=_chunks(path), headers=signed | about)
+            with self._client.stream(
+                "POST", self._url, content=_chunks(path), headers=signed | about
+            ) as answer:
+                is_taken, status = answer.is_success, answer.status_code
         except self._http.HTTPError as error:
             raise NotDelivered(type(error).__name__) from None
-        if not answer.is_success:
-            raise NotDelivered(f"HTTP {answer.status_code}")
+        if not is_taken:
+            raise NotDelivered(f"HTTP {status}")
 
     def close(self) -> None:
         self._client.close()

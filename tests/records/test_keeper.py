@@ -141,6 +141,20 @@ def test_no_redirect_is_followed(tmp_path: Path) -> None:
     assert [message.name for message in server.messages] == [f"{SESSION}.json"] * 2
 
 
+def test_what_a_webhook_says_after_its_status_is_not_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/hook"
+        with keeping(settings(tmp_path, url, timeout_s=4 * DEADLINE_S)) as keeper:
+            finished(begun(keeper))
+            connection, _ = server.accept()
+            with connection:
+                asked = b""
+                while not asked.endswith(b"\n}"):
+                    asked += connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
+                until(lambda: not spooled(tmp_path))
+
+
 def test_what_cannot_be_delivered_stays_and_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
