@@ -92,20 +92,23 @@ def _resampled(
         numbers.append(stretch)
     numbered = zip(numbers, read, strict=True)
     for _, stretch_of in groupby(numbered, key=lambda found: found[0]):
-        yield from _stream([part for _, part in stretch_of], rate_hz)
+        yield from _stream((part for _, part in stretch_of), rate_hz)
 
 
 def _end_s(span: Span, rate_hz: int) -> float:
     return span.at_s + span.count / rate_hz
 
 
-def _stream(parts: Sequence[tuple[Span, Pcm]], rate_hz: int) -> Iterator[tuple[Span, Pcm]]:
+def _stream(parts: Iterator[tuple[Span, Pcm]], rate_hz: int) -> Iterator[tuple[Span, Pcm]]:
     resampler: Any = soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="int16")
-    at_s = parts[0][0].at_s
-    for number, (_, pcm) in enumerate(parts):
-        out = resampler.resample_chunk(pcm, last=number == len(parts) - 1)
+    at_s: float | None = None
+    for span, pcm in parts:
+        at_s = span.at_s if at_s is None else at_s
+        out = resampler.resample_chunk(pcm)
         yield Span(0, len(out), at_s), out
         at_s += len(out) / RATE_HZ
+    out = resampler.resample_chunk(np.empty(0, np.int16), last=True)
+    yield Span(0, len(out), at_s or 0.0), out
 
 
 def _filled(placed: Iterator[tuple[Span, Pcm]]) -> Iterator[Pcm]:
