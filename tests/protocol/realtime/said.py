@@ -1,13 +1,14 @@
 """A wire of OpenAI's protocol, spoken to in plain dicts. What it says has to be what the `openai`
 package takes."""
 
+import base64
 import json
 from typing import Any, get_args
 
 import pydantic
 from openai.types.realtime import RealtimeServerEvent
 
-from serve_app.protocol.messages import ClientMessage, ServerMessage
+from serve_app.protocol.messages import ClientMessage, Open, ServerMessage
 from serve_app.protocol.realtime.options import Defaults
 from serve_app.protocol.realtime.wire import RealtimeWire
 from serve_app.protocol.wire import AudioFrame, Frame
@@ -18,6 +19,8 @@ SERVER_EVENTS: dict[str, type[pydantic.BaseModel]] = {
 }
 """The package's own classes, by the type of the event."""
 LOCAL = Defaults("heart", has_voices=False)
+SILENCE = base64.b64encode(bytes(960)).decode()
+"""20 ms of pcm at 24 kHz."""
 
 
 def event(frame: Frame) -> dict[str, Any]:
@@ -58,3 +61,22 @@ class Spoken:
 
 def types(events: list[dict[str, Any]]) -> list[str]:
     return [event["type"] for event in events]
+
+
+def update(spoken: Spoken, **session: Any) -> dict[str, Any]:
+    """The session as it is then."""
+    _, (answer,) = spoken.exchange(json.dumps({"type": "session.update", "session": session}))
+    assert answer["type"] == "session.updated", answer
+    return dict(answer["session"])
+
+
+def opened(spoken: Spoken) -> Open:
+    """The conversation that the first audio begins."""
+    open_, _ = spoken.send("input_audio_buffer.append", audio=SILENCE)
+    assert isinstance(open_, Open)
+    return open_
+
+
+def typed(text: str, **item: Any) -> dict[str, Any]:
+    content = [{"type": "input_text", "text": text}]
+    return {"type": "message", "role": "user", "content": content, **item}

@@ -18,9 +18,8 @@ from serve_app.protocol.messages import (
     Token,
     Transcript,
 )
-from tests.protocol.realtime.said import Spoken, types
+from tests.protocol.realtime.said import Spoken, opened, typed, types, update
 from tests.protocol.realtime.test_replies import ENDED, one, reply
-from tests.protocol.realtime.test_requests import opened, typed, update
 
 SPEECH = base64.b64encode(bytes(48_000)).decode()
 """1 s."""

@@ -12,9 +12,8 @@ from serve_app.protocol.messages import (
     ToolCall,
     Transcript,
 )
-from tests.protocol.realtime.said import Spoken, types
+from tests.protocol.realtime.said import Spoken, opened, types, update
 from tests.protocol.realtime.test_replies import BEGUN, one
-from tests.protocol.realtime.test_requests import opened, update
 
 ENDED = [
     "response.output_text.done",

@@ -17,9 +17,8 @@ from serve_app.protocol.messages import (
     ToolResult,
 )
 from serve_app.protocol.realtime.options import Defaults
-from tests.protocol.realtime.said import Spoken, types
+from tests.protocol.realtime.said import SILENCE, Spoken, opened, typed, types, update
 from tests.protocol.realtime.test_replies import BEGUN, ENDED, SOUND, one, reply
-from tests.protocol.realtime.test_requests import SILENCE, opened, typed, update
 
 LOOK: dict[str, Any] = {
     "type": "function",
