@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from serve_app.records.journal import lines, record_of
-from serve_app.records.notes import AGENT, JOURNAL, RECORD, RECORDING, USER
+from serve_app.records.notes import AGENT, JOURNAL, RECORD, USER
 from serve_app.records.schema import Recording
 
 _MODULE: Final = "serve_app.records.mix"
 _ROOT: Final = str(Path(__file__).parents[2])
 _NEEDED: Final = ("PATH", "LD_LIBRARY_PATH")
 """Of the environment, which has secrets."""
-_MIXED_S: Final = 600.0
+_MADE_S: Final = 600.0
 
 
 def is_empty(folder: Path) -> bool:
@@ -25,23 +25,26 @@ def is_empty(folder: Path) -> bool:
 def make(folder: Path) -> None:
     """Safe to do again after it was interrupted. Raises OSError and ValueError."""
     if not (folder / RECORD).exists():
-        _make(folder)
+        if next(lines(folder), {}).get("call", {}).get("has_sound"):
+            _make_apart(folder)
+        else:
+            write_record(folder)
     for name in (USER, AGENT, JOURNAL):
         (folder / name).unlink(missing_ok=True)
 
 
-def _make(folder: Path) -> None:
-    head = next(lines(folder), {}).get("call", {})
-    if head.get("has_sound") and not (folder / RECORDING).exists():
-        _mix(folder)
-    record = record_of(folder, _recording(folder, head.get("max_s", 0.0)))
+def write_record(folder: Path, recording: Recording | None = None) -> None:
+    """Raises OSError and ValueError."""
+    record = record_of(folder, recording)
     making = folder / f"{RECORD}.part"
     making.touch(mode=0o600)
     making.write_text(record.model_dump_json(indent=2), encoding="utf-8")
     making.rename(folder / RECORD)
 
 
-def _mix(folder: Path) -> None:
+def _make_apart(folder: Path) -> None:
+    """In a process of its own, the record too: a call with sound has thirty notes a second, and to
+    read those of an hour here would keep the event loop waiting."""
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     try:
         subprocess.run(
@@ -52,22 +55,8 @@ def _mix(folder: Path) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             umask=0o077,
-            timeout=_MIXED_S,
+            timeout=_MADE_S,
             check=True,
         )
     except subprocess.SubprocessError as error:
         raise OSError(f"the recording cannot be made: {type(error).__name__}") from None
-
-
-def _recording(folder: Path, max_s: float) -> Recording | None:
-    if not (folder / RECORDING).exists():
-        return None
-    import soundfile
-
-    found = soundfile.info(str(folder / RECORDING))
-    return Recording(
-        file=f"{folder.name}.flac",
-        rate_hz=found.samplerate,
-        duration_s=round(found.duration, 3),
-        is_complete=found.duration < max_s,
-    )

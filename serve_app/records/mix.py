@@ -1,4 +1,5 @@
-"""Makes the recording of a call that is over: `python -m serve_app.records.mix FOLDER`.
+"""Makes the recording of a call that is over, and its record: `python -m serve_app.records.mix
+FOLDER`.
 
 It is a process of its own, so that no conversation waits for it. Both sides are read bit by bit: a
 long call takes no more memory than a short one, but for its notes.
@@ -17,8 +18,10 @@ import soundfile
 import soxr
 
 from serve_app.records.journal import lines
+from serve_app.records.making import write_record
 from serve_app.records.notes import AGENT, RECORDING, USER
 from serve_app.records.placing import RATE_HZ, AgentPlacing, Span, place_user
+from serve_app.records.schema import Recording
 
 Pcm = npt.NDArray[np.int16]
 _BLOCK: Final = RATE_HZ
@@ -136,6 +139,24 @@ def _whole(samples: Pcm) -> list[Pcm]:
     ]
 
 
-if __name__ == "__main__":
+def recording_of(folder: Path) -> Recording:
+    """The one that was mixed."""
+    found = soundfile.info(str(folder / RECORDING))
+    head = next(lines(folder))["call"]
+    return Recording(
+        file=f"{folder.name}.flac",
+        rate_hz=found.samplerate,
+        duration_s=round(found.duration, 3),
+        is_complete=found.duration < head["max_s"],
+    )
+
+
+def main(folder: Path) -> None:
     os.nice(_NICE)
-    mix(Path(sys.argv[1]))
+    if not (folder / RECORDING).exists():
+        mix(folder)
+    write_record(folder, recording_of(folder))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

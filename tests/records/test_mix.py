@@ -4,15 +4,26 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from serve_app.records import making
 from serve_app.records.mix import mix
-from serve_app.records.notes import Note
+from serve_app.records.notes import RECORD, Note
 from serve_app.records.placing import RATE_HZ as MIXED_HZ
+from serve_app.records.schema import CallRecord
 from serve_app.records.spool import write
 from tests.records.calls import AGENT_HZ, RATE_HZ, SESSION, end, tone_of
 from tests.records.mixed import Channel, sides
 
-HEAD = {"session": SESSION, "rate_hz": RATE_HZ, "max_s": 1e9}
+HEAD = {
+    "session": SESSION,
+    "socket": SESSION,
+    "protocol": "echo",
+    "rate_hz": RATE_HZ,
+    "started_s": 1.8e9,
+    "has_sound": True,
+    "max_s": 1e9,
+}
 
 
 def spoken(folder: Path, seconds: float, pieces: int) -> Path:
@@ -50,3 +61,15 @@ def test_a_long_reply_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> N
     finally:
         tracemalloc.stop()
     assert most < size / 4
+
+
+def test_the_notes_of_sound_are_read_in_another_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """There may be hundreds of thousands, and the event loop would wait meanwhile."""
+    folder = spoken(tmp_path / SESSION, 1.0, 10)
+    monkeypatch.delattr(making, "record_of")
+    making.make(folder)
+    record = CallRecord.model_validate_json((folder / RECORD).read_text())
+    assert record.recording is not None and record.recording.duration_s == 1.0
+    assert sorted(path.name for path in folder.iterdir()) == ["record.json", "recording.flac"]
