@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,9 @@ class Spool:
 
 def calls_of(root: Path, session: str) -> list[Path]:
     """The folders of a session's calls, whoever owns them."""
-    return sorted(path for path in root.glob("*/*/") if path.name.split(".")[0] == session)
+    # Not `Path.glob`: it raises FileNotFoundError where a folder goes meanwhile.
+    calls = [root / path for path in glob("*/*/", root_dir=root)]
+    return sorted(path for path in calls if path.name.split(".")[0] == session)
 
 
 def write(folder: Path, notes: Sequence[Note]) -> None:

@@ -4,6 +4,7 @@ chat model and the voice are a script."""
 import asyncio
 import json
 import stat
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def kept_in(folder: Path) -> list[Path]:
 
 
 def waiting(tmp_path: Path) -> list[Path]:
-    return list((tmp_path / "spool").glob("*/*/"))
+    return [tmp_path / "spool" / path for path in glob("*/*/", root_dir=tmp_path / "spool")]
 
 
 async def plays(socket: Any, samples: Samples) -> None:

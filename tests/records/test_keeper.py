@@ -1,6 +1,7 @@
 """From notes to delivered records: real threads, files and processes, and a real HTTP server."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from glob import glob
 from pathlib import Path
 
 import fsspec
@@ -71,7 +73,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def spooled(tmp_path: Path) -> list[Path]:
-    return list((tmp_path / "spool").glob("*/*/"))
+    return [tmp_path / "spool" / path for path in glob("*/*/", root_dir=tmp_path / "spool")]
 
 
 def record(data: bytes | str) -> CallRecord:
@@ -410,3 +412,18 @@ def test_the_calls_of_a_session_are_found_by_its_name(tmp_path: Path) -> None:
     assert calls_of(tmp_path, SESSION) == mine
     assert calls_of(tmp_path, OTHER) == [theirs]
     assert calls_of(tmp_path / "nowhere", SESSION) == calls_of(tmp_path, "*") == []
+
+
+def test_they_are_found_while_others_come_and_go(tmp_path: Path) -> None:
+    mine = Spool(tmp_path).begin(SESSION)
+
+    def come_and_go() -> None:
+        for _ in range(300):
+            (tmp_path / "1" / OTHER).mkdir(parents=True)
+            shutil.rmtree(tmp_path / "1")
+
+    others = threading.Thread(target=come_and_go)
+    others.start()
+    while others.is_alive():
+        assert calls_of(tmp_path, SESSION) == [mine]
+    others.join()
