@@ -47,7 +47,10 @@ class RecordSettings(Settings):
     @property
     def folder(self) -> str | None:
         """The path, if it is a folder of this machine."""
-        return urlsplit(self.url).path if self.scheme == "file" else None
+        found = urlsplit(self.url)
+        if not found.scheme:
+            return self.url  # it may have a # or a ?
+        return found.path if found.scheme == "file" else None
 
     @property
     def is_webhook(self) -> bool:

@@ -28,6 +28,20 @@ def test_a_place_that_there_is_is_taken(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("/srv/calls", "/srv/calls"),
+        ("/srv/calls #1?", "/srv/calls #1?"),
+        ("file:///srv/calls", "/srv/calls"),
+        ("s3://calls", None),
+    ],
+)
+def test_a_folder_of_this_machine_is_known(url: str, folder: str | None) -> None:
+    found = config(url=url).ingress.records
+    assert found is not None and found.folder == folder
+
+
+@pytest.mark.parametrize(
     ("records", "complaint"),
     [
         ({"url": "calls"}, "url must be an absolute path"),
