@@ -1,7 +1,7 @@
 """The record of a call, as whoever runs the server gets it: one JSON object. docs/records.md is its
 manual."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -98,8 +98,3 @@ class CallRecord(_Part):
     close: Close
     is_complete: bool
     """Whether everything is in it. Not if the server was killed, or its disk was full."""
-
-
-def schema() -> dict[str, Any]:
-    """As JSON Schema."""
-    return CallRecord.model_json_schema()
