@@ -125,6 +125,7 @@ class Floor:
         if not self.history.awaits_reply:
             self.is_asked = False
             return None
+        self.not_idle()
         self.times = TurnTimes.from_text(self.now_s)
         if self.state not in REPLYING:
             return self.ask()
@@ -168,7 +169,7 @@ class Floor:
         return self.user.received <= self._received_at_stall
 
     def not_idle(self) -> None:
-        """The user has said something."""
+        """Somebody has something to say: nobody has to be asked whether they are there."""
         if self.settings.idle_prompt_ms or self.settings.idle_close_ms:
             self.do(Disarm(Timer.IDLE_PROMPT))
             self.do(Disarm(Timer.IDLE_CLOSE))

@@ -320,6 +320,22 @@ def test_nobody_is_asked_whether_they_are_there_while_a_tool_runs() -> None:
     assert len(talk.all(ef.Say)) == 1
 
 
+def test_an_agent_that_goes_on_is_not_cut_short_because_the_user_is_silent() -> None:
+    talk = Talk(replace(SETTINGS, idle_close_ms=8000))
+    talk.open(greeting="", tools=(LOOK,))
+    talk.ask()
+    calls(talk)
+    answers(talk)
+    talk.says("A cup, of which there is much to say.", 20.0)
+    talk.reply_ends()
+    talk.wait(12)
+    assert talk.machine.state is State.SPEAKING
+    talk.wait(12)
+    assert talk.machine.state is State.WAITING
+    talk.wait(8)
+    assert talk.machine.state is State.ENDED
+
+
 def test_results_that_nobody_waits_for_do_not_keep_a_session_open() -> None:
     talk = Talk(replace(SETTINGS, idle_close_ms=8000))
     talk.open(greeting="", tools=(LOOK,))

@@ -1,5 +1,7 @@
 """The client says what a turn is, or when it is to be answered, or both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from serve_app.conversation.listener import LONGEST_PRESS_S
 from serve_app.conversation.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, TurnSettings
 from serve_app.conversation.states import State
 from serve_app.protocol.messages import EVENTS, Interrupt, StateChanged, Transcript
-from tests.conversation.talk import Talk
+from tests.conversation.talk import SETTINGS, Talk
 
 
 def begun(**turn: object) -> Talk:
@@ -229,6 +231,16 @@ def test_a_request_with_nothing_to_answer_is_ignored(asked: Talk) -> None:
     assert asked.machine.state is State.WAITING
     asked.ask()
     assert asked.machine.state is State.WAITING, "and does not count for what comes later"
+
+
+def test_a_reply_that_was_asked_for_is_not_cut_short_because_the_user_is_silent() -> None:
+    talk = Talk(replace(SETTINGS, idle_close_ms=8000))
+    talk.open(greeting="", turn={"answers_turns": False})
+    talk.ask()
+    talk.wait(6)
+    talk.do(ev.ReplyRequested())
+    talk.wait(4)
+    assert talk.machine.state is State.PREPARING
 
 
 def test_what_is_typed_is_answered_at_once(asked: Talk) -> None:
