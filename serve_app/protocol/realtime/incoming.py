@@ -147,9 +147,11 @@ class Incoming:
     def _respond(self, event: dict[str, Any]) -> Reading:
         requests.check_response(event, self._call.options.modality)
         has_output, self._calling.has_output = self._calling.has_output, False
-        if not self._waiting:
-            return Reading([RequestReply()]) if has_output else self._asked_for()
+        if not self._waiting and not has_output:
+            return self._asked_for()
         self._call.is_unanswered = False
+        if not self._waiting:
+            return Reading([RequestReply()])
         self._call.typed = "\n".join(self._waiting).strip()
         self._waiting.clear()
         self._call.is_stopped_by_client = True

@@ -16,6 +16,8 @@ from serve_app.protocol.messages import (
     StateChanged,
     Text,
     Token,
+    ToolCall,
+    ToolResult,
     Transcript,
 )
 from tests.protocol.realtime.said import Spoken, opened, typed, types, update
@@ -199,6 +201,18 @@ def test_what_is_typed_answers_the_turns_before_it_too(asked: Spoken) -> None:
     asked.hear(Transcript(1, "user", "What is this?"), StateChanged("waiting"))
     asked.send("conversation.item.create", item=typed("Tell me."))
     assert asked.send("response.create") == [Text("Tell me.")]
+    assert asked.refusal("response.create")["code"] == "nothing_to_answer"
+
+
+def test_the_output_of_a_tool_answers_the_turns_before_it_too(asked: Spoken) -> None:
+    asked.hear(
+        StateChanged("replying"), ToolCall(1, "call1", "look", "{}"), StateChanged("waiting")
+    )
+    asked.hear(StateChanged("listening"), StateChanged("transcribing"))
+    asked.hear(Transcript(1, "user", "What is this?"), StateChanged("waiting"))
+    output = {"type": "function_call_output", "call_id": "call1", "output": "a cup"}
+    assert asked.send("conversation.item.create", item=output) == [ToolResult("call1", "a cup")]
+    assert asked.send("response.create") == [RequestReply()]
     assert asked.refusal("response.create")["code"] == "nothing_to_answer"
 
 
