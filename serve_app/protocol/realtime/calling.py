@@ -1,10 +1,8 @@
 """Tools that the client runs, as items: what the agent asks for, and what comes of it."""
 
-from typing import Any, Final
+from typing import Final
 
-from serve_app.protocol.limits import FrameLimits
 from serve_app.protocol.messages import ToolCall
-from serve_app.protocol.realtime.editing import text
 from serve_app.protocol.realtime.events import Events, Item
 from serve_app.protocol.realtime.refused import Refused
 
@@ -16,9 +14,8 @@ _REMEMBERED: Final = 256
 class Calling:
     """Of one socket."""
 
-    def __init__(self, events: Events, limits: FrameLimits) -> None:
+    def __init__(self, events: Events) -> None:
         self._events = events
-        self._limits = limits
         self._open: dict[str, None] = {}
         """The ids of the calls without an output, in order."""
         self.has_output = False
@@ -43,24 +40,16 @@ class Calling:
             events.item_done(done),
         ]
 
-    def answered(self, item: dict[str, Any], id_: str) -> tuple[str, str, list[str]]:
-        """The id of the call and the output of an item of the client's, and the events about it.
-        `id_`: its own, if the client has chosen one. Raises Refused."""
-        call_id = self._text(item.get("call_id"), "item.call_id")
-        output = self._text(item.get("output"), "item.output")
+    def answered(self, call_id: str, output: str, id_: str) -> list[str]:
+        """The events about an output of the client's. `id_`: that of its item, if the client has
+        chosen one. Raises Refused."""
         if call_id not in self._open:
             message = "the agent waits for no output of such a call"
             raise Refused("invalid_tool_call_id", message, "item.call_id")
         del self._open[call_id]
         self.has_output = True
         shown = _output(id_ or self._events.new_id("item"), call_id, output)
-        return call_id, output, [self._events.item_added(shown), self._events.item_done(shown)]
-
-    def _text(self, value: Any, param: str) -> str:
-        try:
-            return text(value, self._limits.text_bytes)
-        except ValueError as error:
-            raise Refused("invalid_value", f"{param}: {error}", param) from None
+        return [self._events.item_added(shown), self._events.item_done(shown)]
 
 
 def _call(id_: str, status: str, call: ToolCall, arguments: str | None = None) -> Item:

@@ -132,7 +132,8 @@ class Incoming:
             message = "item.id: it has to be new, and none like item_3, which the server makes"
             raise Refused("invalid_value", message, "item.id")
         if item.get("type") == OUTPUT:
-            call_id, output, answers = self._calling.answered(item, id_)
+            call_id, output = requests.output(item, self._limits)
+            answers = self._calling.answered(call_id, output, id_)
             return Reading([ToolResult(call_id, output)], answers)
         text = requests.typed(item, self._limits)
         size = sum(len(words.encode()) + 1 for words in (*self._waiting, text))

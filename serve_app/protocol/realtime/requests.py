@@ -80,6 +80,13 @@ def own_id(item: dict[str, Any]) -> str:
     return _checked_text(item.get("id") or "", "item.id", _MAX_ID)
 
 
+def output(item: dict[str, Any], limits: FrameLimits) -> tuple[str, str]:
+    """The id of the call that an item answers, and what came of it."""
+    most = limits.text_bytes
+    call_id = _checked_text(item.get("call_id"), "item.call_id", most)
+    return call_id, _checked_text(item.get("output"), "item.output", most)
+
+
 def typed(item: dict[str, Any], limits: FrameLimits) -> str:
     """The text of an item."""
     for name, value in (("type", "message"), ("role", "user")):

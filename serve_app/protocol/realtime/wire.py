@@ -46,7 +46,7 @@ class RealtimeWire:
         self, session: str, defaults: Defaults, limits: FrameLimits = DEFAULT_FRAMES
     ) -> None:
         call, self._events = Call(), Events()
-        calling = Calling(self._events, limits)
+        calling = Calling(self._events)
         speaking, hearing = Speaking(call, self._events, calling), Hearing(call, self._events)
         self._incoming = Incoming(
             session, defaults, limits, call, self._events, speaking, calling, hearing
