@@ -46,26 +46,18 @@ def send_calls(floor: Floor, ids: Collection[str]) -> None:
         floor.arm(ev.Timer.TOOLS, floor.settings.tool_timeout_ms / 1000)
 
 
-def take_result(floor: Floor, event: ev.ToolAnswered) -> None:
-    _take(floor, event)
-
-
-def _take(floor: Floor, event: ev.ToolAnswered) -> bool:
-    """A result that nobody waits for is ignored."""
+def take_result(floor: Floor, event: ev.ToolAnswered) -> State:
+    """A result that nobody waits for is ignored. The last one that was missing may end a wait."""
     chat = with_result(floor.history.chat, event.call_id, event.output)
     if chat is None:
-        return False
+        return floor.state
     floor.unseen = (*floor.unseen, event.call_id)
     floor.history.keep(chat)
     floor.record()
-    if not pending(chat):
-        floor.do(Disarm(ev.Timer.TOOLS))
-    return True
-
-
-def take_result_while_waiting(floor: Floor, event: ev.ToolAnswered) -> State:
-    is_last = _take(floor, event) and not pending(floor.history.chat)
-    return floor.wait() if is_last else floor.state
+    if pending(chat):
+        return floor.state
+    floor.do(Disarm(ev.Timer.TOOLS))
+    return floor.wait() if floor.state is State.WAITING else floor.state
 
 
 def ask_for_reply(floor: Floor, event: ev.ReplyRequested) -> None:

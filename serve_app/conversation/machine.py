@@ -183,7 +183,7 @@ _TABLE: dict[State, _Steps] = {
         ev.VoiceActivity: _may_lead(listening.voice_while_waiting, _LISTENING),
         ev.TextReceived: _may_lead(listening.take_text, _PREPARING),
         ev.TurnCommitted: _may_lead(push_to_talk.commit, _TRANSCRIBING),
-        ev.ToolAnswered: _may_lead(calling.take_result_while_waiting, _PREPARING, _ENDED),
+        ev.ToolAnswered: _may_lead(calling.take_result, _PREPARING, _ENDED),
         ev.ReplyRequested: _may_lead(calling.ask_while_waiting, _PREPARING),
         ev.Timer.TOOLS: _may_lead(calling.tools_are_late_while_waiting, _PREPARING, _ENDED),
         ev.Timer.IDLE_PROMPT: _leads(opening.idle_too_long, _PREPARING),

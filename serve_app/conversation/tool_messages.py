@@ -98,6 +98,8 @@ def brought_up(chat: Chat, ids: Collection[str]) -> Chat:
     """These calls, whose results came after something else was said, are the last thing in the
     chat: to a model that is what it has to answer."""
     calls = [call for message in chat for call in message.calls if call.id in ids]
+    if not calls:
+        return chat
     moved = {call.id for call in calls}
     results = {m.call_id: m.content for m in chat if m.call_id in moved}
     rest = []
@@ -106,11 +108,8 @@ def brought_up(chat: Chat, ids: Collection[str]) -> Chat:
         is_left = message.content or kept or not message.calls
         if message.call_id not in moved and is_left:
             rest.append(message if kept == message.calls else replace(message, calls=kept))
-    if not calls:
-        return chat
-    return with_steps(
-        tuple(rest), [Step(tuple(calls), tuple(results.get(call.id) for call in calls))]
-    )
+    step = Step(tuple(calls), tuple(results.get(call.id) for call in calls))
+    return with_steps(tuple(rest), [step])
 
 
 def rounds(chat: Chat) -> int:
