@@ -54,7 +54,7 @@ def test_what_is_left_out_is_a_tool_without_arguments() -> None:
         [{"type": "mcp", "name": "a"}],
         [{"name": "a", "description": 1}],
         [{"name": "a", "description": "\ud800"}],
-        [{"name": "a", "parameters": []} | {"parameters": [1]}],
+        [{"name": "a", "parameters": [1]}],
         [{"name": "a", "parameters": {"type": "string"}}],
         [{"name": "a", "parameters": {"type": "object", "a": "x" * MOST}}],
         [{"name": f"a{number}"} for number in range(65)],

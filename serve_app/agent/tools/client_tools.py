@@ -6,7 +6,7 @@ from typing import Final
 
 from serve_app.agent.llm.tool_calls import ToolCall, ToolSpec, ToolStep
 from serve_app.agent.parts import Called
-from serve_app.agent.tools.toolbox import MOST_CALLS
+from serve_app.agent.tools.toolbox import MOST_CALLS, TOO_MANY
 from serve_app.conversation.calls import Call, Offer, Step
 
 _LONGEST_EXTRA: Final = 20_000
@@ -52,12 +52,11 @@ class ClientTools:
 
 
 def _within_bounds(results: Sequence[str | None]) -> list[str | None]:
-    refused = f"Not called: only {MOST_CALLS} calls at a time are allowed."
     waiting = 0
     bounded: list[str | None] = []
     for result in results:
         waiting += result is None
-        bounded.append(refused if result is None and waiting > MOST_CALLS else result)
+        bounded.append(TOO_MANY if result is None and waiting > MOST_CALLS else result)
     return bounded
 
 

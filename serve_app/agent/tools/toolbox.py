@@ -19,6 +19,8 @@ MOST_TOOLS = 128
 """The limit of OpenAI's API."""
 MOST_CALLS = 8
 """In one round. They run at the same time."""
+TOO_MANY = f"Not called: only {MOST_CALLS} calls at a time are allowed."
+"""The result of a call after those."""
 _CLOSE_TIMEOUT_S = 5.0
 _UNREADABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
@@ -50,8 +52,7 @@ class Toolbox:
     async def call_all(self, calls: Sequence[ToolCall]) -> tuple[str, ...]:
         """The results of one round, in order. A failure is a result, too."""
         results = await asyncio.gather(*(self._call(call) for call in calls[:MOST_CALLS]))
-        refused = f"Not called: only {MOST_CALLS} calls at a time are allowed."
-        return (*results, *(refused for _ in calls[MOST_CALLS:]))
+        return (*results, *(TOO_MANY for _ in calls[MOST_CALLS:]))
 
     async def aclose(self) -> None:
         """Ends all calls, then closes the sources."""
