@@ -27,7 +27,7 @@ GOODBYE_S: Final = 5.0
 """For what is not delivered yet when a replica ends, which has drained before that."""
 _MOST_JOBS: Final = 1000
 """That wait for the disk, each with about a second of a call. A call that finds no room is kept up
-to there: memory stays bounded."""
+to there, and its end is still taken: memory stays bounded."""
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Keeper:
         self._spool = Spool(Path(settings.spool_dir))
         to = destination(settings, env)
         self._courier = Courier(to, settings.deadline_s, self._spool.adopt)
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(_MOST_JOBS)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="records", daemon=True)
         self._writer.start()
         self._courier.start()
@@ -80,9 +80,8 @@ class Keeper:
         """Writes what it was handed, and delivers what it can in this time. The rest stays in the
         spool."""
         until_s = time.monotonic() + within_s
-        with suppress(queue.Full):  # of a disk that hangs
-            self._jobs.put(None, timeout=within_s)
-        self._writer.join(max(0.0, until_s - time.monotonic()))
+        self._jobs.put(None)
+        self._writer.join(within_s)
         self._courier.stop(max(0.0, until_s - time.monotonic()))
         if not (self._writer.is_alive() or self._courier.is_at_work):
             self._spool.close()
@@ -90,17 +89,12 @@ class Keeper:
     def _note(self, call: _Spooled, notes: Sequence[Note]) -> None:
         if call.error is not None:
             raise call.error
-        self._put(_Job(call, notes))
+        if self._jobs.qsize() >= _MOST_JOBS:
+            raise OSError("the disk does not keep up")
+        self._jobs.put(_Job(call, notes))
 
     def _finish(self, call: _Spooled, notes: Sequence[Note], then: Callable[[], None]) -> None:
-        self._put(_Job(call, notes, then))
-
-    def _put(self, job: _Job) -> None:
-        """Raises OSError."""
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            raise OSError("the disk does not keep up") from None
+        self._jobs.put(_Job(call, notes, then))
 
     def _write_all(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -112,14 +106,15 @@ class Keeper:
 
     def _hand_over(self, call: _Spooled) -> None:
         if call.folder is None:
-            log.warning("there is no record %s: %s", call.name, call.error)
+            why = call.error or "the disk did not keep up when it began"
+            log.warning("there is no record %s: %s", call.name, why)
         elif call.folder.exists():  # otherwise the session was forgotten
             self._courier.add(call.folder)
 
     def _write(self, job: _Job) -> None:
         call = job.call
         try:
-            if call.folder is None and call.error is None:
+            if call.folder is None and call.error is None and job.then is None:
                 call.folder = self._spool.begin(call.name)
             if call.folder is None:
                 return

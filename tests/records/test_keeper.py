@@ -39,7 +39,8 @@ from tests.records.calls import (
 from tests.records.hooks import SECRET, hooks
 from tests.records.mixed import loudness, sides, sounds_at
 
-OTHER = "b" * 32
+OTHER, THIRD = "b" * 32, "c" * 32
+FAILURE = {"stage": "llm", "message": "it does not answer", "at_s": 1.0}
 HEAD = {
     "session": SESSION,
     "socket": SESSION,
@@ -205,15 +206,51 @@ def test_too_many_that_wait_are_not_joined_by_more(
 
 def test_a_disk_that_does_not_keep_up_takes_no_memory(tmp_path: Path) -> None:
     """What finds no room is refused, and the call is told."""
-    with keeping(settings(tmp_path)) as keeper:
-        goes_on = threading.Event()
-        begun(keeper).finish([end()], lambda: assert_is_set(goes_on))
+    with stuck(settings(tmp_path)) as (keeper, goes_on):
         other = begun(keeper, OTHER)
         with pytest.raises(OSError, match="does not keep up"):
             for _ in range(2000):
                 other.write([Note({"turn": [0, {}]})])
         goes_on.set()
         until(lambda: keeper._jobs.empty())
+
+
+def test_a_call_that_a_disk_did_not_keep_up_with_still_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its record is delivered, if there is a beginning of it."""
+    with stuck(settings(tmp_path)) as (keeper, goes_on):
+        other = begun(keeper, OTHER)
+        with suppress(OSError):
+            while True:
+                other.write([Note({"error": [0, FAILURE]})])
+        with pytest.raises(OSError, match="does not keep up"):
+            begun(keeper, THIRD)
+        third = keeper.begin(Call(THIRD, THIRD, "echo", RATE_HZ))
+        assert third is not None
+        third.finish([end()], lambda: None)
+        is_written = threading.Event()
+        other.finish([end()], is_written.set)
+        goes_on.set()
+        assert_is_set(is_written)
+        until(lambda: not spooled(tmp_path))
+    assert record((tmp_path / "records" / f"{OTHER}.json").read_text()).close.reason == "bye"
+    assert f"there is no record {THIRD}: the disk did not keep up" in caplog.text
+
+
+@contextmanager
+def stuck(given: RecordSettings) -> Iterator[tuple[Keeper, threading.Event]]:
+    """A disk that goes on when the event is set."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        assert_is_set(goes_on)
+
+    with keeping(given) as keeper:
+        begun(keeper).finish([end()], hang)
+        assert_is_set(hangs)
+        yield keeper, goes_on
 
 
 def test_a_call_that_finds_no_place_in_the_spool_is_said(
@@ -270,26 +307,18 @@ def test_a_replica_that_ends_does_not_wait_for_a_webhook_that_hangs(tmp_path: Pa
 
 def test_a_replica_that_ends_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
     """And nobody takes over what its thread may still write to."""
-    hangs, goes_on = threading.Event(), threading.Event()
-
-    def hang() -> None:
-        hangs.set()
-        assert_is_set(goes_on)
-
-    keeper = Keeper(settings(tmp_path), ENVIRONMENT)
-    begun(keeper).finish([end()], hang)
-    assert_is_set(hangs)
-    other = begun(keeper, OTHER)
-    with suppress(OSError):
-        while True:
-            other.write([Note({"turn": [0, {}]})])
-    began_s = time.monotonic()
-    keeper.stop(within_s=0.1)
-    assert time.monotonic() - began_s < 1.5
-    assert Spool(tmp_path / "spool").adopt() == []
-    goes_on.set()
-    keeper.stop(within_s=DEADLINE_S)
-    assert Spool(tmp_path / "spool").adopt() != []
+    with stuck(settings(tmp_path)) as (keeper, goes_on):
+        other = begun(keeper, OTHER)
+        with suppress(OSError):
+            while True:
+                other.write([Note({"turn": [0, {}]})])
+        began_s = time.monotonic()
+        keeper.stop(within_s=0.1)
+        assert time.monotonic() - began_s < 1.5
+        assert Spool(tmp_path / "spool").adopt() == []
+        goes_on.set()
+        keeper.stop(within_s=DEADLINE_S)
+        assert Spool(tmp_path / "spool").adopt() != []
 
 
 KILLED = """
