@@ -1,82 +1,33 @@
 """Tools that the client runs: the call, the result, and a history that is valid whatever happens
 between the two."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from serve_app.conversation import effects as ef
 from serve_app.conversation import events as ev
-from serve_app.conversation.calls import MOST_ROUNDS, Call, Step
-from serve_app.conversation.history import PENDING, ChatMessage, trimmed
-from serve_app.conversation.settings import LONGEST_MESSAGE
+from serve_app.conversation.calls import Step
+from serve_app.conversation.history import PENDING
 from serve_app.conversation.states import State
-from serve_app.conversation.tool_messages import TOO_LATE
-from serve_app.protocol.messages import EVENTS, Interrupt, StateChanged, Token, ToolCall
-from serve_app.protocol.tools import Tool
+from serve_app.protocol.messages import Interrupt, StateChanged, Token, ToolCall
 from tests.conversation.talk import SETTINGS, Talk
-
-LOOK = Tool("look", "Looks.", '{"type": "object"}')
-QUESTION = ("user", "What is this?")
+from tests.conversation.tool_talk import (
+    LOOK,
+    QUESTION,
+    answers,
+    asked,
+    call,
+    calls,
+    opened,
+    plays,
+    recorded,
+)
 
 
 @pytest.fixture
 def talk() -> Talk:
-    talk = Talk()
-    talk.open(greeting="", tools=(LOOK,))
-    talk.ask()
-    return talk
-
-
-def call(id_: str = "a") -> Call:
-    return Call(id_, "look", '{"at": "it"}')
-
-
-def calls(talk: Talk, *ids: str) -> None:
-    """The reply ends with these."""
-    asked = tuple(map(call, ids or ("a",)))
-    talk.do(ev.ToolsCalled(*talk.reply, (Step(asked, (None,) * len(asked)),)))
-    talk.reply_ends()
-
-
-def answers(talk: Talk, id_: str = "a", output: str = "a cup") -> None:
-    """As Echo's clients do."""
-    talk.do(ev.ToolAnswered(id_, output))
-    talk.do(ev.ReplyRequested())
-
-
-def plays(talk: Talk) -> None:
-    """All of the reply."""
-    talk.silence(1536)
-    talk.do(ev.PlaybackWaiting())
-
-
-def valid(chat: Sequence[ChatMessage]) -> list[tuple[Any, ...]]:
-    """The chat, in short. Each call is followed by its result, and no result is alone."""
-    due: list[str] = []
-    for message in chat:
-        if message.role == "tool":
-            assert message.call_id == due.pop(0), "in the order of the calls"
-        else:
-            assert not due, "a call without a result"
-            due = [call.id for call in message.calls]
-    assert not due
-    ids = [message.call_id for message in chat if message.call_id]
-    assert len(set(ids)) == len(ids)
-    return [
-        (m.role, m.content, *(call.id for call in m.calls), *([m.call_id] if m.call_id else []))
-        for m in chat[1:]
-    ]
-
-
-def asked(talk: Talk) -> list[tuple[Any, ...]]:
-    return valid(talk.last(ef.Reply).chat)
-
-
-def recorded(talk: Talk) -> list[tuple[Any, ...]]:
-    return valid(talk.last(ef.Record).history)
+    return opened()
 
 
 # --- call and result ---
@@ -182,6 +133,13 @@ def test_the_servers_own_rounds_before_the_call_are_kept(talk: Talk) -> None:
     assert asked(talk)[-1] == ("tool", "a cup", sent.call_id)
 
 
+def test_the_state_between_two_replies_is_told_once(talk: Talk) -> None:
+    calls(talk)
+    answers(talk)
+    told = [message.state for message in talk.sent(StateChanged)]
+    assert told[-3:] == ["replying", "waiting", "replying"]
+
+
 # --- whatever happens in between ---
 
 
@@ -273,175 +231,3 @@ def test_a_draft_that_needs_a_tool_is_declined_and_asked_for_again() -> None:
     talk.do(ev.DraftDeclined(*talk.reply))
     talk.silence(480)
     assert not talk.last(ef.Reply).is_draft
-
-
-# --- the deadline, and other bounds ---
-
-
-def test_a_result_that_never_comes_is_an_error_that_the_agent_is_told_of(talk: Talk) -> None:
-    calls(talk)
-    talk.wait(SETTINGS.tool_timeout_ms / 1000 - 1)
-    assert talk.machine.state is State.WAITING
-    talk.wait(2)
-    assert talk.machine.state is State.PREPARING
-    assert asked(talk)[-1] == ("tool", TOO_LATE, "a")
-
-
-def test_a_result_after_the_deadline_still_counts(talk: Talk) -> None:
-    calls(talk)
-    talk.wait(SETTINGS.tool_timeout_ms / 1000)
-    talk.says("It takes long.", 1.0)
-    talk.reply_ends()
-    answers(talk)
-    plays(talk)
-    assert asked(talk)[-2:] == [("assistant", "It takes long.", "a"), ("tool", "a cup", "a")]
-
-
-def test_the_deadline_passes_in_any_turn(talk: Talk) -> None:
-    calls(talk)
-    talk.ask("Hurry up.")
-    talk.wait(SETTINGS.tool_timeout_ms / 1000)
-    talk.says("I do.", 1.0)
-    talk.reply_ends()
-    plays(talk)
-    assert talk.machine.state is State.PREPARING
-    assert asked(talk)[-1] == ("tool", TOO_LATE, "a")
-
-
-def test_nobody_is_asked_whether_they_are_there_while_a_tool_runs() -> None:
-    talk = Talk(replace(SETTINGS, idle_prompt_ms=4000))
-    talk.open(greeting="", tools=(LOOK,))
-    talk.ask()
-    calls(talk)
-    talk.wait(8)
-    assert not talk.all(ef.Say)
-    talk.do(ev.ToolAnswered("a", "a cup"))
-    talk.wait(8)
-    assert len(talk.all(ef.Say)) == 1
-
-
-def test_an_agent_that_goes_on_is_not_cut_short_because_the_user_is_silent() -> None:
-    talk = Talk(replace(SETTINGS, idle_close_ms=8000))
-    talk.open(greeting="", tools=(LOOK,))
-    talk.ask()
-    calls(talk)
-    answers(talk)
-    talk.says("A cup, of which there is much to say.", 20.0)
-    talk.reply_ends()
-    talk.wait(12)
-    assert talk.machine.state is State.SPEAKING
-    talk.wait(12)
-    assert talk.machine.state is State.WAITING
-    talk.wait(8)
-    assert talk.machine.state is State.ENDED
-
-
-def test_results_that_nobody_waits_for_do_not_keep_a_session_open() -> None:
-    talk = Talk(replace(SETTINGS, idle_close_ms=8000))
-    talk.open(greeting="", tools=(LOOK,))
-    for _ in range(10):
-        talk.wait(1)
-        answers(talk, "nobody")
-    assert talk.machine.state is State.ENDED
-
-
-def test_a_client_cannot_keep_the_agent_busy_for_ever(talk: Talk) -> None:
-    for number in range(MOST_ROUNDS):
-        assert talk.last(ef.Reply).offer.may_call
-        calls(talk, f"a{number}")
-        answers(talk, f"a{number}", "x" * 2 * LONGEST_MESSAGE)
-    assert not talk.last(ef.Reply).offer.may_call
-    assert sum(message.size for message in talk.last(ef.Reply).chat) < 2 * LONGEST_MESSAGE
-    talk.says("I give up.", 1.0)
-    talk.reply_ends()
-    plays(talk)
-    talk.ask("Go on.")
-    assert talk.last(ef.Reply).offer.may_call, "a new turn has new rounds"
-
-
-def test_many_long_results_are_together_no_longer_than_a_message(talk: Talk) -> None:
-    ids = [f"a{number}" for number in range(16)]
-    calls(talk, *ids)
-    for id_ in ids:
-        answers(talk, id_, "x" * 9000)
-    results = [m.content for m in talk.last(ef.Reply).chat if m.role == "tool"]
-    assert sum(map(len, results)) <= LONGEST_MESSAGE + 1000
-    assert results[-1].endswith("(cut off here)") and results[0] == "(left out)"
-
-
-@pytest.mark.parametrize("max_chars", range(0, 400, 7))
-def test_a_history_that_is_cut_stays_valid(talk: Talk, max_chars: int) -> None:
-    calls(talk, "a", "b")
-    answers(talk, "a", "x" * 200)
-    answers(talk, "b", "y" * 20)
-    valid(trimmed(talk.last(ef.Record).history, max_chars))
-    talk.says("Two things.", 1.0)
-    talk.reply_ends()
-    plays(talk)
-    kept = trimmed(talk.last(ef.Record).history, max_chars)
-    assert valid(kept)[-1][1], "the last words stay"
-
-
-# --- a client that comes back ---
-
-
-def resumed(talk: Talk, **options: Any) -> Talk:
-    again, record = Talk(), talk.last(ef.Record)
-    again.do(ev.Opened("", EVENTS, record=record, is_resumable=True, tools=(LOOK,), **options))
-    return again
-
-
-@pytest.fixture
-def lasting() -> Talk:
-    talk = Talk()
-    talk.open(greeting="", tools=(LOOK,), is_resumable=True)
-    talk.ask()
-    return talk
-
-
-def test_a_call_is_sent_again_to_a_client_that_comes_back(lasting: Talk) -> None:
-    calls(lasting)
-    again = resumed(lasting)
-    assert [sent.call_id for sent in again.sent(ToolCall)] == ["a"]
-    assert again.machine.state is State.WAITING
-    answers(again)
-    assert asked(again) == [QUESTION, ("assistant", "", "a"), ("tool", "a cup", "a")]
-
-
-def test_the_deadline_begins_again_with_the_socket(lasting: Talk) -> None:
-    calls(lasting)
-    again = resumed(lasting)
-    again.wait(SETTINGS.tool_timeout_ms / 1000)
-    assert asked(again)[-1] == ("tool", TOO_LATE, "a")
-
-
-def test_a_result_that_was_recorded_is_answered_at_the_next_socket(lasting: Talk) -> None:
-    calls(lasting)
-    answers(lasting)
-    again = resumed(lasting)
-    assert again.machine.state is State.PREPARING and not again.sent(ToolCall)
-    assert asked(again)[-1] == ("tool", "a cup", "a")
-
-
-def test_the_words_before_a_call_are_said_to_the_end_at_the_next_socket(lasting: Talk) -> None:
-    lasting.says("Let me look at it very closely.", 3.0)
-    calls(lasting)
-    again = resumed(lasting)
-    assert again.last(ef.Say).text == "Let me look at it very closely."
-    answers(again)
-    again.says(again.last(ef.Say).text, 3.0)
-    again.reply_ends()
-    plays(again)
-    plays(again)
-    assert asked(again) == [
-        QUESTION,
-        ("assistant", "Let me look at it very closely.", "a"),
-        ("tool", "a cup", "a"),
-    ]
-
-
-def test_the_state_between_two_replies_is_told_once(talk: Talk) -> None:
-    calls(talk)
-    answers(talk)
-    told = [message.state for message in talk.sent(StateChanged)]
-    assert told[-3:] == ["replying", "waiting", "replying"]

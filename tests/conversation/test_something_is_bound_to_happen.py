@@ -16,7 +16,7 @@ from serve_app.conversation.states import State
 from serve_app.conversation.tool_messages import rounds
 from serve_app.protocol.messages import AgentAudio, Interrupt, ToolCall
 from serve_app.protocol.tools import Tool
-from tests.conversation.test_client_tools import valid
+from tests.conversation.tool_talk import valid
 
 pytestmark = pytest.mark.timeout(300)
 
